@@ -1,0 +1,109 @@
+# One word for each thing one does here; every target sets up what it needs, under build/.
+#
+#   make up [ARGS="--dir DIR --port N"]   install into an own environment and run the broker
+#   make test                             the whole suite, compiled and uncompiled
+#   make check                            format, lint, types, floors, generated documents
+#   make fuzz [SECONDS=60]                feed the decoders what no client would send
+#   make bench                            compare the hot paths, compiled and uncompiled
+#   make interop                          real clients of others, over TLS
+#   make clean                            forget build/
+#
+# BOLLARD_PURE=1 installs the same source uncompiled; PYTHON=python3.13 chooses the interpreter.
+
+PYTHON ?= python3
+SECONDS ?= 60
+ARGS ?=
+TESTS ?= tests
+
+VARIANT := $(if $(filter 1,$(BOLLARD_PURE)),pure,compiled)
+ROOM := build/$(VARIANT)
+SOURCES := $(shell find src -name '*.py' -o -name '*.pxd' -o -name 'py.typed') pyproject.toml setup.py README.md
+
+# Uncompiled, the suites whose result can depend on compilation, and what stands on them.
+CORE := $(wildcard tests/base tests/wire tests/session tests/routing tests/policy tests/engine \
+          tests/spec tests/model tests/net tests/identity)
+
+PIP := -m pip --disable-pip-version-check --quiet
+DEV := $(ROOM)/dev-venv/bin/python
+RUN := $(ROOM)/run-venv/bin/python
+MAKE_WHEEL := $(ROOM)/make-venv/bin/python
+
+.PHONY: up test test-compiled test-pure check format fuzz bench interop clean
+.DELETE_ON_ERROR:
+
+up: $(ROOM)/run-venv/.ready
+	@exec $(RUN) -m bollard up $(ARGS)
+
+# The compiled suite runs last, so that the last line is the verdict on what users install.
+test:
+	@$(MAKE) --no-print-directory test-pure
+	@$(MAKE) --no-print-directory test-compiled
+
+test-compiled: $(ROOM)/dev-venv/.ready
+	@echo "== the whole suite, on the installed package: $$($(DEV) -m bollard --version)"
+	$(DEV) -m pytest $(TESTS)
+
+test-pure: $(ROOM)/dev-venv/.ready
+	@echo "== the core suites, on the plain source: $$(PYTHONPATH=src $(DEV) -m bollard --version)"
+	PYTHONPATH=src BOLLARD_PURE=1 $(DEV) -m pytest $(CORE)
+
+check: $(ROOM)/dev-venv/.ready
+	$(DEV) -m ruff format --check src tests tools setup.py $(wildcard fuzz bench)
+	$(DEV) -m ruff check src tests tools setup.py $(wildcard fuzz bench)
+	$(DEV) -m mypy --config-file pyproject.toml --cache-dir $(ROOM)/mypy
+	PYTHONPATH=src $(ROOM)/dev-venv/bin/lint-imports --no-cache
+	PYTHONPATH=src $(DEV) tools/spec_table.py --check
+	PYTHONPATH=src $(DEV) tools/config_reference.py --check
+
+format: $(ROOM)/dev-venv/.ready
+	$(DEV) -m ruff format src tests tools setup.py $(wildcard fuzz bench)
+	$(DEV) -m ruff check --fix src tests tools setup.py $(wildcard fuzz bench)
+
+fuzz: $(ROOM)/dev-venv/.ready
+	$(DEV) fuzz/fuzz_wire.py --seconds $(SECONDS) --target all
+
+bench: $(ROOM)/dev-venv/.ready
+	$(DEV) bench/run.py
+
+interop: $(ROOM)/dev-venv/.ready build/node/.ready
+	NODE_PATH=$(CURDIR)/build/node/node_modules $(DEV) -m pytest tests/interop
+
+clean:
+	rm -rf build src/*.egg-info
+
+# ---------------------------------------------------------------- set-up
+
+$(ROOM)/make-venv/.ready: tools/preflight.py pyproject.toml
+	@$(PYTHON) tools/preflight.py $(VARIANT)
+	@echo "Setting up (once): the build environment"
+	@$(PYTHON) -m venv --clear $(ROOM)/make-venv
+	@$(MAKE_WHEEL) $(PIP) install "setuptools>=77" "wheel" "Cython>=3.1"
+	@touch $@
+
+# One wheel serves every environment, so the source is compiled once.
+$(ROOM)/wheel/.ready: $(ROOM)/make-venv/.ready $(SOURCES)
+	@echo "Building the package ($(VARIANT))"
+	@$(MAKE_WHEEL) tools/prune_build.py
+	@rm -rf $(ROOM)/wheel && mkdir -p $(ROOM)/wheel
+	@$(MAKE_WHEEL) $(PIP) wheel --no-deps --no-build-isolation --wheel-dir $(ROOM)/wheel .
+	@touch $@
+
+$(ROOM)/run-venv/.ready: $(ROOM)/wheel/.ready
+	@echo "Installing into $(ROOM)/run-venv"
+	@test -x $(RUN) || $(PYTHON) -m venv $(ROOM)/run-venv
+	@$(RUN) $(PIP) install "$$(ls $(ROOM)/wheel/*.whl)"
+	@$(RUN) $(PIP) install --force-reinstall --no-deps "$$(ls $(ROOM)/wheel/*.whl)"
+	@touch $@
+
+$(ROOM)/dev-venv/.ready: $(ROOM)/wheel/.ready
+	@echo "Installing into $(ROOM)/dev-venv, with the tools for tests and checks"
+	@test -x $(DEV) || $(PYTHON) -m venv $(ROOM)/dev-venv
+	@$(DEV) $(PIP) install "$$(ls $(ROOM)/wheel/*.whl)[test,check]"
+	@$(DEV) $(PIP) install --force-reinstall --no-deps "$$(ls $(ROOM)/wheel/*.whl)"
+	@touch $@
+
+build/node/.ready:
+	@command -v npm >/dev/null || { echo "make interop: npm is missing. Install it: apt install npm"; exit 2; }
+	@mkdir -p build/node
+	npm install --prefix build/node --no-audit --no-fund --loglevel error mqtt@5
+	@touch $@

@@ -1,0 +1,296 @@
+"""The broker without I/O: bytes, time and verdicts in; bytes, deadlines, events and records out.
+
+Theory of operation. The shell calls one verb at a time, with the monotonic time as an argument. A verb
+changes state and leaves behind what the shell must do: connections with output (`drain`), questions about
+identity (`take_questions`), records for the disk (`take_journal`), events (`take_events`), and the time at
+which it wants to be called again (`next_deadline`). No verb raises for anything that a peer did.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bollard.base.counters import Counters
+from bollard.base.events import Event
+from bollard.base.types import Peer
+from bollard.engine.connect import (
+    accept,
+    attach,
+    challenge,
+    connect_timeout,
+    reauthenticated,
+    refuse,
+)
+from bollard.engine.core import Core
+from bollard.engine.intake import process
+from bollard.engine.journal import Record
+from bollard.engine.leave import close, end_session, route_own
+from bollard.engine.limits import Limits
+from bollard.engine.ports import Accepted, Answer, Authorizer, Challenge, Entropy, Question, Refused
+from bollard.engine.publish import drop_retained
+from bollard.engine.subscribe import (
+    continue_replay,
+    ready_to_replay,
+)
+from bollard.session.connection import Connection
+from bollard.session.message import Message
+from bollard.session.session import Session
+from bollard.session.states import ASKED, CLOSED
+from bollard.wire.spec import ReasonCode
+
+__all__ = ["Broker", "KickReport", "Limits"]
+
+
+@dataclass(frozen=True, slots=True)
+class KickReport:
+    """What `Broker.kick` ended."""
+
+    connections: int = 0
+    sessions: int = 0
+    wills: int = 0
+    retained: int = 0
+
+
+class Broker:
+    """Every verb of the engine. `core` is for tests and for the modules of this floor."""
+
+    __slots__ = ("core",)
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        authorizer: Authorizer,
+        entropy: Entropy,
+        now: float,
+        durable: bool = False,
+        response_information: str = "",
+        server_reference: str = "",
+    ) -> None:
+        self.core = Core(limits, authorizer, entropy, now, durable, response_information, server_reference)
+
+    # Transport ---------------------------------------------------------------------------------------
+
+    def accept(self, peer: Peer, now: float) -> Connection:
+        """A transport was opened: its connection, which must become CONNECTED in time."""
+        core = self.core
+        core.now = now
+        limits = core.limits
+        connection = Connection(
+            peer, limits.max_connect_bytes, limits.max_outbox_bytes, core.dirty, core.counters
+        )
+        connection.last_seen = now
+        core.counters.connections_accepted += 1
+        core.deadlines.add(now + limits.connect_timeout_s, connect_timeout, (core, connection))
+        return connection
+
+    def receive(self, connection: Connection, data: bytes, now: float) -> None:
+        """Bytes arrived. A fault of the peer ends its connection and nothing else."""
+        core = self.core
+        core.now = now
+        if connection.state == CLOSED:
+            return
+        connection.last_seen = now
+        core.counters.bytes_received += len(data)
+        framer = connection.framer
+        framer.feed(data)
+        if connection.state == ASKED:
+            if framer.pending > core.limits.max_connect_bytes:
+                # Attack: filling memory while the question is open.
+                close(core, connection, 0, "too much was sent before CONNACK")
+            return
+        process(core, connection)
+
+    def lost(self, connection: Connection, now: float) -> None:
+        """The transport is gone. May be called more than once, and after the engine closed it."""
+        self.core.now = now
+        close(self.core, connection, 0, "the network connection was lost", by="network")
+
+    def writable(self, connection: Connection, now: float) -> None:
+        """The transport takes output again."""
+        self.core.now = now
+        connection.writable = True
+        if (connection.size or connection.closing) and not connection.dirty:
+            connection.mark()
+        continue_replay(self.core, connection)
+
+    def drain(self) -> list[Connection]:
+        """The connections that have output, or are to be closed, since the last call."""
+        core = self.core
+        core.pressing = False
+        for connection in list(core.replays):
+            continue_replay(core, connection)
+        ready: list[Connection] = []
+        for connection in core.dirty:
+            connection.dirty = False
+            if connection.overflowed and connection.state != CLOSED:
+                self._overflow(connection)
+            ready.append(connection)
+        core.dirty.clear()
+        for connection in ready:
+            connection.dirty = False
+        return ready
+
+    @property
+    def pressing(self) -> bool:
+        """Much output has gathered: `drain` and write before reading more."""
+        return self.core.pressing
+
+    # Time --------------------------------------------------------------------------------------------
+
+    def next_deadline(self) -> float:
+        """When `tick` is wanted, in monotonic seconds; infinity for never."""
+        core = self.core
+        for connection in core.replays:
+            session: Session | None = connection.session
+            if session is not None and ready_to_replay(connection, session):
+                return core.now
+        return core.deadlines.next()
+
+    def tick(self, now: float) -> None:
+        """Act on every deadline that is due."""
+        self.core.now = now
+        self.core.deadlines.run(now)
+
+    # Identity and rights -----------------------------------------------------------------------------
+
+    def take_questions(self) -> list[Question]:
+        """Questions about identity that were asked since the last call."""
+        core = self.core
+        if not core.questions:
+            return []
+        questions, core.questions = core.questions, []
+        return questions
+
+    def answer(self, question: Question, answer: Answer, now: float) -> None:
+        """The answer to a question; one about a connection that is gone is dropped."""
+        core = self.core
+        core.now = now
+        connection: Connection = question.connection
+        if connection.state == CLOSED:
+            return
+        if connection.reauthenticating:
+            if isinstance(answer, Challenge):
+                challenge(core, connection, question, answer)
+            else:
+                reauthenticated(core, connection, answer)
+            return
+        if connection.state != ASKED:
+            return
+        if isinstance(answer, Challenge):
+            challenge(core, connection, question, answer)
+        elif isinstance(answer, Accepted) and connection.pending is not None:
+            accept(core, connection, connection.pending, answer)
+        elif isinstance(answer, Refused):
+            refuse(core, connection, connection.pending, answer)
+        process(core, connection)
+
+    def set_authorizer(self, authorizer: Authorizer, now: float) -> None:
+        """Policy or registry changed: every right is asked anew, on live sessions too."""
+        core = self.core
+        core.now = now
+        core.authorizer = authorizer
+        core.rights_changed()
+
+    def kick(self, principal: str, code: int, reason: str, now: float, *, purge: bool = False) -> KickReport:
+        """End every connection of a principal, without its wills; with `purge` its sessions and the
+        retained messages that it wrote as well."""
+        core = self.core
+        core.now = now
+        connections = sessions = wills = retained = 0
+        for session in list(core.sessions.get(principal, {}).values()):
+            if session.will is not None:
+                wills += 1
+                session.will = None
+                session.will_at = 0.0
+            connection: Connection | None = session.connection
+            if connection is not None:
+                connections += 1
+                close(core, connection, code, reason, will=False, tell=reason)
+            if purge or core.find(principal, session.client_id) is not session:
+                sessions += 1
+                end_session(core, session, reason)
+            elif session.number:
+                core.journal.session(session)
+        if purge:
+            for message in [m for m in core.retained if m.author == principal]:
+                drop_retained(core, message)
+                retained += 1
+        return KickReport(connections, sessions, wills, retained)
+
+    def disconnect(self, connection: Connection, code: int, reason: str, now: float) -> None:
+        """Disconnect one client; its will is published."""
+        self.core.now = now
+        close(self.core, connection, code, reason, tell=reason)
+
+    def shutdown(self, now: float) -> None:
+        """Say good-bye to everyone. Kept sessions stay kept. [MQTT5 reason code 0x8B]"""
+        self.core.now = now
+        for connection in list(self.connections()):
+            close(self.core, connection, ReasonCode.SERVER_SHUTTING_DOWN, "the server stops")
+
+    # The server's own messages, the disk, the news ---------------------------------------------------
+
+    def publish(self, topic: str, payload: bytes, *, now: float, qos: int = 0, retain: bool = False) -> None:
+        """Publish a message of the server's own, such as $SYS; no author's right is asked."""
+        self.core.now = now
+        message = Message(topic, topic.encode(), payload, qos, int(retain), "", "", b"", 0.0)
+        route_own(self.core, message)
+
+    def take_journal(self) -> tuple[int, list[Record]]:
+        """The records to be written next, and the number to give `committed` when they are on disk."""
+        return self.core.journal.take()
+
+    def committed(self, sequence: int, now: float) -> None:
+        """Every batch up to `sequence` is on disk: let go what waited for it."""
+        core = self.core
+        core.now = now
+        core.journal.committed = sequence
+        for connection in list(core.holding):
+            if connection.release(sequence):
+                core.holding.pop(connection, None)
+        ready = [admission for admission in core.admissions if admission.sequence <= sequence]
+        if ready:
+            core.admissions = [a for a in core.admissions if a.sequence > sequence]
+        for admission in ready:
+            attach(
+                core,
+                admission.connection,
+                admission.session,
+                admission.packet,
+                admission.connack,
+                admission.present,
+            )
+            process(core, admission.connection)
+
+    def take_events(self) -> list[Event]:
+        """What happened since the last call."""
+        core = self.core
+        if not core.events:
+            return []
+        events, core.events = core.events, []
+        return events
+
+    @property
+    def counters(self) -> Counters:
+        return self.core.counters
+
+    def sessions(self) -> Iterable[Session]:
+        """Every session, connected or kept."""
+        for of_principal in self.core.sessions.values():
+            yield from of_principal.values()
+
+    def connections(self) -> Iterable[Connection]:
+        """The connection of every connected client."""
+        for session in self.sessions():
+            connection: Connection | None = session.connection
+            if connection is not None:
+                yield connection
+
+    def _overflow(self, connection: Connection) -> None:
+        """A client that does not read costs itself its connection."""
+        core = self.core
+        session: Session | None = connection.session
+        core.limit("max_outbox_bytes", session, connection, f"{connection.size} bytes wait for it")
+        connection.chunks.clear()
+        connection.size = 0
+        close(core, connection, ReasonCode.QUOTA_EXCEEDED, "it does not read what it is sent")

@@ -1,0 +1,391 @@
+"""Admission: CONNECT, the question who it is, the session, CONNACK.
+
+A CONNECT goes through `receive_connect` (what can be judged without knowing who asks), becomes a `Question`
+for the shell, and comes back through `accept`, `challenge` or `refuse`. No session is touched before the
+peer is known, so a stranger's client id cannot kick, resume or wipe another's. [MQTT5 5.4.2]
+"""
+
+from bollard.base.errors import PeerError, ProtocolError
+from bollard.base.events import ClientConnected, ConnectRefused
+from bollard.base.types import Action, Decision, Secret
+from bollard.engine.core import Admission, Core
+from bollard.engine.delivery import resume
+from bollard.engine.expiry import NO_MORE
+from bollard.engine.leave import close, end_session, owed, stay_away
+from bollard.engine.ports import Accepted, Challenge, Question, Refused
+from bollard.session.aliases import InboundAliases, OutboundAliases
+from bollard.session.connection import Connection
+from bollard.session.session import Session
+from bollard.session.states import ASKED, CHALLENGED, CLOSED, CONNECTED
+from bollard.session.will import Will
+from bollard.wire.codec import encode
+from bollard.wire.connect import Auth, Connack, Connect
+from bollard.wire.connect import Will as WireWill
+from bollard.wire.properties import Properties, encode_properties
+from bollard.wire.spec import PacketType, ReasonCode
+from bollard.wire.topics import check_topic_name
+
+#: What Receive Maximum is when it is not given. [MQTT5 3.1.2.11.3]
+UNLIMITED_RECEIVE = 65_535
+
+
+def receive_connect(core: Core, connection: Connection, packet: Connect) -> None:
+    """Judge what needs no identity, then ask who it is."""
+    connection.version = packet.version
+    connection.client_id = packet.client_id
+    connection.problem_information = packet.properties.request_problem_information != 0
+    if core.server_reference:
+        refuse(core, connection, packet, Refused(ReasonCode.USE_ANOTHER_SERVER, "this server redirects"))
+        return
+    try:
+        _check_client_id(core, packet)
+        _check_will(core, packet)
+    except PeerError as fault:
+        refuse(core, connection, packet, Refused(fault.code, str(fault), fault.text))
+        return
+    connection.pending = packet
+    connection.method = packet.properties.authentication_method or ""
+    _ask(core, connection, packet, "connect", packet.properties.authentication_data or b"")
+
+
+def _check_client_id(core: Core, packet: Connect) -> None:
+    """[MQTT5-3.1.3-5, -6, -8] [MQTT3-3.1.3-5, -7, -8, -9]"""
+    code = ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
+    if not packet.client_id and packet.version != 5 and not packet.clean_start:
+        raise PeerError(code, "an empty client identifier needs a clean session", "MQTT3-3.1.3-8")
+    bound = core.limits.max_client_id_bytes
+    if len(packet.client_id.encode()) > bound:
+        raise PeerError(code, f"a client identifier of more than {bound} bytes", "MQTT5-3.1.3-8")
+
+
+def _check_will(core: Core, packet: Connect) -> None:
+    """[MQTT5-3.2.2-12, -13] and the topic rules of a PUBLISH."""
+    will = packet.will
+    if will is None:
+        return
+    limits = core.limits
+    check_topic_name(will.topic, limits.max_topic_levels)
+    if len(will.topic.encode()) > limits.max_topic_bytes:
+        raise PeerError(ReasonCode.TOPIC_NAME_INVALID, "the will topic is too long")
+    if will.qos > limits.maximum_qos:
+        raise PeerError(ReasonCode.QOS_NOT_SUPPORTED, "the will's QoS is not offered", "MQTT5-3.2.2-12")
+    if will.retain and not limits.retain_available:
+        raise PeerError(ReasonCode.RETAIN_NOT_SUPPORTED, "RETAIN is not offered", "MQTT5-3.2.2-13")
+
+
+def _ask(core: Core, connection: Connection, packet: Connect, step: str, data: bytes) -> None:
+    """Put the question. Until the answer comes, nothing else of this connection is read."""
+    if step != "reauthenticate" and connection.state != CONNECTED:
+        connection.state = ASKED
+    core.questions.append(
+        Question(
+            connection,
+            step,
+            connection.peer,
+            packet.client_id,
+            packet.username,
+            Secret(packet.password) if packet.password is not None else None,
+            connection.method,
+            data,
+            connection.principal,
+            connection.exchange,
+        )
+    )
+
+
+def receive_auth(core: Core, connection: Connection, packet: Auth) -> None:
+    """A step of enhanced authentication, at CONNECT or later.
+
+    [MQTT5-4.12.0-5]: the method never changes; [MQTT5-4.12.0-6, -7]: without one in CONNECT there is no
+    AUTH; [MQTT5-4.12.1-1]: neither may re-authentication change it.
+    """
+    if not connection.method:
+        raise ProtocolError("AUTH without an Authentication Method in CONNECT", "MQTT5-4.12.0-7")
+    if packet.properties.authentication_method != connection.method:
+        raise ProtocolError("the Authentication Method changed", "MQTT5-4.12.0-5")
+    data = packet.properties.authentication_data or b""
+    pending = connection.pending or Connect(version=5, client_id=connection.client_id)
+    if connection.state == CHALLENGED:
+        if packet.code != ReasonCode.CONTINUE_AUTHENTICATION:
+            raise ProtocolError("only Continue authentication may follow a challenge", "MQTT5-4.12.0-3")
+        _ask(core, connection, pending, "continue", data)
+    elif packet.code == ReasonCode.RE_AUTHENTICATE and not connection.reauthenticating:
+        connection.reauthenticating = True
+        connection.exchange = None
+        _ask(core, connection, pending, "reauthenticate", data)
+    elif packet.code == ReasonCode.CONTINUE_AUTHENTICATION and connection.reauthenticating:
+        _ask(core, connection, pending, "continue", data)
+    else:
+        raise ProtocolError("no authentication is under way", "MQTT5-4.12.0-3")
+
+
+def challenge(core: Core, connection: Connection, question: Question, step: Challenge) -> None:
+    """[MQTT5-4.12.0-2]: the reason code of a further step is 0x18."""
+    connection.exchange = question.exchange
+    if connection.state == ASKED:
+        connection.state = CHALLENGED
+    connection.put(_auth(connection, ReasonCode.CONTINUE_AUTHENTICATION, step.data))
+
+
+def _auth(connection: Connection, code: int, data: bytes) -> bytes:
+    properties = Properties(authentication_method=connection.method, authentication_data=data or None)
+    return encode(Auth(code, properties), 5)
+
+
+def reauthenticated(core: Core, connection: Connection, answer: Accepted | Refused) -> None:
+    """The end of a re-authentication: it must be the same principal. [MQTT5-4.12.1-2]"""
+    connection.reauthenticating = False
+    connection.exchange = None
+    if isinstance(answer, Accepted) and answer.principal == connection.principal:
+        connection.put(_auth(connection, ReasonCode.SUCCESS, answer.data))
+        return
+    code = answer.code if isinstance(answer, Refused) else ReasonCode.NOT_AUTHORIZED
+    core.events.append(_refusal(connection, None, code, "re-authentication failed"))
+    close(core, connection, code, "re-authentication failed")
+
+
+def refuse(core: Core, connection: Connection, packet: Connect | None, answer: Refused) -> None:
+    """CONNACK with a refusal, then close. [MQTT5-3.2.2-6, -7] [MQTT3-3.2.2-4, -5]"""
+    core.counters.connects_refused += 1
+    core.events.append(_refusal(connection, packet, answer.code, answer.reason))
+    properties = Properties()
+    if connection.version == 5:
+        if answer.tell:
+            properties.reason_string = answer.tell
+        if answer.code in (ReasonCode.USE_ANOTHER_SERVER, ReasonCode.SERVER_MOVED):
+            properties.server_reference = core.server_reference
+    connection.put(encode(Connack(False, answer.code, properties), connection.version))
+    close(core, connection, 0, answer.reason)
+
+
+def _refusal(connection: Connection, packet: Connect | None, code: int, reason: str) -> ConnectRefused:
+    username = (packet.username if packet is not None else None) or ""
+    peer = connection.peer
+    return ConnectRefused(peer.address, peer.listener, connection.client_id, username, code, reason)
+
+
+def accept(core: Core, connection: Connection, packet: Connect, answer: Accepted) -> None:
+    """The peer is who it says: find or make its session, and attach once the disk has what CONNACK says."""
+    connection.pending = None
+    connection.exchange = None
+    connection.principal = answer.principal
+    assigned = "" if packet.client_id else core.entropy.token()
+    connection.client_id = packet.client_id or assigned
+    refused = _may_connect(core, connection, packet)
+    if refused is not None:
+        refuse(core, connection, packet, refused)
+        return
+    writes = core.journal.writes
+    session, present = _session(core, connection, packet)
+    session.expiry_s = _granted_expiry(core, packet)
+    connack = _connack(core, connection, packet, session, present, assigned, answer.data)
+    if core.journaling and session.expiry_s:
+        core.journal.session(session)
+    elif session.number:
+        # A kept session goes on as one that ends with its connection.
+        core.journal.forget(owed(session))
+        core.journal.end_session(session)
+    if core.journal.writes != writes:
+        stay_away(core, session)
+        core.admissions.append(
+            Admission(core.journal.sequence, connection, session, packet, connack, present)
+        )
+    else:
+        attach(core, connection, session, packet, connack, present)
+
+
+def _may_connect(core: Core, connection: Connection, packet: Connect) -> Refused | None:
+    """Rights and quotas that need the principal."""
+    principal = connection.principal
+    will = packet.will
+    if will is not None:
+        decision = core.decide(principal, Action.WILL, will.topic)
+        action = Action.WILL
+        if decision.allowed and will.retain:
+            decision = core.decide(principal, Action.RETAIN, will.topic)
+            action = Action.RETAIN
+        if decision.allowed and will.topic.startswith("$SYS/"):
+            decision = Decision(rule="built-in", reason="$SYS belongs to the server")
+        if not decision.allowed:
+            core.counters.denied_will += 1
+            core.denied(connection, action, will.topic, decision)
+            return Refused(
+                ReasonCode.NOT_AUTHORIZED,
+                f"its will on {will.topic} is not allowed: {decision.reason}",
+                "the will is not allowed",
+            )
+    sessions = core.sessions.get(principal)
+    known = sessions is not None and connection.client_id in sessions
+    if sessions is not None and not known and len(sessions) >= core.limits.max_sessions:
+        core.limit("max_sessions", None, connection, f"{len(sessions)} sessions")
+        return Refused(ReasonCode.QUOTA_EXCEEDED, "its principal has too many sessions", "too many sessions")
+    return None
+
+
+def _session(core: Core, connection: Connection, packet: Connect) -> tuple[Session, bool]:
+    """The session that this CONNECT means, and whether it was there. [MQTT5-3.1.2-4, -5, -6]
+    [MQTT3-3.1.2-4, -5, -6]; an earlier connection to it ends. [MQTT5-3.1.4-3] [MQTT3-3.1.4-2]"""
+    principal, client_id = connection.principal, connection.client_id
+    session = core.find(principal, client_id)
+    if session is not None and session.connection is not None:
+        close(core, session.connection, ReasonCode.SESSION_TAKEN_OVER, "the client connected again")
+        session = core.find(principal, client_id)
+    if session is not None and packet.clean_start:
+        end_session(core, session, "the client started clean")
+        session = None
+    if session is not None:
+        return session, True
+    session = Session(principal, client_id)
+    core.sessions.setdefault(principal, {})[client_id] = session
+    return session, False
+
+
+def _granted_expiry(core: Core, packet: Connect) -> int:
+    """Session Expiry Interval in force; 3.1.1 knows only "with the connection" and "kept"."""
+    if packet.version != 5:
+        return 0 if packet.clean_start else core.limits.session_expiry_max_s
+    return min(packet.properties.session_expiry_interval or 0, core.limits.session_expiry_max_s)
+
+
+def _granted_keepalive(core: Core, packet: Connect) -> int:
+    """Keep Alive in force: never more than the ceiling, and never none."""
+    ceiling = core.limits.keepalive_max_s
+    return min(packet.keepalive_s, ceiling) if packet.keepalive_s else ceiling
+
+
+def _connack(
+    core: Core,
+    connection: Connection,
+    packet: Connect,
+    session: Session,
+    present: bool,
+    assigned: str,
+    data: bytes,
+) -> bytes:
+    """[MQTT5-3.2.2-2, -3, -16, -21] [MQTT3-3.2.2-1, -2, -3]"""
+    if packet.version != 5:
+        return encode(Connack(present, ReasonCode.SUCCESS, Properties()), packet.version)
+    limits = core.limits
+    asked = packet.properties
+    properties = Properties(maximum_packet_size=limits.max_packet_bytes)
+    if limits.receive_maximum != UNLIMITED_RECEIVE:
+        properties.receive_maximum = limits.receive_maximum
+    if limits.topic_alias_maximum:
+        properties.topic_alias_maximum = limits.topic_alias_maximum
+    if limits.maximum_qos < 2:
+        properties.maximum_qos = limits.maximum_qos
+    if not limits.retain_available:
+        properties.retain_available = 0
+    if session.expiry_s != (asked.session_expiry_interval or 0):
+        properties.session_expiry_interval = session.expiry_s
+    if assigned:
+        properties.assigned_client_identifier = assigned
+    keepalive_s = _granted_keepalive(core, packet)
+    if keepalive_s != packet.keepalive_s:
+        properties.server_keep_alive = keepalive_s
+    if connection.method:
+        properties.authentication_method = connection.method
+        properties.authentication_data = data or None
+    if asked.request_response_information == 1 and core.response_information:
+        properties.response_information = core.response_information.replace("${id}", connection.principal)
+    return encode(Connack(present, ReasonCode.SUCCESS, properties), 5)
+
+
+def attach(
+    core: Core, connection: Connection, session: Session, packet: Connect, connack: bytes, present: bool
+) -> None:
+    """Join connection and session: from here on the client is connected."""
+    if connection.state == CLOSED:
+        return
+    if core.find(session.principal, session.client_id) is not session:
+        # Another CONNECT of the same client came while the disk was busy, and started clean.
+        close(core, connection, ReasonCode.SESSION_TAKEN_OVER, "the client connected again")
+        return
+    if session.connection is not None:
+        close(core, session.connection, ReasonCode.SESSION_TAKEN_OVER, "the client connected again")
+    limits = core.limits
+    asked = packet.properties
+    connection.state = CONNECTED
+    connection.session = session
+    session.connection = connection
+    session.ends_at = 0.0
+    session.will_at = 0.0
+    session.will = _will(core, packet.will)
+    connection.framer.max_packet_bytes = limits.max_packet_bytes
+    connection.connected_at = core.now
+    connection.keepalive_s = _granted_keepalive(core, packet)
+    connection.window = min(asked.receive_maximum or UNLIMITED_RECEIVE, limits.max_inflight)
+    if asked.maximum_packet_size is not None:
+        connection.max_packet_out = asked.maximum_packet_size
+    if packet.version == 5:
+        connection.aliases_in = InboundAliases(limits.topic_alias_maximum)
+        outbound = min(asked.topic_alias_maximum or 0, limits.topic_alias_maximum)
+        connection.aliases_out = OutboundAliases(outbound) if outbound else None
+    core.deadlines.add(core.now + connection.keepalive_s * 1.5, keepalive, (core, connection))
+    core.counters.clients_connected += 1
+    core.events.append(
+        ClientConnected(
+            session.principal,
+            session.client_id,
+            connection.peer.address,
+            connection.peer.listener,
+            connection.version,
+            present,
+            connection.keepalive_s,
+        )
+    )
+    connection.put(connack)
+    resume(core, session)
+
+
+def keepalive(subject: tuple[Core, Connection], now: float) -> float:
+    """Nothing came for one and a half times Keep Alive. [MQTT5-3.1.2-22] [MQTT3-3.1.2-24]"""
+    core, connection = subject
+    if connection.state != CONNECTED:
+        return NO_MORE
+    due = connection.last_seen + connection.keepalive_s * 1.5
+    if now < due:
+        return due
+    close(core, connection, ReasonCode.KEEP_ALIVE_TIMEOUT, "nothing came within Keep Alive")
+    return NO_MORE
+
+
+def connect_timeout(subject: tuple[Core, Connection], now: float) -> float:
+    """A connection that is not admitted in time is closed: half a CONNECT must not hold a slot."""
+    core, connection = subject
+    if connection.state not in (CONNECTED, CLOSED):
+        core.counters.connects_refused += 1
+        core.events.append(
+            _refusal(connection, None, ReasonCode.UNSPECIFIED_ERROR, "CONNECT did not come in time")
+        )
+        close(core, connection, 0, "CONNECT did not come in time")
+    return NO_MORE
+
+
+def _will(core: Core, will: WireWill | None) -> Will | None:
+    """The will as the session keeps it. [MQTT5-3.1.2-7] [MQTT3-3.1.2-8]"""
+    if will is None:
+        return None
+    given = will.properties
+    kept = Properties(
+        payload_format_indicator=given.payload_format_indicator,
+        content_type=given.content_type,
+        response_topic=given.response_topic,
+        correlation_data=given.correlation_data,
+        user_properties=given.user_properties,
+    )
+    block = encode_properties(kept, PacketType.PUBLISH)
+    start = 0
+    while block[start] & 0x80:
+        start += 1
+    expiry = given.message_expiry_interval
+    return Will(
+        will.topic,
+        will.topic.encode(),
+        will.payload,
+        will.qos,
+        will.retain,
+        min(given.will_delay_interval or 0, core.limits.max_will_delay_s),
+        -1 if expiry is None else expiry,
+        block[start + 1 :],
+    )

@@ -1,0 +1,50 @@
+cimport cython
+
+from bollard.base.counters cimport Counters
+from bollard.routing.tree cimport Tree
+from bollard.session.connection cimport Connection
+from bollard.session.message cimport Delivery, Message
+from bollard.session.session cimport Session
+from bollard.wire.publish cimport Publish
+
+
+cdef class Core:
+    cdef public object limits
+    cdef public object authorizer
+    cdef public object entropy
+    cdef public double now
+    cdef public Py_ssize_t max_inflight
+    cdef public str response_information
+    cdef public str server_reference
+    cdef public Tree tree
+    cdef public object retained
+    cdef public dict sessions
+    cdef public object deadlines
+    cdef public object journal
+    cdef public bint journaling
+    cdef public Counters counters
+    cdef public long long policy_generation
+    cdef public Publish packet
+    cdef public dict plans
+    cdef public dict rights
+    cdef public list dirty
+    cdef public bint pressing
+    cdef public dict replays
+    cdef public list admissions
+    cdef public dict holding
+    cdef public list questions
+    cdef public list events
+
+    cpdef object decide(self, str principal, object action, str topic)
+    cpdef bint may(self, str principal, object action, str topic) except *
+    cpdef void rights_changed(self) except *
+
+    @cython.locals(message=Message)
+    cpdef bint still_allowed(self, Session session, Delivery delivery) except *
+    cpdef void denied(self, Connection connection, object action, str topic, object decision) except *
+    cpdef void limit(self, str name, Session session, Connection connection, str detail) except *
+    cpdef Session find(self, str principal, str client_id)
+    cpdef str share_of(self, Delivery delivery)
+    cpdef void record(self, Session session, Delivery delivery, int packet_id) except *
+    cpdef void settled(self, Session session, Delivery delivery) except *
+    cpdef void put_after_commit(self, Connection connection, long long writes_before, bytes data) except *

@@ -1,0 +1,227 @@
+"""The state that the engine's verbs share, and the small things that all of them do with it.
+
+`broker.py` is the face; `connect.py`, `publish.py`, `subscribe.py` and `delivery.py` are the verbs. Only the
+broker makes a `Core`.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from bollard.base.counters import Counters
+from bollard.base.events import AccessDenied, Event, LimitReached
+from bollard.base.types import Action, Decision
+from bollard.engine.expiry import Deadlines
+from bollard.engine.journal import Journal
+from bollard.engine.limits import Limits
+from bollard.engine.ports import Authorizer, Entropy, Question
+from bollard.routing.plan import Plan
+from bollard.routing.retained import RetainedStore
+from bollard.routing.tree import Subscription, Tree
+from bollard.session.connection import Connection
+from bollard.session.message import Delivery, Message
+from bollard.session.session import Session
+from bollard.wire.connect import Connect
+from bollard.wire.publish import Publish
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A CONNECT that was accepted and waits for journal batch `sequence`."""
+
+    sequence: int
+    connection: Connection
+    session: Session
+    packet: Connect
+    connack: bytes
+    present: bool
+
+
+class Replay:
+    """Retained messages that a new subscription is still owed, newest request last."""
+
+    __slots__ = ("messages", "subscription")
+
+    def __init__(self, messages: deque[Message], subscription: Subscription) -> None:
+        self.messages = messages
+        self.subscription = subscription
+
+
+#: Plans and rights kept in memory; both are emptied when full (attack: endless topics).
+MAX_PLANS = 50_000
+MAX_RIGHTS = 200_000
+
+
+class Core:
+    """Everything that the verbs work on.
+
+    `now` is the monotonic second of the call in progress. `policy_generation` counts changes of rights;
+    `tree.generation` changes of subscriptions and of rights. `dirty` are the connections with something
+    for the shell, `holding` those with output that waits for the disk, `replays` those that are owed
+    retained messages, `admissions` CONNECTs whose session is on its way to the disk. `pressing` asks the shell to write before the turn ends.
+    """
+
+    __slots__ = (
+        "admissions",
+        "authorizer",
+        "counters",
+        "deadlines",
+        "dirty",
+        "entropy",
+        "events",
+        "holding",
+        "journal",
+        "journaling",
+        "limits",
+        "max_inflight",
+        "now",
+        "packet",
+        "plans",
+        "policy_generation",
+        "pressing",
+        "questions",
+        "replays",
+        "response_information",
+        "retained",
+        "rights",
+        "server_reference",
+        "sessions",
+        "tree",
+    )
+
+    def __init__(
+        self,
+        limits: Limits,
+        authorizer: Authorizer,
+        entropy: Entropy,
+        now: float,
+        durable: bool,
+        response_information: str,
+        server_reference: str,
+    ) -> None:
+        self.limits = limits
+        self.authorizer = authorizer
+        self.entropy = entropy
+        self.now = now
+        self.max_inflight = limits.max_inflight
+        self.response_information = response_information
+        self.server_reference = server_reference
+        self.tree = Tree()
+        self.retained: RetainedStore[Message] = RetainedStore(
+            limits.max_retained_messages, limits.max_retained_bytes
+        )
+        self.sessions: dict[str, dict[str, Session]] = {}
+        self.deadlines = Deadlines()
+        self.journal = Journal(durable)
+        self.journaling = durable
+        self.counters = Counters()
+        self.policy_generation = 1
+        self.packet = Publish()
+        self.plans: dict[str, Plan] = {}
+        self.rights: dict[tuple[str, str, int], bool] = {}
+        self.dirty: list[Connection] = []
+        self.pressing = False
+        self.admissions: list[Admission] = []
+        self.holding: dict[Connection, None] = {}
+        self.replays: dict[Connection, deque[Replay]] = {}
+        self.questions: list[Question] = []
+        self.events: list[Event] = []
+
+    def decide(self, principal: str, action: Action, topic: str) -> Decision:
+        """Ask the policy. An authorizer that fails denies: nothing is open by accident."""
+        try:
+            return self.authorizer.decide(principal, action, topic)
+        except Exception as fault:
+            return Decision(reason=f"the authorizer failed: {type(fault).__name__}")
+
+    def may(self, principal: str, action: Action, topic: str) -> bool:
+        """As `decide`, remembered until the policy changes."""
+        key = (principal, topic, int(action))
+        known = self.rights.get(key)
+        if known is None:
+            if len(self.rights) >= MAX_RIGHTS:
+                self.rights.clear()
+            known = self.rights[key] = self.decide(principal, action, topic).allowed
+        return known
+
+    def rights_changed(self) -> None:
+        """Every route, plan and judged delivery is stale from now on."""
+        self.policy_generation += 1
+        self.tree.generation += 1
+        self.rights.clear()
+        self.plans.clear()
+
+    def still_allowed(self, session: Session, delivery: Delivery) -> bool:
+        """Whether the author may still publish this and the receiver may still receive it.
+
+        Asked when a message leaves a queue or is sent again: rights may have changed while it waited.
+        """
+        if delivery.generation == self.policy_generation:
+            return True
+        message = delivery.message
+        if message.author and not self.may(message.author, Action.PUBLISH, message.name):
+            return False
+        if not self.may(session.principal, Action.RECEIVE, message.name):
+            self.counters.denied_receive += 1
+            return False
+        return True
+
+    def denied(self, connection: Connection, action: Action, topic: str, decision: Decision) -> None:
+        """Report a denial, thinning out: a peer must not fill the log by asking again."""
+        connection.denials += 1
+        count = connection.denials
+        if count <= 16 or count & (count - 1) == 0:
+            self.events.append(
+                AccessDenied(
+                    connection.principal,
+                    connection.client_id,
+                    action.name.lower(),
+                    topic,
+                    decision.rule,
+                    decision.reason,
+                )
+            )
+
+    def limit(self, name: str, session: Session | None, connection: Connection | None, detail: str) -> None:
+        """Report that a bound did its work, and who ran into it."""
+        principal = session.principal if session else connection.principal if connection else ""
+        client_id = session.client_id if session else connection.client_id if connection else ""
+        address = connection.peer.address if connection else ""
+        self.events.append(LimitReached(name, principal, client_id, address, detail))
+
+    def find(self, principal: str, client_id: str) -> Session | None:
+        """The session of exactly this principal and client id."""
+        of_principal = self.sessions.get(principal)
+        return of_principal.get(client_id) if of_principal else None
+
+    def share_of(self, delivery: Delivery) -> str:
+        """The shared subscription that a delivery came through, as a filter; "" if none."""
+        group = delivery.group
+        return f"$share/{group.name}/{group.filter}" if group is not None else ""
+
+    def record(self, session: Session, delivery: Delivery, packet_id: int) -> None:
+        """Keep a delivery on disk, where its session is kept."""
+        if session.number:
+            self.journal.queue(session, delivery, packet_id, self.share_of(delivery))
+
+    def settled(self, session: Session, delivery: Delivery) -> None:
+        """The delivery is finished, or will never be: nothing of it is kept."""
+        if session.number:
+            self.journal.done(session, delivery)
+
+    def put_after_commit(self, connection: Connection, writes_before: int, data: bytes) -> None:
+        """Output `data` once what was recorded since `writes_before` is on disk, at once if nothing was.
+
+        Behind output that already waits it waits as well: acknowledgements keep the order of what they
+        acknowledge. [MQTT5-4.6.0-2, -3, -4]
+        """
+        if not self.journaling:
+            connection.put(data)
+            return
+        journal = self.journal
+        if journal.writes != writes_before:
+            connection.hold(journal.sequence, data)
+            self.holding[connection] = None
+        elif connection.held is not None:
+            connection.hold(connection.held[-1][0], data)
+        else:
+            connection.put(data)

@@ -1,0 +1,45 @@
+cimport cython
+
+from bollard.engine.core cimport Core
+from bollard.base.counters cimport Counters
+from bollard.session.connection cimport Connection
+from bollard.session.inflight cimport Inflight
+from bollard.session.message cimport Delivery, Message
+from bollard.session.session cimport Session
+from bollard.wire.publish cimport encode_ack, short_ack
+
+
+@cython.locals(connection=Connection, inflight=Inflight)
+cpdef void deliver(Core core, Session session, Delivery delivery) except *
+
+@cython.locals(counters=Counters)
+cdef void _count_sent(Core core, Connection connection, Delivery delivery) except *
+
+@cython.locals(inflight=Inflight, packet_id=cython.int, packet=bytes)
+cdef void _send(
+    Core core, Session session, Connection connection, Delivery delivery, bint recorded
+) except *
+
+@cython.locals(delivery=Delivery)
+cdef void _too_large(Core core, Session session, Connection connection, int packet_id) except *
+cdef void _enqueue(Core core, Session session, Delivery delivery) except *
+
+@cython.locals(connection=Connection, inflight=Inflight, delivery=Delivery)
+cpdef void send_waiting(Core core, Session session) except *
+
+@cython.locals(connection=Connection, inflight=Inflight)
+cpdef void resume(Core core, Session session) except *
+
+@cython.locals(inflight=Inflight, delivery=Delivery, packet_id=cython.int)
+cdef void _send_again(Core core, Session session, Connection connection) except *
+
+@cython.locals(inflight=Inflight, delivery=Delivery)
+cpdef void puback(Core core, Session session, int packet_id) except *
+
+@cython.locals(inflight=Inflight, delivery=Delivery, code=cython.int)
+cpdef void pubrec(
+    Core core, Connection connection, Session session, int packet_id, int reason_code
+) except *
+
+@cython.locals(inflight=Inflight, delivery=Delivery)
+cpdef void pubcomp(Core core, Session session, int packet_id) except *

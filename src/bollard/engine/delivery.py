@@ -1,0 +1,207 @@
+"""From a routed message to one client: send it now, queue it, or drop it; and what acknowledgements do.
+
+The way of QoS 1 and 2 to a client: `deliver` → window open? → `_send` (Packet Identifier, output) → PUBACK, or
+PUBREC → PUBREL → PUBCOMP → the next from the queue.
+"""
+
+from collections import deque
+
+from bollard.base.errors import ProtocolError
+from bollard.engine.core import Core
+from bollard.engine.journal import RELEASED, WAITING
+from bollard.session.connection import PRESSING_BYTES, Connection
+from bollard.session.message import Delivery
+from bollard.session.session import Session
+from bollard.wire.publish import encode_ack, short_ack
+from bollard.wire.spec import PacketType, ReasonCode
+
+PUBREL = int(PacketType.PUBREL)
+NOT_FOUND = int(ReasonCode.PACKET_IDENTIFIER_NOT_FOUND)
+
+
+def deliver(core: Core, session: Session, delivery: Delivery) -> None:
+    """Send `delivery` to `session`, or keep it until the client can take it.
+
+    QoS 0 is for clients that are there and read; QoS 1 and 2 wait in the session's queue.
+    """
+    connection: Connection | None = session.connection
+    if delivery.qos == 0:
+        if connection is not None:
+            if connection.put_delivery(delivery, 0, 0, core.now):
+                _count_sent(core, connection, delivery)
+            else:
+                core.counters.publish_dropped += 1
+        return
+    if connection is not None and session.queue is None:
+        inflight = session.sending()
+        if inflight.again is None and inflight.count() < connection.window:
+            _send(core, session, connection, delivery, False)
+            return
+    _enqueue(core, session, delivery)
+
+
+def _count_sent(core: Core, connection: Connection, delivery: Delivery) -> None:
+    counters = core.counters
+    counters.publish_sent += 1
+    counters.publish_bytes_sent += len(delivery.message.payload)
+    if connection.size > PRESSING_BYTES:
+        core.pressing = True
+
+
+def _send(core: Core, session: Session, connection: Connection, delivery: Delivery, recorded: bool) -> None:
+    """Begin a QoS 1 or 2 exchange. The caller has checked that the window is open.
+
+    To a session on disk, a QoS 2 PUBLISH leaves only after its Packet Identifier is there: otherwise a
+    crash would make the message a second one.
+    """
+    inflight = session.sending()
+    packet_id = inflight.take(delivery)
+    if session.number:
+        if recorded:
+            core.journal.advance(session, delivery, packet_id, WAITING, core.share_of(delivery))
+        else:
+            core.record(session, delivery, packet_id)
+        if delivery.qos == 2:
+            packet = connection.encode(delivery, packet_id, 0, core.now)
+            if packet is not None:
+                connection.hold(core.journal.sequence, packet)
+                core.holding[connection] = None
+                _count_sent(core, connection, delivery)
+                return
+            _too_large(core, session, connection, packet_id)
+            return
+    if connection.put_delivery(delivery, packet_id, 0, core.now):
+        _count_sent(core, connection, delivery)
+    else:
+        _too_large(core, session, connection, packet_id)
+
+
+def _too_large(core: Core, session: Session, connection: Connection, packet_id: int) -> None:
+    """The client does not accept packets of this size: go on as if it had been sent. [MQTT5-3.1.2-25]"""
+    delivery = session.sending().sent.pop(packet_id)
+    core.settled(session, delivery)
+    core.counters.publish_dropped += 1
+    core.limit("maximum_packet_size", session, connection, f"a message on {delivery.message.name}")
+
+
+def _enqueue(core: Core, session: Session, delivery: Delivery) -> None:
+    """Append to the queue, unless that would break a bound: then the new message is dropped."""
+    limits = core.limits
+    if (
+        session.queued() >= limits.max_queue_messages
+        or session.queue_bytes + delivery.message.size() > limits.max_queue_bytes
+    ):
+        core.counters.publish_dropped += 1
+        if not session.full:
+            session.full = True
+            name = (
+                "max_queue_messages" if session.queued() >= limits.max_queue_messages else "max_queue_bytes"
+            )
+            core.limit(name, session, None, f"a message on {delivery.message.name} was dropped")
+        return
+    session.enqueue(delivery)
+    core.record(session, delivery, 0)
+
+
+def send_waiting(core: Core, session: Session) -> None:
+    """Fill the window: first what a resumed session sends again, then the queue, oldest first."""
+    connection: Connection | None = session.connection
+    if connection is None:
+        return
+    inflight = session.sending()
+    while inflight.again is not None and inflight.count() < connection.window:
+        _send_again(core, session, connection)
+    while session.queue is not None and inflight.again is None and inflight.count() < connection.window:
+        delivery = session.dequeue()
+        if delivery.message.expired(core.now):
+            # [MQTT5-3.3.2-5]
+            core.settled(session, delivery)
+            core.counters.expired_messages += 1
+        elif not core.still_allowed(session, delivery):
+            core.settled(session, delivery)
+            core.counters.publish_dropped += 1
+        else:
+            _send(core, session, connection, delivery, True)
+
+
+def resume(core: Core, session: Session) -> None:
+    """A client came back to its session: PUBREL and PUBLISH that were not finished go out again, under
+    their Packet Identifiers and in their order, then the queue. [MQTT5-4.4.0-1] [MQTT3-4.4.0-1]"""
+    connection: Connection | None = session.connection
+    inflight = session.inflight
+    if connection is not None and inflight is not None:
+        for packet_id in inflight.released:
+            connection.put(short_ack(PUBREL, packet_id))
+        inflight.again = deque(inflight.sent) if inflight.sent else None
+    send_waiting(core, session)
+
+
+def _send_again(core: Core, session: Session, connection: Connection) -> None:
+    """The next PUBLISH of a resumed session, with DUP set. [MQTT5-3.3.1-1] [MQTT3-3.3.1-1]"""
+    inflight = session.sending()
+    again = inflight.again
+    assert again is not None
+    packet_id = again.popleft()
+    if not again:
+        inflight.again = None
+    delivery = inflight.sent.get(packet_id)
+    if delivery is None:
+        return
+    if not core.still_allowed(session, delivery):
+        del inflight.sent[packet_id]
+        core.settled(session, delivery)
+        core.counters.publish_dropped += 1
+    elif connection.put_delivery(delivery, packet_id, 1, core.now):
+        _count_sent(core, connection, delivery)
+    else:
+        _too_large(core, session, connection, packet_id)
+
+
+def puback(core: Core, session: Session, packet_id: int) -> None:
+    """The client has a QoS 1 message, or refuses it: either way it is finished."""
+    inflight = session.inflight
+    delivery: Delivery | None = inflight.sent.get(packet_id) if inflight is not None else None
+    if inflight is None or delivery is None:
+        return
+    if delivery.qos != 1:
+        raise ProtocolError("PUBACK for a QoS 2 message", "MQTT5-4.3.3")
+    del inflight.sent[packet_id]
+    if session.number:
+        core.settled(session, delivery)
+    if session.queue is not None or inflight.again is not None:
+        send_waiting(core, session)
+
+
+def pubrec(core: Core, connection: Connection, session: Session, packet_id: int, reason_code: int) -> None:
+    """The client has a QoS 2 message: answer PUBREL; a refusal ends the exchange. [MQTT5-4.3.3-4, -5]"""
+    inflight = session.sending()
+    delivery: Delivery | None = inflight.sent.get(packet_id)
+    if delivery is None:
+        known = packet_id in inflight.released
+        code = 0 if known or connection.version != 5 else NOT_FOUND
+        connection.put(encode_ack(PUBREL, packet_id, code, connection.version))
+        return
+    if delivery.qos != 2:
+        raise ProtocolError("PUBREC for a QoS 1 message", "MQTT5-4.3.2")
+    del inflight.sent[packet_id]
+    if reason_code >= 0x80:
+        core.settled(session, delivery)
+        send_waiting(core, session)
+        return
+    inflight.released[packet_id] = delivery
+    if session.number:
+        # PUBREL lets the client forget the identifier: a crash must not make us send PUBLISH again.
+        core.journal.advance(session, delivery, packet_id, RELEASED, "")
+        connection.hold(core.journal.sequence, short_ack(PUBREL, packet_id))
+        core.holding[connection] = None
+    else:
+        connection.put(short_ack(PUBREL, packet_id))
+
+
+def pubcomp(core: Core, session: Session, packet_id: int) -> None:
+    """The client has finished a QoS 2 exchange. [MQTT5-4.3.3-7]"""
+    inflight = session.inflight
+    delivery: Delivery | None = inflight.released.pop(packet_id, None) if inflight is not None else None
+    if delivery is not None:
+        core.settled(session, delivery)
+        send_waiting(core, session)

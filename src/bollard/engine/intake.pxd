@@ -1,0 +1,25 @@
+cimport cython
+
+from bollard.base.counters cimport Counters
+from bollard.engine.core cimport Core
+from bollard.engine.delivery cimport puback, pubcomp, pubrec
+from bollard.engine.publish cimport receive_publish, receive_pubrel
+from bollard.session.connection cimport Connection
+from bollard.session.session cimport Session
+from bollard.wire.framer cimport Framer
+from bollard.wire.publish cimport Ack, decode_ack
+
+cdef int PUBLISH
+cdef int PUBACK
+cdef int PUBREC
+cdef int PUBREL
+cdef int PUBCOMP
+cdef int ASKED
+cdef int CLOSED
+
+
+@cython.locals(kind=cython.int, session=Session)
+cpdef void process(Core core, Connection connection) except *
+
+@cython.locals(framer=Framer, view=bytes, packet_id=cython.int, ack=Ack)
+cdef void _acknowledged(Core core, Connection connection, Session session, int kind) except *

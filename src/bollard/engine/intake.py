@@ -1,0 +1,59 @@
+"""From the bytes of one connection to the verb of each packet: the loop, and the packets that are many."""
+
+from bollard.base.errors import PeerError
+from bollard.engine.core import Core
+from bollard.engine.delivery import puback, pubcomp, pubrec
+from bollard.engine.publish import receive_publish, receive_pubrel
+from bollard.engine.rare import dispatch, fault_of, unconnected
+from bollard.session.connection import Connection
+from bollard.session.session import Session
+from bollard.session.states import ASKED, CLOSED
+from bollard.wire.framer import Framer
+from bollard.wire.publish import decode_ack
+from bollard.wire.spec import PacketType
+
+PUBLISH = int(PacketType.PUBLISH)
+PUBACK = int(PacketType.PUBACK)
+PUBREC = int(PacketType.PUBREC)
+PUBREL = int(PacketType.PUBREL)
+PUBCOMP = int(PacketType.PUBCOMP)
+
+
+def process(core: Core, connection: Connection) -> None:
+    """Act on every whole packet that has come, until one must wait for an answer."""
+    try:
+        while connection.state != ASKED and connection.state != CLOSED and connection.framer.next():
+            core.counters.packets_received += 1
+            kind = connection.framer.header >> 4
+            session = connection.session
+            if session is None:
+                unconnected(core, connection, kind)
+            elif kind == PUBLISH:
+                receive_publish(core, connection, session)
+            elif PUBACK <= kind <= PUBCOMP:
+                _acknowledged(core, connection, session, kind)
+            else:
+                dispatch(core, connection, session, kind)
+    except PeerError as fault:
+        fault_of(core, connection, fault)
+
+
+def _acknowledged(core: Core, connection: Connection, session: Session, kind: int) -> None:
+    """PUBACK, PUBREC, PUBREL or PUBCOMP."""
+    framer: Framer = connection.framer
+    if kind == PUBACK and framer.header == 0x40 and framer.end - framer.body == 2:
+        # The short form, which is nearly all of them.
+        view = framer.buffer
+        packet_id = view[framer.body] << 8 | view[framer.body + 1]
+        if packet_id:
+            puback(core, session, packet_id)
+            return
+    ack = decode_ack(framer.buffer, framer.header, framer.body, framer.end, connection.version)
+    if kind == PUBACK:
+        puback(core, session, ack.packet_id)
+    elif kind == PUBREC:
+        pubrec(core, connection, session, ack.packet_id, ack.reason_code)
+    elif kind == PUBREL:
+        receive_pubrel(core, connection, session, ack.packet_id)
+    else:
+        pubcomp(core, session, ack.packet_id)

@@ -1,0 +1,67 @@
+cimport cython
+
+from bollard.engine.core cimport Core
+from bollard.base.counters cimport Counters
+from bollard.engine.delivery cimport deliver
+from bollard.routing.plan cimport Branch, Plan, Route
+from bollard.routing.tree cimport Subscription
+from bollard.session.aliases cimport InboundAliases
+from bollard.session.connection cimport Connection
+from bollard.session.message cimport Delivery, Message
+from bollard.session.session cimport Session
+from bollard.wire.framer cimport Framer
+from bollard.wire.publish cimport Publish, encode_ack, short_ack
+
+
+@cython.locals(
+    framer=Framer, packet=Publish, topic=bytes, route=Route, counters=Counters, raw=bytes,
+)
+cpdef void receive_publish(Core core, Connection connection, Session session) except *
+
+@cython.locals(aliases=InboundAliases)
+cdef bytes _resolve(Core core, Connection connection, Publish packet)
+
+@cython.locals(route=Route)
+cpdef Route new_route(Core core, Connection connection, bytes topic)
+cpdef void judge(Core core, str principal, Route route) except *
+cpdef bint may_retain(Core core, str principal, Route route) except *
+cpdef void refuse(Core core, Connection connection, Route route, object action) except *
+
+@cython.locals(
+    writes=cython.longlong, received=set, reason_code=cython.int, version=cython.int,
+    kind=cython.int,
+)
+cdef void _receive_marked(
+    Core core, Connection connection, Session session, Publish packet, Route route, bytes topic
+) except *
+cdef void _check_offer(Core core, Publish packet) except *
+
+@cython.locals(unfinished=Py_ssize_t, bound=Py_ssize_t)
+cdef void _check_quota(Core core, Connection connection, Session session) except *
+
+@cython.locals(message=Message)
+cdef int _accept(
+    Core core, Connection connection, Publish packet, Route route, bytes topic
+) except -1
+
+@cython.locals(author=str, client_id=str, expires_at=double)
+cpdef Message make_message(
+    Core core, Connection connection, Publish packet, Route route, bytes topic
+)
+
+@cython.locals(
+    plan=Plan, publisher=object, version=cython.int, receivers=Py_ssize_t, branch=Branch, qos=cython.int,
+    kept=cython.int, forward=bytes, delivery=Delivery, session=Session,
+)
+cpdef Py_ssize_t distribute(
+    Core core, Connection connection, Publish packet, Route route, bytes topic, Message message, bytes raw
+) except -1
+
+@cython.locals(connection=Connection, size=Py_ssize_t)
+cdef bint _forward(Core core, Session session, bytes raw, int version) except *
+
+@cython.locals(plan=Plan, session=Session, subscription=Subscription)
+cpdef Plan plan_for(Core core, str name)
+
+@cython.locals(writes=cython.longlong, received=set, code=cython.int)
+cpdef void receive_pubrel(Core core, Connection connection, Session session, int packet_id) except *

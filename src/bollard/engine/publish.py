@@ -1,0 +1,410 @@
+"""The way of a PUBLISH, top to bottom.
+
+1. the packet is decoded and its alias resolved
+2. the topic is legal and the publisher may use it (remembered in the connection's `Route`)
+3. what the server offers, and the client's quota, are kept
+4. a QoS 2 message that was accepted before is only acknowledged again
+5. the retained store takes its part
+6. the `Plan` of the topic says who receives, each receiver's right included
+7. every receiver gets it, encoded once for all that get it alike
+8. the acknowledgement goes out, after the disk has what it promises
+"""
+
+from bollard.base.errors import MalformedPacket, PeerError, ProtocolError
+from bollard.base.types import Action, Decision
+from bollard.engine.core import MAX_PLANS, Core
+from bollard.engine.delivery import deliver
+from bollard.engine.expiry import NO_MORE
+from bollard.routing.plan import EVERYONE, OTHERS, PUBLISHER, Branch, Plan, Route
+from bollard.routing.shared import FITTEST, SharedGroup
+from bollard.routing.tree import Subscription
+from bollard.session.connection import MAX_ROUTES, PRESSING_BYTES, Connection
+from bollard.session.message import Delivery, Message
+from bollard.session.session import Session
+from bollard.wire.framer import Framer
+from bollard.wire.publish import Publish, encode_ack, short_ack
+from bollard.wire.spec import PacketType, ReasonCode
+from bollard.wire.topics import check_topic_name
+
+PUBACK = int(PacketType.PUBACK)
+PUBREC = int(PacketType.PUBREC)
+PUBCOMP = int(PacketType.PUBCOMP)
+NO_MATCHING_SUBSCRIBERS = int(ReasonCode.NO_MATCHING_SUBSCRIBERS)
+NOT_AUTHORIZED = int(ReasonCode.NOT_AUTHORIZED)
+QUOTA_EXCEEDED = int(ReasonCode.QUOTA_EXCEEDED)
+NOT_FOUND = int(ReasonCode.PACKET_IDENTIFIER_NOT_FOUND)
+
+
+def receive_publish(core: Core, connection: Connection, session: Session) -> None:
+    """Act on the PUBLISH that the connection's framer has found."""
+    framer: Framer = connection.framer
+    packet = core.packet
+    packet.decode(framer.buffer, framer.header, framer.body, framer.end, connection.version)
+    topic = packet.topic
+    if packet.alias:
+        topic = _resolve(core, connection, packet)
+    found = connection.routes.get(topic)
+    route: Route = found if found is not None else new_route(core, connection, topic)
+    if route.generation != core.policy_generation:
+        judge(core, connection.principal, route)
+    counters = core.counters
+    counters.publish_received += 1
+    counters.publish_bytes_received += len(packet.payload)
+    if packet.qos or packet.retain or packet.identifiers:
+        _receive_marked(core, connection, session, packet, route, topic)
+    elif route.allowed:
+        # The bytes can go on as they came where nothing in them is for this server alone.
+        raw = None
+        if not packet.alias and packet.expiry < 0:
+            raw = framer.buffer[framer.start : framer.end]
+        distribute(core, connection, packet, route, topic, None, raw)
+    else:
+        refuse(core, connection, route, Action.PUBLISH)
+
+
+def _resolve(core: Core, connection: Connection, packet: Publish) -> bytes:
+    aliases = connection.aliases_in
+    if aliases is None:
+        raise PeerError(ReasonCode.TOPIC_ALIAS_INVALID, "no topic alias was offered", "MQTT5-3.2.2-18")
+    return aliases.resolve(packet.alias, packet.topic)
+
+
+def new_route(core: Core, connection: Connection, topic: bytes) -> Route:
+    """Check a topic that this connection has not used before, and who may. [MQTT5-3.3.2-1, -2]"""
+    limits = core.limits
+    try:
+        name = topic.decode()
+    except UnicodeDecodeError:
+        raise MalformedPacket("the topic is not UTF-8", "MQTT5-1.5.4-1") from None
+    check_topic_name(name, limits.max_topic_levels)
+    if len(topic) > limits.max_topic_bytes:
+        raise PeerError(ReasonCode.TOPIC_NAME_INVALID, f"a topic of more than {limits.max_topic_bytes} bytes")
+    route = Route(name, 0)
+    if len(connection.routes) >= MAX_ROUTES:
+        connection.routes.clear()
+    connection.routes[topic] = route
+    return route
+
+
+def judge(core: Core, principal: str, route: Route) -> None:
+    """Ask the policy for the publisher's right, once a generation."""
+    decision = core.decide(principal, Action.PUBLISH, route.name)
+    if decision.allowed and route.name.startswith("$SYS/"):
+        # What the server says about itself is nobody else's to say. [MQTT5 4.7.2]
+        decision = Decision(rule="built-in", reason="$SYS belongs to the server")
+    route.allowed = decision.allowed
+    route.rule = decision.rule
+    route.reason = decision.reason
+    route.may_retain = -1
+    route.generation = core.policy_generation
+
+
+def may_retain(core: Core, principal: str, route: Route) -> bool:
+    """Whether the publisher may also leave a retained message on the topic."""
+    if route.may_retain < 0:
+        decision = core.decide(principal, Action.RETAIN, route.name)
+        route.may_retain = 1 if decision.allowed else 0
+        if not decision.allowed:
+            route.rule = decision.rule
+            route.reason = decision.reason
+    return route.may_retain == 1
+
+
+def refuse(core: Core, connection: Connection, route: Route, action: Action) -> None:
+    core.counters.denied_publish += 1
+    core.denied(connection, action, route.name, Decision(False, route.rule, route.reason))
+
+
+def _receive_marked(
+    core: Core, connection: Connection, session: Session, packet: Publish, route: Route, topic: bytes
+) -> None:
+    """A PUBLISH with an acknowledgement to give or something to retain."""
+    _check_offer(core, packet)
+    writes = core.journal.writes
+    received = session.received
+    if packet.qos == 2:
+        if received is None:
+            received = session.received = set()
+        if packet.packet_id in received:
+            # Accepted before: no second delivery, whatever the rights are now. [MQTT5-4.3.3-10]
+            core.put_after_commit(connection, writes, short_ack(PUBREC, packet.packet_id))
+            return
+    if packet.qos:
+        _check_quota(core, connection, session)
+    reason_code = _accept(core, connection, packet, route, topic)
+    if packet.qos == 0:
+        return
+    version = connection.version
+    if packet.qos == 2 and (version != 5 or reason_code < 0x80):
+        assert received is not None
+        received.add(packet.packet_id)
+        if session.number:
+            core.journal.received(session, packet.packet_id)
+    kind = PUBACK if packet.qos == 1 else PUBREC
+    if reason_code == 0 or version != 5:
+        # 3.1.1 has no way to refuse, so a denied message is acknowledged and dropped. [MQTT3-3.3.5-2]
+        core.put_after_commit(connection, writes, short_ack(kind, packet.packet_id))
+    else:
+        core.put_after_commit(connection, writes, encode_ack(kind, packet.packet_id, reason_code, version))
+
+
+def _check_offer(core: Core, packet: Publish) -> None:
+    """What CONNACK offered binds the client."""
+    limits = core.limits
+    if packet.identifiers:
+        raise ProtocolError("a Subscription Identifier from a client", "MQTT5-3.3.4-6")
+    if packet.qos > limits.maximum_qos:
+        raise PeerError(ReasonCode.QOS_NOT_SUPPORTED, f"QoS {packet.qos} is not offered", "MQTT5-3.2.2-11")
+    if packet.retain and not limits.retain_available:
+        raise PeerError(ReasonCode.RETAIN_NOT_SUPPORTED, "RETAIN is not offered", "MQTT5-3.2.2-14")
+
+
+def _check_quota(core: Core, connection: Connection, session: Session) -> None:
+    """Unfinished QoS 1 and 2 messages of the client stay within Receive Maximum. [MQTT5-3.3.4-7, -8]
+
+    3.1.1 knows no quota; there the same bound stops a client that never sends PUBREL from filling memory.
+    """
+    unfinished = len(session.received) if session.received is not None else 0
+    if connection.held is not None:
+        unfinished += len(connection.held)
+    bound = core.limits.receive_maximum if connection.version == 5 else 65_535
+    if unfinished >= bound:
+        core.limit("receive_maximum", session, connection, f"{unfinished} messages are not finished")
+        raise PeerError(
+            ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, "more messages at once than Receive Maximum", "MQTT5-3.3.4-9"
+        )
+
+
+def _accept(core: Core, connection: Connection, packet: Publish, route: Route, topic: bytes) -> int:
+    """Store and route a message that must be judged first; the reason code of its acknowledgement."""
+    if not route.allowed:
+        refuse(core, connection, route, Action.PUBLISH)
+        return NOT_AUTHORIZED
+    message = None
+    if packet.retain:
+        if not may_retain(core, connection.principal, route):
+            refuse(core, connection, route, Action.RETAIN)
+            return NOT_AUTHORIZED
+        message = make_message(core, connection, packet, route, topic)
+        if not retain(core, message):
+            core.limit("max_retained_messages", None, connection, f"a message on {route.name}")
+            return QUOTA_EXCEEDED
+    if distribute(core, connection, packet, route, topic, message, None) == 0:
+        return NO_MATCHING_SUBSCRIBERS
+    return 0
+
+
+def make_message(
+    core: Core, connection: Connection | None, packet: Publish, route: Route, topic: bytes
+) -> Message:
+    """The application message that a packet carries; `connection` is None for the server's own."""
+    author = connection.principal if connection is not None else ""
+    client_id = connection.client_id if connection is not None else ""
+    expires_at = core.now + packet.expiry if packet.expiry >= 0 else 0.0
+    return Message(
+        route.name,
+        topic,
+        packet.payload,
+        packet.qos,
+        packet.retain,
+        author,
+        client_id,
+        packet.forward,
+        expires_at,
+    )
+
+
+def retain(core: Core, message: Message) -> bool:
+    """Store, replace or, for an empty payload, remove the retained message of a topic; False when the
+    store's bounds refuse it. [MQTT5-3.3.1-5, -6, -7] [MQTT3-3.3.1-5, -10, -11]"""
+    store = core.retained
+    old = store.get(message.name)
+    if not message.payload:
+        if old is not None:
+            store.remove(message.name)
+            if core.journaling:
+                core.journal.unretain(old)
+        return True
+    if not store.fits(message):
+        return False
+    store.put(message)
+    if core.journaling:
+        core.journal.retain(message, old)
+    if message.expires_at:
+        core.deadlines.add(message.expires_at, expire_retained, (core, message))
+    return True
+
+
+def expire_retained(subject: tuple[Core, Message], now: float) -> float:
+    """A retained message has reached its expiry, unless another took its place. [MQTT5-3.3.2-5]"""
+    core, message = subject
+    if core.retained.get(message.name) is message:
+        drop_retained(core, message)
+        core.counters.expired_messages += 1
+    return NO_MORE
+
+
+def drop_retained(core: Core, message: Message) -> None:
+    """Take a retained message out of the store and off the disk."""
+    core.retained.remove(message.name)
+    if core.journaling:
+        core.journal.unretain(message)
+
+
+def distribute(
+    core: Core,
+    connection: Connection | None,
+    packet: Publish,
+    route: Route,
+    topic: bytes,
+    message: Message | None,
+    raw: bytes | None,
+) -> int:
+    """Hand the message to every receiver of the topic; how many there are.
+
+    `message` is made when first needed, unless the caller has it. `raw` is the whole packet where it may
+    go on unchanged at QoS 0, for receivers of the version in which it came.
+    """
+    plan = route.plan
+    if plan is None or plan.generation != core.tree.generation:
+        plan = route.plan = plan_for(core, route.name)
+    publisher = connection.session if connection is not None else None
+    version = connection.version if connection is not None else 0
+    receivers = 0
+    for branch in plan.branches:
+        qos = packet.qos if packet.qos < branch.qos else branch.qos
+        kept = packet.retain if branch.retain_as_published else 0
+        forward = raw if not branch.identifiers else None
+        delivery = None
+        for session in branch.sessions:
+            if branch.audience != EVERYONE and (session is publisher) != (branch.audience == PUBLISHER):
+                continue
+            receivers += 1
+            if forward is not None and _forward(core, session, forward, version):
+                continue
+            if delivery is None:
+                if message is None:
+                    message = make_message(core, connection, packet, route, topic)
+                delivery = Delivery(message, qos, kept, branch.identifiers, core.policy_generation)
+            deliver(core, session, delivery)
+    if plan.groups:
+        if message is None:
+            message = make_message(core, connection, packet, route, topic)
+        for group in plan.groups:
+            if share_out(core, group, message, packet.qos, packet.retain):
+                receivers += 1
+    return receivers
+
+
+def _forward(core: Core, session: Session, raw: bytes, version: int) -> bool:
+    """Pass a QoS 0 packet on as it came; False when it must be encoded for this receiver."""
+    connection: Connection | None = session.connection
+    if connection is None:
+        return True
+    if connection.version != version or connection.aliases_out is not None:
+        return False
+    size = len(raw)
+    if size > connection.max_packet_out or connection.size + size > connection.max_outbox_bytes:
+        core.counters.publish_dropped += 1
+        return True
+    connection.put(raw)
+    core.counters.publish_sent += 1
+    core.counters.publish_bytes_sent += size
+    if connection.size > PRESSING_BYTES:
+        core.pressing = True
+    return True
+
+
+def plan_for(core: Core, name: str) -> Plan:
+    """The receivers of a topic, from the subscription tree and each one's right to receive."""
+    known = core.plans.get(name)
+    if known is not None and known.generation == core.tree.generation:
+        plan: Plan = known
+        return plan
+    plan = Plan(core.tree.generation)
+    found, groups = core.tree.match(name)
+    by_session: dict[Session, list[Subscription]] = {}
+    for subscription in found:
+        session: Session = subscription.session
+        matching = by_session.get(session)
+        if matching is not None:
+            matching.append(subscription)
+        elif core.may(session.principal, Action.RECEIVE, name):
+            by_session[session] = [subscription]
+    branches: dict[tuple[int, bool, tuple[int, ...], int], Branch] = {}
+    for session, matching in by_session.items():
+        local = [subscription for subscription in matching if not subscription.no_local]
+        if len(local) == len(matching):
+            _branch(plan, branches, session, matching, EVERYONE)
+        else:
+            _branch(plan, branches, session, matching, OTHERS)
+            if local:
+                _branch(plan, branches, session, local, PUBLISHER)
+    plan.groups.extend(groups)
+    if len(core.plans) >= MAX_PLANS:
+        core.plans.clear()
+    core.plans[name] = plan
+    return plan
+
+
+def _branch(
+    plan: Plan,
+    branches: dict[tuple[int, bool, tuple[int, ...], int], Branch],
+    session: Session,
+    matching: list[Subscription],
+    audience: int,
+) -> None:
+    """Enter `session` once, however many of its filters match: the highest QoS, every identifier.
+    [MQTT5-3.3.4-2, -3, -4] [MQTT3-3.3.5-1]"""
+    qos = max([subscription.qos for subscription in matching])
+    kept = max([subscription.retain_as_published for subscription in matching])
+    identifiers = tuple([s.identifier for s in matching if s.identifier])
+    key = (qos, kept, identifiers, audience)
+    branch = branches.get(key)
+    if branch is None:
+        branch = branches[key] = Branch(qos, kept, identifiers, audience)
+        plan.branches.append(branch)
+    branch.sessions.append(session)
+
+
+def share_out(core: Core, group: SharedGroup, message: Message, qos: int, retain: int) -> bool:
+    """Give a message to one member of a shared subscription. [MQTT5-4.8.2-4, -5]
+
+    A member that can take it at once goes before one whose window is full, and that one before a member
+    that is away; members without the right to receive it are passed over.
+    """
+
+    def fitness(member: Subscription) -> int:
+        session: Session = member.session
+        if not core.may(session.principal, Action.RECEIVE, message.name):
+            return 0
+        connection: Connection | None = session.connection
+        if connection is None:
+            return 1 if qos and member.qos else 0
+        busy = session.queue is not None or (
+            session.inflight is not None and session.inflight.count() >= connection.window
+        )
+        return 2 if busy or not connection.writable else FITTEST
+
+    member = group.choose(fitness)
+    if member is None:
+        return False
+    identifiers = (member.identifier,) if member.identifier else ()
+    kept = retain if member.retain_as_published else 0
+    delivery = Delivery(message, min(qos, member.qos), kept, identifiers, core.policy_generation, group)
+    deliver(core, member.session, delivery)
+    return True
+
+
+def receive_pubrel(core: Core, connection: Connection, session: Session, packet_id: int) -> None:
+    """The client forgets a QoS 2 message: so may we. [MQTT5-4.3.3-11] [MQTT3-4.3.3-2]"""
+    writes = core.journal.writes
+    received = session.received
+    if received is not None and packet_id in received:
+        received.discard(packet_id)
+        if session.number:
+            core.journal.completed(session, packet_id)
+        core.put_after_commit(connection, writes, short_ack(PUBCOMP, packet_id))
+        return
+    code = NOT_FOUND if connection.version == 5 else 0
+    core.put_after_commit(connection, writes, encode_ack(PUBCOMP, packet_id, code, connection.version))

@@ -1,0 +1,81 @@
+"""The packets that are rare, those before CONNACK, and what a fault of the peer leads to."""
+
+from bollard.base.errors import PeerError, ProtocolError
+from bollard.base.events import ConnectRefused
+from bollard.engine.connect import receive_auth, receive_connect
+from bollard.engine.core import Core
+from bollard.engine.leave import close, receive_disconnect
+from bollard.engine.subscribe import receive_subscribe, receive_unsubscribe
+from bollard.session.connection import Connection
+from bollard.session.session import Session
+from bollard.session.states import CONNECTED, LEGAL, OPENED
+from bollard.wire.codec import Packet, decode, encode
+from bollard.wire.connect import Auth, Connack, Connect, Disconnect, Pingreq, refusal_version
+from bollard.wire.properties import Properties
+from bollard.wire.spec import ReasonCode
+from bollard.wire.subscribe import Subscribe, Unsubscribe
+
+PINGRESP = b"\xd0\x00"
+
+
+def dispatch(core: Core, connection: Connection, session: Session, kind: int) -> None:
+    """A packet of a connected client. [MQTT5-3.1.0-2] [MQTT3-3.1.0-2]"""
+    if kind not in LEGAL[CONNECTED]:
+        raise ProtocolError(f"packet type {kind} is not allowed now", "MQTT5-3.1.0-2")
+    match _decode(connection):
+        case Pingreq():
+            connection.put(PINGRESP)  # [MQTT5-3.12.4-1] [MQTT3-3.12.4-1]
+        case Subscribe() as packet:
+            receive_subscribe(core, connection, session, packet)
+        case Unsubscribe() as packet:
+            receive_unsubscribe(core, connection, session, packet)
+        case Disconnect() as packet:
+            receive_disconnect(core, connection, packet)
+        case Auth() as packet:
+            receive_auth(core, connection, packet)
+
+
+def unconnected(core: Core, connection: Connection, kind: int) -> None:
+    """A packet before CONNACK: CONNECT, then what its authentication takes."""
+    if kind not in LEGAL[connection.state]:
+        if connection.state == OPENED:
+            # No word to who does not begin with CONNECT. [MQTT5-3.1.0-1] [MQTT3-3.1.0-1]
+            _refuse_silently(core, connection, ReasonCode.PROTOCOL_ERROR, "it did not begin with CONNECT")
+            return
+        raise ProtocolError(f"packet type {kind} during authentication", "MQTT5-3.1.2-30")
+    match _decode(connection):
+        case Connect() as packet:
+            receive_connect(core, connection, packet)
+        case Auth() as packet:
+            receive_auth(core, connection, packet)
+        case Disconnect() as packet:
+            receive_disconnect(core, connection, packet)
+
+
+def _decode(connection: Connection) -> Packet:
+    framer = connection.framer
+    return decode(framer.buffer, framer.header, framer.body, framer.end, connection.version)
+
+
+def fault_of(core: Core, connection: Connection, fault: PeerError) -> None:
+    """The peer broke the protocol: tell it what the version has words for, and close.
+    [MQTT5-4.13.1-1, -2] [MQTT3-4.8.0-1]"""
+    core.counters.protocol_errors += 1
+    if connection.state == CONNECTED:
+        close(core, connection, fault.code, str(fault), tell=fault.text)
+        return
+    version = connection.version
+    if connection.state == OPENED:
+        framer = connection.framer
+        version = refusal_version(framer.buffer, framer.body, framer.end)
+        connection.version = version or 4
+    if version == 5 or (version and fault.code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION):
+        connection.put(encode(Connack(False, fault.code, Properties()), version))
+    _refuse_silently(core, connection, fault.code, str(fault))
+
+
+def _refuse_silently(core: Core, connection: Connection, code: int, reason: str) -> None:
+    core.counters.connects_refused += 1
+    peer = connection.peer
+    core.events.append(ConnectRefused(peer.address, peer.listener, connection.client_id, "", code, reason))
+    close(core, connection, 0, reason)

@@ -1,0 +1,168 @@
+"""SUBSCRIBE and UNSUBSCRIBE: judge, enter, acknowledge, then send what is retained.
+
+Retained messages go out in portions, as the client reads: a filter such as "#" may match a million of
+them, and they must neither fill the output nor keep anyone else waiting.
+"""
+
+from collections import deque
+
+from bollard.base.errors import MalformedPacket, PeerError
+from bollard.base.types import Action
+from bollard.engine.core import Core, Replay
+from bollard.engine.delivery import deliver
+from bollard.routing.tree import Subscription
+from bollard.session.connection import Connection
+from bollard.session.message import Delivery, Message
+from bollard.session.session import Session
+from bollard.wire.codec import encode
+from bollard.wire.properties import Properties
+from bollard.wire.spec import ReasonCode
+from bollard.wire.subscribe import Suback, Subscribe, SubscribeFilter, Unsuback, Unsubscribe
+from bollard.wire.topics import check_filter, split_share
+
+#: Output of one connection above which it gets no further retained messages for the moment.
+REPLAY_BYTES = 65_536
+#: 3.1.1 has one code for every refusal of a subscription.
+FAILURE = 0x80
+
+
+def receive_subscribe(core: Core, connection: Connection, session: Session, packet: Subscribe) -> None:
+    """Answer each filter on its own, in order. [MQTT5-3.8.4-5, -6, -7] [MQTT3-3.8.4-4, -5]"""
+    identifiers = packet.properties.subscription_identifiers
+    identifier = identifiers[0] if identifiers else 0
+    # All are judged for syntax before any is entered: a malformed packet must change nothing.
+    for wanted in packet.filters:
+        _check_syntax(wanted.filter)
+    writes = core.journal.writes
+    codes: list[int] = []
+    replays: list[Replay] = []
+    for wanted in packet.filters:
+        code = _subscribe(core, connection, session, wanted, identifier, replays)
+        codes.append(code if code < 0x80 or connection.version == 5 else FAILURE)
+    suback = encode(Suback(packet.packet_id, tuple(codes), Properties()), connection.version)
+    core.put_after_commit(connection, writes, suback)
+    if replays:
+        core.replays.setdefault(connection, deque()).extend(replays)
+        continue_replay(core, connection)
+
+
+def _check_syntax(filter: str) -> None:
+    """[MQTT5-4.7.1-1, -2] [MQTT5-4.7.3-1] [MQTT5-4.8.2-1, -2] [MQTT3-4.7.1-2, -3] [MQTT3-4.7.3-1]"""
+    try:
+        check_filter(filter, 65_536)
+    except PeerError as fault:
+        raise MalformedPacket(fault.text, fault.clause) from None
+
+
+def _subscribe(
+    core: Core,
+    connection: Connection,
+    session: Session,
+    wanted: SubscribeFilter,
+    identifier: int,
+    replays: list[Replay],
+) -> int:
+    """Enter one subscription; its reason code."""
+    limits = core.limits
+    filter = wanted.filter
+    group, inner = split_share(filter)
+    if inner.count("/") >= limits.max_topic_levels or len(filter.encode()) > limits.max_topic_bytes:
+        core.limit("max_topic_levels", session, connection, "a filter is too deep or too long")
+        return ReasonCode.TOPIC_FILTER_INVALID
+    existing: Subscription | None = session.subscriptions.get(filter)
+    if existing is None and len(session.subscriptions) >= limits.max_subscriptions:
+        core.limit("max_subscriptions", session, connection, filter)
+        return ReasonCode.QUOTA_EXCEEDED
+    decision = core.decide(session.principal, Action.SUBSCRIBE, inner)
+    if not decision.allowed:
+        core.counters.denied_subscribe += 1
+        core.denied(connection, Action.SUBSCRIBE, filter, decision)
+        return ReasonCode.NOT_AUTHORIZED
+    qos = min(wanted.qos, limits.maximum_qos)
+    subscription = Subscription(
+        session, inner, group, qos, wanted.no_local, wanted.retain_as_published, identifier
+    )
+    core.tree.add(subscription)
+    session.subscriptions[filter] = subscription
+    if session.number:
+        core.journal.subscription(session, filter, subscription)
+    # [MQTT5-3.3.1-9, -10, -11] [MQTT3-3.3.1-6]; none for shared subscriptions.
+    if not group and (wanted.retain_handling == 0 or (wanted.retain_handling == 1 and existing is None)):
+        messages = deque(core.retained.match(inner))
+        if messages:
+            replays.append(Replay(messages, subscription))
+    return qos
+
+
+def receive_unsubscribe(core: Core, connection: Connection, session: Session, packet: Unsubscribe) -> None:
+    """[MQTT5-3.10.4-1 … -6] [MQTT3-3.10.4-1 … -6]"""
+    for filter in packet.filters:
+        _check_syntax(filter)
+    writes = core.journal.writes
+    codes = tuple(_unsubscribe(core, session, filter) for filter in packet.filters)
+    unsuback = encode(Unsuback(packet.packet_id, codes, Properties()), connection.version)
+    core.put_after_commit(connection, writes, unsuback)
+
+
+def _unsubscribe(core: Core, session: Session, filter: str) -> int:
+    subscription: Subscription | None = session.subscriptions.pop(filter, None)
+    if subscription is None:
+        return ReasonCode.NO_SUBSCRIPTION_EXISTED
+    core.tree.remove(subscription)
+    if session.number:
+        core.journal.end_subscription(session, filter)
+    return ReasonCode.SUCCESS
+
+
+def continue_replay(core: Core, connection: Connection) -> None:
+    """Send what is owed of retained messages, as far as output and window allow now."""
+    pending = core.replays.get(connection)
+    session: Session | None = connection.session
+    if pending is None:
+        return
+    if session is None:
+        del core.replays[connection]
+        return
+    while pending and ready_to_replay(connection, session):
+        replay = pending[0]
+        if replay.messages:
+            _replay(core, session, replay.subscription, replay.messages.popleft())
+        else:
+            pending.popleft()
+    if not pending:
+        del core.replays[connection]
+
+
+def ready_to_replay(connection: Connection, session: Session) -> bool:
+    """Whether the client has room: output short, transport taking, nothing of QoS 1 or 2 queued."""
+    return connection.writable and connection.size < REPLAY_BYTES and session.queue is None
+
+
+def _replay(core: Core, session: Session, subscription: Subscription, message: Message) -> None:
+    """One retained message, with RETAIN set [MQTT5-3.3.1-8] [MQTT3-3.3.1-8], if it still is the one of
+    its topic, its author may still publish it, and the receiver may read it."""
+    if core.retained.get(message.name) is not message or message.expired(core.now):
+        return
+    if session.subscriptions.get(_whole(subscription)) is not subscription:
+        return
+    own = message.author == session.principal and message.client_id == session.client_id
+    if subscription.no_local and own:
+        return
+    if message.author and not (
+        core.may(message.author, Action.PUBLISH, message.name)
+        and core.may(message.author, Action.RETAIN, message.name)
+    ):
+        return
+    if not core.may(session.principal, Action.RECEIVE, message.name):
+        core.counters.denied_receive += 1
+        return
+    identifiers = (subscription.identifier,) if subscription.identifier else ()
+    qos = min(message.qos, subscription.qos)
+    deliver(core, session, Delivery(message, qos, 1, identifiers, core.policy_generation))
+
+
+def _whole(subscription: Subscription) -> str:
+    """The filter as the client gave it."""
+    if subscription.group:
+        return f"$share/{subscription.group}/{subscription.filter}"
+    return subscription.filter

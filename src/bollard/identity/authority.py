@@ -1,0 +1,274 @@
+"""The authorities of a state directory: how they are made and loaded, and the device certificates
+that they issue. Server certificates are in `serving.py`, what a certificate holds in `profile.py`.
+
+Two hierarchies that share nothing:
+
+    server root P-256      -> server CA P-256      -> server certificate P-256        devices trust these
+    server root RSA-2048   -> server CA RSA-2048   -> server certificate RSA-2048     two roots
+    device CA P-256        -> device certificates                                     only the broker does
+
+A device certificate can so never pass as the broker, not even before a client that ignores extended
+key usage: no client trusts the device CA.
+
+Why two server roots. A client that only does RSA (the one cipher suite family of much firmware) has no
+code to verify an ECDSA signature, so every signature of its chain, up to the root that it trusts, must
+be RSA; one P-256 root above an RSA leaf would work in OpenSSL and fail on the devices that need RSA.
+And an RSA root above the P-256 leaf would make the small chain large and slow for everyone else. So
+each algorithm has its own chain, and `server-root.crt` holds both roots: whatever reads a bundle of
+authorities (OpenSSL, mbedTLS, BearSSL, Node, Go) picks the one it needs. The RSA keys have 2048 bits,
+also the root's, because an ESP8266 cannot verify more; the P-256 root is the one that `pin` names.
+
+The roots' keys are used once, here, and then lie encrypted under a passphrase that only the recovery
+file holds. Every other key is in a file of mode 0600.
+"""
+
+import base64
+import hashlib
+import os
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from bollard.base.errors import LocalError
+from bollard.base.types import Secret
+from bollard.identity import profile
+from bollard.identity.files import read_private, read_public, write_private_directory
+from bollard.identity.profile import DAY_S, PrivateKey, Signer
+from bollard.identity.registry import Registry
+
+DEVICE_LIFE_S = profile.DEVICE_LEAF.life_s
+DEVICE_LIFE_MAX_S = 2 * 365 * DAY_S
+
+ROOT_FILE = "server-root.crt"
+RECOVERY_FILE = "server-root-recovery.txt"
+_ROOT_KEYS = "server-root.key.enc"
+_SERVER_CA, _SERVER_CA_RSA, _DEVICE_CA = "server-ca", "server-ca-rsa", "device-ca"
+
+#: No clock can be right that is behind this (2026-01-01): authorities made by it would have expired.
+_EARLIEST = 1_767_225_600
+
+_RECOVERY_TEXT = """\
+Recovery sheet of the server roots "{name}"
+
+This file opens the keys of your server roots. The broker does not need them to run; you need them to
+replace the server authorities, in five years at the latest or after a theft. Move this file off this
+machine now: onto a USB stick, or onto paper, in a place where you keep papers. Whoever has it can pass
+as your broker.
+
+Passphrase:  {passphrase}
+Pin (SHA-256 of the P-256 root):  {pin}
+
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Authorities:
+    """The loaded authorities of a state directory, without the server roots' keys.
+
+    Paths for TLS: `root_file` is what clients trust (both server roots), `device_ca_file` what the
+    broker trusts for client certificates. `pin` is the hex SHA-256 of the P-256 server root's DER.
+    """
+
+    directory: Path
+    root_file: Path
+    device_ca_file: Path
+    pin: str
+    server_ca: Signer = field(repr=False)
+    server_ca_rsa: Signer = field(repr=False)
+    device_ca: Signer = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCredential:
+    """A device's new certificate and key, PEM. `chain_pem` is the leaf followed by the device CA."""
+
+    identity: str
+    serial: int
+    not_after: int
+    certificate_pem: bytes
+    chain_pem: bytes
+    key_pem: Secret = field(repr=False)
+
+
+def authorities_exist(directory: Path) -> bool:
+    """Whether this state directory has authorities. They appear whole or not at all."""
+    return (directory / "ca").exists()
+
+
+def create_authorities(directory: Path, *, now: float) -> Path:
+    """Make all authorities in `directory`/ca, all or nothing, and return the recovery file's path.
+
+    Tell the owner to move the recovery file off the machine: it opens the server roots' keys, which
+    are never needed in daily runs. `now` in seconds since the epoch. The caller holds the `StateLock`.
+    `LocalError` if authorities exist, the directory cannot be written, or the clock is behind.
+    """
+    if authorities_exist(directory):
+        raise LocalError(
+            f"{directory / 'ca'} exists already",
+            "Every device trusts the authorities in it; move it away only to start over with new devices.",
+        )
+    if now < _EARLIEST:
+        raise LocalError(
+            "the clock of this machine is years behind, and certificates made by it would not be valid",
+            "Set the date, then start again.",
+        )
+    write_private_directory(directory / "ca", _new_hierarchies(now))
+    return directory / "ca" / RECOVERY_FILE
+
+
+def load_authorities(directory: Path) -> Authorities:
+    """The authorities of a state directory.
+
+    `LocalError` for what is missing, damaged, does not fit together, or has a key open to others.
+    """
+    ca = directory / "ca"
+    roots = _certificates(ca / ROOT_FILE)
+    return Authorities(
+        directory=directory,
+        root_file=ca / ROOT_FILE,
+        device_ca_file=ca / f"{_DEVICE_CA}.crt",
+        pin=_pin(roots[0]),
+        server_ca=_load_signer(ca, _SERVER_CA, roots),
+        server_ca_rsa=_load_signer(ca, _SERVER_CA_RSA, roots),
+        device_ca=_load_signer(ca, _DEVICE_CA, None),
+    )
+
+
+def issue_device_certificate(
+    authorities: Authorities,
+    registry: Registry,
+    identity: str,
+    *,
+    now: float,
+    life_s: int = DEVICE_LIFE_S,
+    supersede: bool = False,
+) -> DeviceCredential:
+    """A new key and certificate for an identity that `registry.add`, or an earlier enrollment, made.
+
+    Its serial is recorded before it is signed, and it becomes usable in one transaction after: no
+    certificate exists that the registry does not know. `supersede` ends the identity's earlier
+    certificates in that transaction. `life_s` is at most `DEVICE_LIFE_MAX_S`; the certificate ends no
+    later than the device CA. `LocalError` if the identity is unknown or revoked.
+    """
+    if not 0 < life_s <= DEVICE_LIFE_MAX_S:
+        raise LocalError(f"a device certificate lives for at most {DEVICE_LIFE_MAX_S // DAY_S} days")
+    known = registry.get(identity)
+    key = profile.new_ec_key()
+    serial = profile.new_serial()
+    not_after = profile.end_of_life(authorities.device_ca, life_s, now=now)
+    registry.begin_certificate(identity, serial, not_after=not_after, now=now)
+    certificate = profile.signed_by(
+        authorities.device_ca,
+        profile.DEVICE_LEAF,
+        identity,
+        key.public_key(),
+        now=now,
+        not_after=not_after,
+        serial=serial,
+        alternative_names=[x509.UniformResourceIdentifier(uuid.UUID(known.uuid).urn)],
+    )
+    sha256 = hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).digest()
+    registry.complete_certificate(identity, serial, sha256, now=now, supersede=supersede)
+    leaf, issuer = pem(certificate), pem(authorities.device_ca.certificate)
+    return DeviceCredential(identity, serial, not_after, leaf, leaf + issuer, Secret(pem_key(key)))
+
+
+def pem(*certificates: x509.Certificate) -> bytes:
+    return b"".join(c.public_bytes(serialization.Encoding.PEM) for c in certificates)
+
+
+def pem_key(key: PrivateKey, passphrase: bytes = b"") -> bytes:
+    """PKCS#8, encrypted if there is a passphrase."""
+    encryption = (
+        serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
+    )
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+
+
+def read_key(path: Path) -> PrivateKey:
+    """An unencrypted private key, P-256 or RSA, from a file that only we can read; else `LocalError`."""
+    try:
+        key = serialization.load_pem_private_key(read_private(path), None)
+    except (ValueError, TypeError):
+        raise damaged(path) from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise damaged(path)
+    return key
+
+
+def damaged(path: Path) -> LocalError:
+    return LocalError(f"{path} is damaged or does not belong to the others", "Restore it from your backup.")
+
+
+def _new_hierarchies(now: float) -> dict[str, bytes]:
+    """File name to contents, of everything in `ca`. The tag keeps the names of two installations apart:
+    clients that know two roots of the same name take the wrong one."""
+    tag = os.urandom(4).hex()
+    root = profile.self_signed(
+        profile.SERVER_ROOT, f"Bollard server root {tag}", profile.new_ec_key(), now=now
+    )
+    root_rsa = profile.self_signed(
+        profile.SERVER_ROOT, f"Bollard server root RSA {tag}", profile.new_rsa_key(), now=now
+    )
+    device_ca = profile.self_signed(
+        profile.DEVICE_CA, f"Bollard device CA {os.urandom(4).hex()}", profile.new_ec_key(), now=now
+    )
+    return {
+        ROOT_FILE: pem(root.certificate, root_rsa.certificate),
+        **_root_keys(f"Bollard server root {tag}", root, root_rsa),
+        **_server_ca(_SERVER_CA, root, f"Bollard server CA {tag}", profile.new_ec_key(), now),
+        **_server_ca(_SERVER_CA_RSA, root_rsa, f"Bollard server CA RSA {tag}", profile.new_rsa_key(), now),
+        f"{_DEVICE_CA}.crt": pem(device_ca.certificate),
+        f"{_DEVICE_CA}.key": pem_key(device_ca.key),
+    }
+
+
+def _root_keys(name: str, root: Signer, root_rsa: Signer) -> dict[str, bytes]:
+    """The encrypted keys of both roots, and the sheet that opens them and is complete by itself."""
+    text = base64.b32encode(os.urandom(20)).decode()
+    passphrase = "-".join(text[i : i + 4] for i in range(0, len(text), 4))
+    keys = b"".join(pem_key(signer.key, passphrase.encode()) for signer in (root, root_rsa))
+    sheet = _RECOVERY_TEXT.format(name=name, passphrase=passphrase, pin=_pin(root.certificate)).encode()
+    certificates = pem(root.certificate, root_rsa.certificate)
+    return {_ROOT_KEYS: keys, RECOVERY_FILE: sheet + certificates + keys}
+
+
+def _server_ca(file: str, root: Signer, common_name: str, key: PrivateKey, now: float) -> dict[str, bytes]:
+    certificate = profile.signed_by(root, profile.SERVER_CA, common_name, key.public_key(), now=now)
+    return {f"{file}.crt": pem(certificate), f"{file}.key": pem_key(key)}
+
+
+def _load_signer(ca: Path, file: str, roots: list[x509.Certificate] | None) -> Signer:
+    """An authority whose key is its certificate's, and which one of `roots`, or itself, has signed."""
+    certificate = _certificates(ca / f"{file}.crt")[0]
+    key = read_key(ca / f"{file}.key")
+    if key.public_key() != certificate.public_key():
+        raise damaged(ca / f"{file}.key")
+    if not any(is_issued_by(certificate, root) for root in roots or [certificate]):
+        raise damaged(ca / f"{file}.crt")
+    return Signer(certificate, key)
+
+
+def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether the name and the signature of `certificate` are those of `issuer`."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, ValueError, TypeError):  # by what does not fit
+        return False
+    return True
+
+
+def _certificates(path: Path) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(read_public(path))
+    except ValueError:
+        raise damaged(path) from None
+
+
+def _pin(root: x509.Certificate) -> str:
+    return hashlib.sha256(root.public_bytes(serialization.Encoding.DER)).hexdigest()

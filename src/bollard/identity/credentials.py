@@ -1,0 +1,69 @@
+"""Generated secrets and what is stored of them. Passwords that a human chose do not belong here.
+
+A secret has 160 random bits, so guessing is hopeless and a slow hash would only help an attacker who
+sends a storm of CONNECTs. What is stored is HMAC-SHA256(pepper, secret): the database alone, without
+the pepper file beside it, gives nothing to test guesses against.
+"""
+
+import base64
+import hashlib
+import hmac
+import os
+from pathlib import Path
+
+from bollard.base.errors import LocalError
+from bollard.base.types import Secret
+from bollard.identity.files import read_private, write_private
+
+SECRET_BYTES = 20
+PEPPER_BYTES = 32
+
+
+def generate_secret() -> Secret:
+    """A fresh secret as text: 32 characters of the base32 alphabet (`A-Z 2-7`), 160 random bits."""
+    return Secret(base64.b32encode(os.urandom(SECRET_BYTES)))
+
+
+def ensure_pepper(path: Path, *, expected: bool) -> Secret:
+    """The pepper of `path`, made on the first run.
+
+    `expected` says that verifiers exist which were made with it: then a missing file is a `LocalError`,
+    because a new one would silently lock every device out. A file of wrong size is one always.
+    """
+    if not path.exists():
+        if expected:
+            raise LocalError(
+                f"{path} is missing, and the stored passwords cannot be checked without it",
+                "Restore it from your backup, or move registry.db away and enroll the devices again.",
+            )
+        write_private(path, os.urandom(PEPPER_BYTES))
+    pepper = read_private(path)
+    if len(pepper) != PEPPER_BYTES:
+        raise LocalError(
+            f"{path} is damaged: it has {len(pepper)} bytes instead of {PEPPER_BYTES}",
+            "Restore it from your backup.",
+        )
+    return Secret(pepper)
+
+
+class Verifier:
+    """Makes and checks verifiers of generated secrets, with one pepper. Thread-safe."""
+
+    __slots__ = ("_dummy", "_pepper")
+
+    def __init__(self, pepper: Secret) -> None:
+        self._pepper = pepper
+        self._dummy = os.urandom(hashlib.sha256().digest_size)
+
+    def make(self, secret: Secret) -> bytes:
+        """HMAC-SHA256(pepper, secret): 32 bytes to store."""
+        return hmac.digest(self._pepper.reveal(), secret.reveal(), "sha256")
+
+    def check(self, secret: Secret, verifier: bytes) -> bool:
+        """Whether `verifier` was made from `secret`. An empty verifier matches nothing.
+
+        The same work is done for an empty verifier, that is, for an unknown user: otherwise the time
+        of an answer would tell which names are enrolled.
+        """
+        matches = hmac.compare_digest(self.make(secret), verifier or self._dummy)
+        return matches and bool(verifier)

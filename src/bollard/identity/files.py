@@ -1,0 +1,119 @@
+"""Files with secrets and files that must be whole: how they are written and read. Knows no contents.
+
+Everything is 0600 in directories of 0700. A file appears under its name complete and on disk, or not
+at all: a power cut or a kill leaves the old file or the new one.
+"""
+
+import os
+import shutil
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from bollard.base.errors import LocalError
+
+_PRIVATE = 0o600
+_PRIVATE_DIRECTORY = 0o700
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+def make_private_directory(path: Path) -> None:
+    """Make `path` with 0700, and its missing parents; one that exists is taken if only we can enter it."""
+    try:
+        path.mkdir(mode=_PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        _require_private(path)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Put `data` at `path`, replacing what was there, in one step that survives a power cut.
+
+    One writer at a time: the caller holds the state directory's lock.
+    """
+    stage = _stage(path)
+    try:
+        stage.unlink(missing_ok=True)  # of an attempt that was killed; it may hold a key
+        try:
+            with open(os.open(stage, _CREATE, _PRIVATE), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            stage.replace(path)
+        except BaseException:
+            stage.unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def write_private_directory(path: Path, files: Mapping[str, bytes]) -> None:
+    """Make the directory `path` with exactly `files`, all or nothing. `LocalError` if it is not empty.
+
+    One writer at a time: the caller holds the state directory's lock.
+    """
+    stage = _stage(path)
+    try:
+        if stage.exists():
+            shutil.rmtree(stage)  # of an attempt that was killed
+        try:
+            stage.mkdir(mode=_PRIVATE_DIRECTORY)
+            for name, data in files.items():
+                write_private(stage / name, data)
+            stage.rename(path)
+        except BaseException:
+            shutil.rmtree(stage, ignore_errors=True)
+            raise
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def read_private(path: Path) -> bytes:
+    """The bytes of a secret file. `LocalError` if it is missing, or if others may read or change it."""
+    try:
+        _require_private(path)
+        return path.read_bytes()
+    except OSError as error:
+        raise LocalError(f"cannot read {path}: {error.strerror}") from None
+
+
+def read_public(path: Path) -> bytes:
+    """The bytes of a file that is no secret. `LocalError` if it is missing or others may change it."""
+    try:
+        _require_private(path, others=0o022)
+        return path.read_bytes()
+    except OSError as error:
+        raise LocalError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _require_private(path: Path, others: int = 0o077) -> None:
+    """`LocalError` if group or world have any of the rights `others` on `path`."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & others:
+        right = _PRIVATE_DIRECTORY if path.is_dir() else _PRIVATE
+        raise LocalError(
+            f"{path} is open to other users (mode {mode:04o})",
+            f"`chmod {right:o} {path}` closes it; if others had access, treat its contents as known to them.",
+        )
+
+
+def _stage(path: Path) -> Path:
+    """Where `path` is prepared: beside it, under a name that the next attempt finds and clears away."""
+    return path.with_name(f".{path.name}.new")
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unwritable(path: Path, error: OSError) -> LocalError:
+    return LocalError(
+        f"cannot write {path}: {error.strerror}",
+        "Check that the directory belongs to this user and that the disk has room.",
+    )

@@ -1,0 +1,185 @@
+"""From what a client presents to who it is. Knows nothing of topics, sessions or what it may do.
+
+What is presented, and what decides:
+
+    client certificate      the registry's owner of exactly this certificate; nothing else is tried after it
+    authentication method   the principal that the mechanism proved
+    user name, password     the identity of that name, if the password is its secret
+    nothing at all          the principal "anonymous", where the listener allows it
+
+Every further claim must agree with the one that decides: a user name must be the same identity, and a
+password must be that identity's. A claim that is wrong, or that cannot be checked, refuses the client;
+it is never ignored, because whoever sent it believes that it protects something. Only the credentials
+of an identity that is ACTIVE in the registry count, at every CONNECT and re-authentication: a resumed
+TLS session skips the checks of a handshake, so the certificate's state and end are checked here.
+
+Outward, an unknown user and a wrong password are the same answer after the same work. Someone who has
+proved a key or a secret may read what is wrong with it.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+
+from bollard.base.types import ANONYMOUS, Principal, Secret
+from bollard.engine.ports import Accepted, Answer, Challenge, Question, Refused
+from bollard.identity.credentials import Verifier
+from bollard.identity.ports import Mechanism
+from bollard.identity.records import CertificateState, Snapshot, State
+
+PROTOCOL_ERROR = 0x82
+BAD_USER_NAME_OR_PASSWORD = 0x86
+NOT_AUTHORIZED = 0x87
+BAD_AUTHENTICATION_METHOD = 0x8C
+
+_NO_PASSWORD = Secret(b"")
+
+
+class RegistryAuthenticator:
+    """`engine.ports.Authenticator` over the registry. Answers in microseconds; thread-safe.
+
+    `snapshot` gives the current registry (`registry.snapshot`); `mechanisms` maps Authentication
+    Method names to what handles them; `clock` tells seconds since the epoch, for the end of certificates.
+    """
+
+    def __init__(
+        self,
+        snapshot: Callable[[], Snapshot],
+        verifier: Verifier,
+        *,
+        mechanisms: Mapping[str, Mechanism] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._snapshot = snapshot
+        self._verifier = verifier
+        self._mechanisms = dict(mechanisms or {})
+        self._clock = clock
+
+    def answer(self, question: Question) -> Answer:
+        """Who is it? Never raises for what a peer sent, and never says `Accepted` when unsure."""
+        registry = self._snapshot()
+        owner: Principal = ""
+        if question.peer.certificate is not None:
+            found = self._by_certificate(registry, question.peer.certificate)
+            if isinstance(found, Refused):
+                return found
+            owner = found
+        if question.method:
+            return self._by_mechanism(registry, question, owner)
+        if question.step != "connect":
+            return Refused(PROTOCOL_ERROR, f"authentication step {question.step!r} without a method")
+        if owner:
+            return self._confirmed(registry, question, Accepted(owner))
+        if question.username is None and question.password is None:
+            return _anonymous(question)
+        return self._by_password(registry, question)
+
+    def _by_certificate(self, registry: Snapshot, certificate: bytes) -> Principal | Refused:
+        """The active owner of a certificate that TLS has verified up to the device authority."""
+        found = registry.by_certificate(hashlib.sha256(certificate).digest())
+        if found is None:
+            return Refused(
+                NOT_AUTHORIZED,
+                "client certificate is not in the registry",
+                "this certificate is not enrolled here",
+            )
+        identity, record = found
+        if record.state is not CertificateState.ACTIVE:
+            return _unusable(f"certificate {record.serial:x} of {identity.id!r}", record.state)
+        if self._clock() >= record.not_after:
+            return _unusable(f"certificate {record.serial:x} of {identity.id!r}", "expired")
+        return _active(registry, identity.id) or identity.id
+
+    def _by_password(self, registry: Snapshot, question: Question) -> Answer:
+        """User name and password. The password is checked first, whether or not the user exists."""
+        identity = registry.identities.get(question.username or "")
+        verifier = identity.verifier if identity else b""
+        correct = self._verifier.check(question.password or _NO_PASSWORD, verifier)
+        if identity is None or not correct:
+            why = "unknown user name" if identity is None else "wrong password"
+            if identity is not None and not identity.verifier:
+                why = "the identity has no password"
+            return Refused(BAD_USER_NAME_OR_PASSWORD, why, "bad user name or password")
+        return _active(registry, identity.id) or Accepted(identity.id)
+
+    def _by_mechanism(self, registry: Snapshot, question: Question, owner: Principal) -> Answer:
+        """One step of an enhanced authentication. `owner` is whose certificate was presented, or ""."""
+        mechanism = self._mechanisms.get(question.method)
+        if mechanism is None:
+            # [MQTT5-4.12.0-1]
+            return Refused(
+                BAD_AUTHENTICATION_METHOD,
+                f"unknown authentication method {question.method[:80]!r}",
+                "unsupported authentication method",
+            )
+        if question.step == "continue":
+            if question.exchange is None:
+                return Refused(PROTOCOL_ERROR, "authentication data without an exchange")
+            result = mechanism.proceed(question)
+        else:
+            question.exchange = None
+            result = mechanism.start(question)
+        if isinstance(result, Challenge):
+            return result
+        question.exchange = None
+        if isinstance(result, Refused):
+            return result
+        if owner and result.principal != owner:
+            return Refused(
+                NOT_AUTHORIZED,
+                f"certificate of {owner!r}, but {question.method} proved {result.principal!r}",
+                "certificate and authentication method name different identities",
+            )
+        return self._confirmed(registry, question, result)
+
+    def _confirmed(self, registry: Snapshot, question: Question, accepted: Accepted) -> Answer:
+        """`accepted`, if every further claim agrees. An empty user name or password claims nothing."""
+        principal = accepted.principal
+        refused = _active(registry, principal)
+        if refused:
+            return refused
+        if question.principal and question.principal != principal:
+            return Refused(
+                NOT_AUTHORIZED,
+                f"re-authentication of {question.principal!r} as {principal!r}",
+                "re-authentication must keep the identity",
+            )
+        if question.username and question.username != principal:
+            return Refused(
+                NOT_AUTHORIZED,
+                f"user name {question.username[:80]!r} beside the credentials of {principal!r}",
+                "the user name is not the identity that was proved; leave it out",
+            )
+        if question.password and not self._verifier.check(
+            question.password, registry.identities[principal].verifier
+        ):
+            return Refused(
+                BAD_USER_NAME_OR_PASSWORD,
+                f"a password that is not that of {principal!r} beside its other credentials",
+                "bad password; leave it out",
+            )
+        return accepted
+
+
+def _anonymous(question: Question) -> Answer:
+    if question.peer.allow_anonymous:
+        return Accepted(ANONYMOUS)
+    return Refused(
+        NOT_AUTHORIZED,
+        "no credentials, and this listener does not allow anonymous clients",
+        "user name and password or a client certificate required",
+    )
+
+
+def _active(registry: Snapshot, principal: Principal) -> Refused | None:
+    """None if `principal` may connect at all, else why not."""
+    identity = registry.identities.get(principal)
+    if identity is None:
+        return Refused(NOT_AUTHORIZED, f"{principal[:80]!r} is not enrolled", "this identity is not enrolled")
+    if identity.state is not State.ACTIVE:
+        return _unusable(f"identity {principal!r}", identity.state)
+    return None
+
+
+def _unusable(what: str, state: str) -> Refused:
+    return Refused(NOT_AUTHORIZED, f"{what} is {state}", f"{what.split()[0]} is {state}")

@@ -1,0 +1,1 @@
+"""Floor 4: asyncio, TLS and WebSocket under the engine."""

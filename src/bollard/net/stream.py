@@ -1,0 +1,448 @@
+"""One transport and its connection: bytes of the kernel to the broker, output of the broker to the kernel.
+
+A stream is an asyncio protocol on the raw transport. `PlainStream` passes bytes through; `TlsStream` runs
+an `SSLObject` between two memory BIOs, so that the output of a turn leaves in few records and one system
+call. Either may carry WebSocket frames inside. Scheduling and errors are in `pump.py`, counting in
+`gate.py`.
+
+A stream goes through these phases, only forwards:
+
+    SILENT     nothing came yet; what speaks first tells MQTT, TLS and HTTP apart
+    HANDSHAKE  TLS is being set up
+    FRAMED     WebSocket: the upgrade, then MQTT in binary frames
+    OPEN       what arrives is MQTT
+    LINGERING  we have said our last; what still arrives is dropped until the peer closes or time is up
+    GONE       the transport is closed, or was never let in
+"""
+
+import asyncio
+import contextlib
+import ssl
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import TYPE_CHECKING
+
+from bollard.base.types import Peer
+from bollard.net.tls import explain
+from bollard.net.websocket import GOING_AWAY, WebSocket
+
+if TYPE_CHECKING:
+    from bollard.net.pump import Pump
+    from bollard.session.connection import Connection
+
+SILENT, HANDSHAKE, FRAMED, OPEN, LINGERING, GONE = range(6)
+
+#: The most plaintext that fits one TLS record; `SSLObject.write` takes no more at once.
+RECORD_BYTES = 16_384
+#: What is handed to a BIO at once. A BIO never shrinks, so this bounds what an idle connection keeps.
+FEED_BYTES = 32_768
+#: What a transport may hold before it asks us to pause.
+HIGH_WATER_BYTES = 65_536
+
+CLIENT_HELLO, CONNECT = 0x16, 0x10
+_HTTP_METHODS = (b"GET ", b"POST", b"HEAD", b"PUT ", b"OPTI", b"CONN", b"DELE", b"PRI ")
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What all connections of one listener have in common.
+
+    `transport` is what `Peer.transport` says. `context` None means no TLS here. `websocket` tells whether
+    frames are expected, from pages of `origins` only. `plaintext_from` are networks beside loopback whose
+    peers may speak without TLS; it is asked only where `context` is None.
+    """
+
+    name: str
+    transport: str
+    context: ssl.SSLContext | None = None
+    websocket: bool = False
+    origins: tuple[str, ...] = ()
+    plaintext_from: tuple[IPv4Network | IPv6Network, ...] = ()
+    allow_anonymous: bool = False
+
+    def admits(self, address: str) -> bool:
+        """May a peer at `address` use this door? TLS: anyone. Plaintext: loopback and who was named."""
+        if self.context is not None or address == "unix":
+            return True
+        peer = ip_address(address.partition("%")[0])
+        return peer.is_loopback or any(peer in network for network in self.plaintext_from)
+
+
+class Stream:
+    """What both kinds have in common.
+
+    `connection` is the broker's half, from the end of TLS and WebSocket until we or they are through.
+    `newcomer` is true until a CONNECT was accepted.
+    """
+
+    __slots__ = (
+        "address",
+        "connection",
+        "door",
+        "newcomer",
+        "phase",
+        "port",
+        "pump",
+        "transport",
+        "websocket",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, pump: "Pump", door: Door) -> None:
+        self.pump = pump
+        self.door = door
+        self.phase = SILENT
+        self.address = ""
+        self.port = 0
+        self.newcomer = True
+        self.connection: Connection | None = None
+        self.websocket: WebSocket | None = None
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """The kernel accepted someone: count them in, or drop them before a byte is read."""
+        self.transport = transport
+        self.address, self.port = peer_address(transport.get_extra_info("peername"))
+        if not self.pump.enter(self):
+            self.phase = GONE
+            transport.abort()
+            return
+        transport.set_write_buffer_limits(HIGH_WATER_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def eof_received(self) -> None:
+        """The peer has said its last: the transport closes itself, then calls `connection_lost`."""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The transport is gone, however that came."""
+        if self.phase == GONE:
+            return
+        if self.connection is None:
+            self._explain_departure()
+        self.phase = GONE
+        self.pump.gone(self)
+
+    def pause_writing(self) -> None:
+        """The kernel takes no more: the broker keeps, and bounds, what follows."""
+        if self.connection is not None:
+            self.connection.writable = False
+
+    def resume_writing(self) -> None:
+        if self.connection is not None:
+            self.pump.resumed(self)
+
+    # What the pump calls.
+
+    def flush(self) -> None:
+        """Write what the broker has for this peer, and close if the broker says so."""
+        connection = self.connection
+        if connection is None:
+            return
+        if not connection.writable:
+            if connection.closing:
+                self.pump.linger(self)
+            return
+        data = connection.take_output()
+        if data:
+            self.send(data if self.websocket is None else self.websocket.wrap(data))
+        if self.newcomer and connection.connected:
+            self._settle()
+        if connection.closing:
+            self.farewell()
+
+    def send(self, data: bytes) -> None:
+        """Hand `data` to the transport, encrypted where this stream encrypts."""
+        raise NotImplementedError
+
+    def farewell(self) -> None:
+        """Part from the broker and close, in the manner of each layer."""
+        self.pump.forget(self)
+        if self.websocket is not None:
+            self.websocket.close(GOING_AWAY)
+            self.send(self.websocket.take_output())
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close our direction, then wait a while for the peer to close its own.
+
+        Closing at once would make the kernel answer unread input with a reset, and a reset may overtake
+        the CONNACK or DISCONNECT that says why.
+        """
+        self.phase = LINGERING
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+            self.pump.linger(self)
+
+    def drop(self) -> None:
+        """Close at once, without a word."""
+        self.phase = LINGERING
+        self.pump.forget(self)
+        self.transport.abort()
+
+    def overdue(self) -> str:
+        """What this stream has not done in time, for the log."""
+        if self.phase == SILENT:
+            return "sent nothing"
+        return (
+            "did not complete the TLS handshake"
+            if self.phase == HANDSHAKE
+            else "did not complete the upgrade"
+        )
+
+    # From bytes to the broker.
+
+    def certificate(self) -> bytes | None:
+        """DER of the client's certificate, verified up to the device authority; None if there is none."""
+        return None
+
+    def begin(self) -> None:
+        """The bytes from here on are MQTT, or WebSocket frames with MQTT in them."""
+        limits = self.pump.gate.limits
+        if self.door.websocket:
+            self.websocket = WebSocket(self.door.origins, limits.max_connect_bytes, limits.max_packet_bytes)
+            self.phase = FRAMED
+        else:
+            self._join()
+            self.phase = OPEN
+
+    def deliver(self, data: bytes) -> None:
+        """Plaintext of the peer."""
+        if self.phase == OPEN:
+            if self.connection is not None:
+                self.pump.receive(self.connection, data)
+        elif self.phase == FRAMED:
+            self._unframe(data)
+
+    def _join(self) -> None:
+        door = self.door
+        peer = Peer(
+            self.address, self.port, door.name, door.transport, self.certificate(), door.allow_anonymous
+        )
+        self.pump.join(self, peer)
+
+    def _settle(self) -> None:
+        self.newcomer = False
+        self.pump.gate.authenticated(self)
+        if self.websocket is not None:
+            self.websocket.widen()
+
+    def _unframe(self, data: bytes) -> None:
+        """WebSocket: answer what the frames ask for and pass on what they carry."""
+        websocket = self.websocket
+        if websocket is None:
+            return
+        payloads = websocket.receive(data)
+        if websocket.open and self.connection is None:
+            self._join()
+        for payload in payloads:
+            if self.connection is not None:
+                self.pump.receive(self.connection, payload)
+        if self.connection is not None and not self.connection.writable and not websocket.ended:
+            websocket.drop_surplus()
+        else:
+            self.send(websocket.take_output())
+        if websocket.ended:
+            if websocket.refusal:
+                self.pump.refused(self, websocket.refusal)
+            self.pump.forget(self)
+            self.hang_up()
+
+    def _explain_departure(self) -> None:
+        """Some clients close without an alert when they distrust us: that is worth a line."""
+        if self.phase == HANDSHAKE:
+            self.pump.refused(
+                self,
+                "the client left during the TLS handshake; if it does not trust our certificate, give it "
+                "the CA file (server-root.crt)",
+            )
+        elif self.phase == FRAMED:
+            self.pump.refused(self, "the client left before the WebSocket upgrade was complete")
+
+
+class PlainStream(Stream):
+    """A Unix socket, or TCP where the owner allows plaintext."""
+
+    __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        if self.phase == OPEN:
+            if self.connection is not None:
+                self.pump.receive(self.connection, data)
+        elif self.phase < OPEN:
+            self.pump.guard(self, self._early, data)
+
+    def send(self, data: bytes) -> None:
+        if data:
+            self.transport.write(data)
+
+    def _early(self, data: bytes) -> None:
+        """What comes before MQTT: the first bytes, or WebSocket."""
+        if self.phase == SILENT:
+            if data[0] == CLIENT_HELLO:
+                self.pump.refused(
+                    self, "TLS on a plaintext port; use the TLS listener, or connect without TLS"
+                )
+                self.hang_up()
+                return
+            self.begin()
+        self.deliver(data)
+
+
+class TlsStream(Stream):
+    """TLS on the raw transport. The `SSLObject` is made when the first bytes look like TLS."""
+
+    __slots__ = ("_incoming", "_outgoing", "_queued", "_tls")
+
+    def __init__(self, pump: "Pump", door: Door) -> None:
+        super().__init__(pump, door)
+        self._tls: ssl.SSLObject | None = None
+        self._queued = False
+
+    def data_received(self, data: bytes) -> None:
+        if self.phase < LINGERING:
+            self.pump.guard(self, self._take, data)
+
+    def _take(self, data: bytes) -> None:
+        if self.phase == SILENT and not self._recognize(data):
+            self.hang_up()
+        elif self.phase == HANDSHAKE:
+            self._await_shake(data)
+        else:
+            self._decrypt(data)
+
+    def _recognize(self, data: bytes) -> bool:
+        """Whether the first bytes are TLS; if so, set it up. If not, say what they look like."""
+        if data[0] == CLIENT_HELLO:
+            self._incoming = ssl.MemoryBIO()
+            self._outgoing = ssl.MemoryBIO()
+            context = self.door.context
+            assert context is not None, "a TlsStream belongs to a door with a context"
+            self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+            self.phase = HANDSHAKE
+            return True
+        if data[0] == CONNECT:
+            speech = (
+                "plaintext MQTT on a TLS port; point the device at TLS with the CA file (server-root.crt)"
+            )
+        elif data[:4] in _HTTP_METHODS:
+            speech = "plain HTTP on a TLS port; use TLS (https, wss)"
+        else:
+            speech = "the first bytes are neither TLS nor MQTT"
+        self.pump.refused(self, speech)
+        return False
+
+    def _await_shake(self, data: bytes) -> None:
+        """Queue one handshake step; hold back a peer that sends faster than steps are run."""
+        self._incoming.write(data)
+        if not self._queued:
+            self._queued = True
+            self.pump.handshakes.submit(self)
+        elif self._incoming.pending > FEED_BYTES:
+            self.transport.pause_reading()
+
+    def shake(self) -> None:
+        """Move the handshake on with what has arrived. Called by the queue of handshakes."""
+        self._queued = False
+        if self.phase == HANDSHAKE:
+            self.pump.guard(self, self._shake)
+
+    def _shake(self) -> None:
+        assert self._tls is not None
+        if not self.transport.is_reading():
+            self.transport.resume_reading()
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._send_records()
+        except ssl.SSLError as error:
+            self._broken(error)
+        else:
+            self._send_records()
+            self.begin()
+            self._read_records()
+
+    def _decrypt(self, data: bytes) -> None:
+        if len(data) <= FEED_BYTES:
+            self._incoming.write(data)
+            self._read_records()
+            return
+        view = memoryview(data)
+        while view and self.phase < LINGERING:
+            self._incoming.write(view[:FEED_BYTES])
+            view = view[FEED_BYTES:]
+            self._read_records()
+
+    def _read_records(self) -> None:
+        """Deliver every whole record that has arrived."""
+        tls = self._tls
+        incoming = self._incoming
+        assert tls is not None
+        try:
+            while self.phase < LINGERING:
+                data = tls.read(RECORD_BYTES)
+                if not data:  # close_notify
+                    self.pump.forget(self)
+                    self.hang_up()
+                    return
+                self.deliver(data)
+                if not incoming.pending and not tls.pending():
+                    break  # the next read could only raise
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            self._broken(error)
+            return
+        if self._outgoing.pending:  # answers of TLS itself, such as a key update
+            self._send_records()
+
+    def send(self, data: bytes) -> None:
+        tls = self._tls
+        if not data or tls is None:
+            return
+        sent = tls.write(data)
+        if sent == len(data):
+            self.transport.write(self._outgoing.read())
+            return
+        # One record a call. Each is taken out at once, so that the BIO stays as small as a record.
+        records = [self._outgoing.read()]
+        view = memoryview(data)
+        while sent < len(data):
+            sent += tls.write(view[sent : sent + RECORD_BYTES])
+            records.append(self._outgoing.read())
+        self.transport.write(b"".join(records))
+
+    def hang_up(self) -> None:
+        if self._tls is not None and self.phase > HANDSHAKE:
+            with contextlib.suppress(ssl.SSLError):  # ours is written; the peer's need not be awaited
+                self._tls.unwrap()
+            self._send_records()
+        super().hang_up()
+
+    def certificate(self) -> bytes | None:
+        return None if self._tls is None else self._tls.getpeercert(binary_form=True)
+
+    def _send_records(self) -> None:
+        if self._outgoing.pending:
+            self.transport.write(self._outgoing.read())
+
+    def _broken(self, error: ssl.SSLError) -> None:
+        """TLS is over. Its alert, if there is one, still goes out."""
+        if self.newcomer:
+            self.pump.refused(self, explain(error))
+        self.pump.forget(self)
+        self._send_records()
+        super().hang_up()
+
+
+def peer_address(peername: object) -> tuple[str, int]:
+    """Address and port of what the transport calls its peer; ("unix", 0) for a Unix socket.
+
+    An IPv4 client of a dual-stack socket is the IPv4 client that it is.
+    """
+    if isinstance(peername, tuple) and len(peername) >= 2:
+        return str(peername[0]).removeprefix("::ffff:"), int(peername[1])
+    return "unix", 0

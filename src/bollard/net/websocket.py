@@ -1,0 +1,145 @@
+"""MQTT inside WebSocket frames, without I/O: bytes in; MQTT bytes and bytes to send out.
+
+The frames themselves are the `websockets` library's; here is what MQTT and safety add: the subprotocol,
+the allowed origins and paths, binary frames only, no compression, and bounds on what is held back.
+Frames and MQTT packets need not align [MQTT5-6.0.0-2]: payloads are handed on frame by frame.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from websockets.exceptions import InvalidOrigin
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+from websockets.typing import Origin, Subprotocol
+
+#: Where a WebSocket may be asked for.
+PATHS = ("/", "/mqtt")
+#: Request line and headers together; browsers with large cookies send 8 KiB.
+MAX_REQUEST_BYTES = 16_384
+#: Payload of one outgoing frame: small clients buffer a frame whole.
+FRAME_BYTES = 16_384
+#: A frame may carry more than one packet, so it may be this much larger than the largest.
+SLACK_BYTES = 65_536
+
+GOING_AWAY, UNSUPPORTED_DATA, TOO_BIG = 1001, 1003, 1009
+
+#: The library would log what a peer sent; refusals are events of ours instead.
+_SILENT = logging.Logger("bollard.net.websocket", logging.CRITICAL + 1)
+
+
+class WebSocket:
+    """The server's half of one WebSocket.
+
+    `open` says that the upgrade was answered with 101. `ended` says that nothing more will come in or
+    may go out: send what `take_output` gives and close. `refusal` is why, in a sentence for our own log,
+    "" when the client closed properly.
+    """
+
+    __slots__ = ("_held", "_limit", "_max_frame_bytes", "_protocol", "ended", "open", "refusal")
+
+    def __init__(self, origins: Sequence[str], max_connect_bytes: int, max_packet_bytes: int) -> None:
+        self.open = False
+        self.ended = False
+        self.refusal = ""
+        self._held = 0
+        self._limit = max_connect_bytes
+        self._max_frame_bytes = max_packet_bytes + SLACK_BYTES
+        self._protocol = ServerProtocol(
+            # None: no Origin header. Only browsers send one, and only they can be made to connect from
+            # a page of somebody else's.
+            origins=[None, *map(Origin, origins)],
+            subprotocols=[Subprotocol("mqtt")],  # [MQTT5-6.0.0-3] [MQTT5-6.0.0-4]
+            extensions=None,  # compression would leak secrets beside chosen text, and expands into bombs
+            max_size=self._max_frame_bytes,
+            logger=_SILENT,
+        )
+
+    def widen(self) -> None:
+        """The client is authenticated: frames may now be as large as its packets."""
+        self._limit = self._max_frame_bytes
+
+    def receive(self, data: bytes) -> list[bytes]:
+        """Take what arrived and return the MQTT bytes in it, in order. Never raises."""
+        if self.ended:
+            return []
+        self._protocol.receive_data(data)
+        events = self._protocol.events_received()
+        # All that can be held is what came since the last event; a declared length allocates nothing.
+        self._held = 0 if events else self._held + len(data)
+        payloads: list[bytes] = []
+        for event in events:
+            if isinstance(event, Request):
+                self._answer(event)
+            elif isinstance(event, Frame):
+                self._unpack(event, payloads)
+            if self.ended:
+                return payloads
+        self._check_bounds()
+        return payloads
+
+    def _answer(self, request: Request) -> None:
+        """Accept or reject the upgrade."""
+        protocol = self._protocol
+        if request.path.partition("?")[0] not in PATHS:
+            response = protocol.reject(404, "MQTT over WebSocket is at /mqtt.\n")
+            self.refusal = "WebSocket asked for an unknown path; it is at /mqtt"
+        else:
+            response = protocol.accept(request)
+            if response.status_code != 101:
+                self.refusal = _why_rejected(protocol.handshake_exc)
+        protocol.send_response(response)
+        self.open = response.status_code == 101
+        self.ended = not self.open
+
+    def _unpack(self, frame: Frame, payloads: list[bytes]) -> None:
+        if frame.opcode is Opcode.BINARY or frame.opcode is Opcode.CONT:
+            payloads.append(bytes(frame.data))
+        elif frame.opcode is Opcode.TEXT:
+            # [MQTT5-6.0.0-1] [MQTT3-6.0.0-1]
+            self.close(UNSUPPORTED_DATA, "a text frame where MQTT has only binary ones")
+        elif frame.opcode is Opcode.CLOSE:
+            self.ended = True
+
+    def _check_bounds(self) -> None:
+        protocol = self._protocol
+        if protocol.parser_exc is not None:
+            self.ended = True
+            self.refusal = f"bad WebSocket frame: {protocol.parser_exc}"
+        elif protocol.handshake_exc is not None:
+            self.ended = True
+            self.refusal = "not a WebSocket request; MQTT without WebSocket belongs on another listener"
+        elif not self.open:
+            if self._held > MAX_REQUEST_BYTES:
+                self.ended = True
+                self.refusal = f"the WebSocket request is longer than {MAX_REQUEST_BYTES} bytes"
+        elif self._held > self._limit:
+            self.close(TOO_BIG, f"a WebSocket frame of more than {self._limit} bytes")
+
+    def close(self, code: int, refusal: str = "") -> None:
+        """Say goodbye with `code`, if that can still be said."""
+        if self.open and not self.ended and not self._protocol.close_expected():
+            self._protocol.send_close(code)
+        self.ended = True
+        self.refusal = refusal
+
+    def wrap(self, data: bytes) -> bytes:
+        """`data` as binary frames, after whatever else was waiting to be sent."""
+        for start in range(0, len(data), FRAME_BYTES):
+            self._protocol.send_binary(data[start : start + FRAME_BYTES])
+        return self.take_output()
+
+    def take_output(self) -> bytes:
+        """Handshake and control frames that wait."""
+        return b"".join(self._protocol.data_to_send())
+
+    def drop_surplus(self) -> None:
+        """The peer does not read: keep only the newest answer to its pings (RFC 6455, 5.5.3)."""
+        del self._protocol.writes[:-1]
+
+
+def _why_rejected(error: Exception | None) -> str:
+    if isinstance(error, InvalidOrigin):
+        return "WebSocket from a page whose origin is not listed under `origins`"
+    return f"WebSocket upgrade refused: {error}"

@@ -1,0 +1,206 @@
+"""Why a decision is what it is, and what an identity may do at all, for people.
+
+Explains what decide.py decides and never decides anything itself: `why` asks the policy, then compares the
+rules one by one to say how near they came. Slow, for commands; never for messages.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bollard.base.types import Action, Decision, Principal
+from bollard.policy.compile import NEEDED, Applied, Policy
+from bollard.policy.rules import ID, RIGHTS, Grant, Pattern, Rights
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The granted filter that agrees with the topic furthest, variables filled in.
+
+    `level`, from 1, is the first that differs: there the filter has `wanted` and the topic `found`, either of
+    which is None where the levels have ended.
+    """
+
+    rule: str
+    filter: str
+    level: int
+    wanted: str | None
+    found: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision and how it came about. `nearest` is there when nothing granted it; `notes` are sentences."""
+
+    principal: Principal
+    action: Action
+    topic: str
+    decision: Decision
+    template: str
+    groups: tuple[str, ...]
+    nearest: Nearest | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveRight:
+    """One filter that is granted (`allows`) or denied; `via` says how its rule came to apply, "" if by itself."""
+
+    right: str
+    allows: bool
+    filter: str
+    rule: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """All that applies to an identity, each right's grants before its denies."""
+
+    principal: Principal
+    template: str
+    groups: tuple[str, ...]
+    rights: tuple[EffectiveRight, ...]
+
+
+def why(policy: Policy, principal: Principal, action: Action, topic: str) -> Explanation:
+    """What `policy` decides when `principal` does `action` on `topic`, with what explains it."""
+    decision = policy.decide(principal, action, topic)
+    applied = policy.applied(principal)
+    silent = not decision.allowed and not decision.rule
+    notes: list[str] = []
+    if silent:
+        notes = _why_silent(policy, principal, action, topic)
+    elif decision.allowed and action == Action.SUBSCRIBE:
+        notes = _partly_denied(applied, principal, topic)
+    return Explanation(
+        principal,
+        action,
+        topic,
+        decision,
+        policy.template(principal),
+        policy.groups(principal),
+        _nearest(applied, principal, action, topic) if silent else None,
+        tuple(notes),
+    )
+
+
+def effective(policy: Policy, principal: Principal) -> Effective:
+    """Every filter that `policy` grants or denies `principal`, with `${id}` filled in."""
+    rights = [
+        EffectiveRight(right, rule.allows, "/".join(_filled(pattern, principal)), rule.rule, rule.via)
+        for right in RIGHTS
+        for allows in (True, False)
+        for rule in policy.applied(principal)
+        if rule.allows is allows
+        for pattern in rule.rights.of(right)
+    ]
+    return Effective(principal, policy.template(principal), policy.groups(principal), tuple(rights))
+
+
+def describe(explanation: Explanation) -> list[str]:
+    """`explanation` as lines of text, the verdict first. Topics are quoted, so that odd ones do no harm."""
+    decision = explanation.decision
+    lines = [f"{'ALLOWED' if decision.allowed else 'DENIED'}: {decision.reason}"]
+    near = explanation.nearest
+    if near:
+        wanted = "its end" if near.wanted is None else f'"{near.wanted}"'
+        found = "has ended" if near.found is None else f"has {near.found!r}"
+        lines.append(
+            f"nearest: {near.rule}, {near.filter} (differs at level {near.level}: {wanted}, the topic {found})"
+        )
+    lines += explanation.notes
+    template = f'template "{explanation.template}"' if explanation.template else "no template of its own"
+    groups = ", ".join(explanation.groups) or "none"
+    return [*lines, f"{explanation.principal!r} has {template}; groups: {groups}"]
+
+
+def _filled(pattern: Pattern, principal: str) -> list[str]:
+    return [principal if level == ID else level for level in pattern.levels]
+
+
+def _difference(filter: Sequence[str], asked: Sequence[str]) -> int:
+    """The first level, from 0, at which `filter` does not cover `asked`; -1 if it covers it all."""
+    if asked[0].startswith("$") and filter[0] in ("+", "#"):
+        return 0
+    for index, level in enumerate(filter):
+        if level == "#":
+            return -1
+        if index == len(asked):
+            return index
+        if level != asked[index] and (level != "+" or asked[index] == "#"):
+            return index
+    return -1 if len(filter) == len(asked) else len(filter)
+
+
+def _levels(action: Action, topic: str) -> list[str]:
+    return ["+", "#"] if action == Action.SUBSCRIBE and topic == "#" else topic.split("/")
+
+
+def _covers(rights: Rights, principal: str, action: Action, topic: str) -> bool:
+    asked = _levels(action, topic)
+    return any(_difference(_filled(pattern, principal), asked) < 0 for pattern in rights.of(NEEDED[action]))
+
+
+def _nearest(applied: Sequence[Applied], principal: str, action: Action, topic: str) -> Nearest | None:
+    asked = _levels(action, topic)
+    best: Nearest | None = None
+    for rule in applied:
+        for pattern in rule.rights.of(NEEDED[action]) if rule.allows else ():
+            filter = _filled(pattern, principal)
+            at = _difference(filter, asked)
+            if at >= 0 and (best is None or at >= best.level):
+                wanted = filter[at] if at < len(filter) else None
+                found = asked[at] if at < len(asked) else None
+                best = Nearest(rule.rule, "/".join(filter), at + 1, wanted, found)
+    return best
+
+
+def _why_silent(policy: Policy, principal: str, action: Action, topic: str) -> list[str]:
+    """Sentences about what would have granted it, but does not."""
+    notes = [
+        f'grant "{grant.name}" would allow it, but it {_out_of_force(grant)}'
+        for grant in policy.asleep(principal)
+        if _covers(grant.rights, principal, action, topic)
+    ]
+    if action in (Action.RETAIN, Action.WILL):
+        published = policy.decide(principal, Action.PUBLISH, topic)
+        if published.allowed:
+            notes.append(f"{published.rule} grants publish here; {NEEDED[action]} is a right of its own")
+    if topic.startswith("$"):
+        notes.append("topics that begin with $ must be granted by name: wildcards never match that level")
+    return notes
+
+
+def _out_of_force(grant: Grant) -> str:
+    bounds = [
+        f"{word} {moment.isoformat()}"
+        for word, moment in (("from", grant.starts), ("until", grant.ends))
+        if moment is not None
+    ]
+    return f"is in force only {' '.join(bounds)}"
+
+
+def _partly_denied(applied: Sequence[Applied], principal: str, topic: str) -> list[str]:
+    """Sentences about denies that stop a part of what the filter `topic` subscribes to."""
+    asked = topic.split("/")
+    return [
+        f"{rule.rule} stops the part of it that matches {pattern.text}"
+        for rule in applied
+        if not rule.allows
+        for pattern in rule.rights.subscribe
+        if _overlap(_filled(pattern, principal), asked)
+    ]
+
+
+def _overlap(left: Sequence[str], right: Sequence[str]) -> bool:
+    """Is there a topic that both filters match?"""
+    first = {left[0], right[0]}
+    if first & {"+", "#"} and any(level.startswith("$") for level in first):
+        return False
+    for one, other in zip(left, right, strict=False):
+        if "#" in (one, other):
+            return True
+        if one != other and "+" not in (one, other):
+            return False
+    longer = max(left, right, key=len)[min(len(left), len(right)) :]
+    return not longer or list(longer) == ["#"]

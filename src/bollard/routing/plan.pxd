@@ -1,0 +1,22 @@
+cdef class Branch:
+    cdef readonly int qos
+    cdef readonly bint retain_as_published
+    cdef readonly tuple identifiers
+    cdef readonly int audience
+    cdef readonly list sessions
+
+
+cdef class Plan:
+    cdef public long long generation
+    cdef readonly list branches
+    cdef readonly list groups
+
+
+cdef class Route:
+    cdef readonly str name
+    cdef public long long generation
+    cdef public bint allowed
+    cdef public int may_retain
+    cdef public str rule
+    cdef public str reason
+    cdef public Plan plan

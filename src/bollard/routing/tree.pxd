@@ -1,0 +1,41 @@
+cimport cython
+
+
+cdef class Subscription:
+    cdef readonly object session
+    cdef readonly str filter
+    cdef readonly str group
+    cdef readonly int qos
+    cdef readonly bint no_local
+    cdef readonly bint retain_as_published
+    cdef readonly int identifier
+
+
+cdef class Node:
+    cdef dict children
+    cdef dict subscriptions
+    cdef dict groups
+
+    cdef bint empty(self) except *
+
+
+cdef class Tree:
+    cdef Node _root
+    cdef public long long generation
+    cdef readonly Py_ssize_t count
+    cdef readonly Py_ssize_t shared_count
+
+    @cython.locals(node=Node, child=Node)
+    cpdef void add(self, Subscription subscription) except *
+
+    @cython.locals(node=Node, child=Node, parent=Node, path=list, levels=list, depth=Py_ssize_t)
+    cpdef void remove(self, Subscription subscription) except *
+
+    @cython.locals(found=list, groups=list)
+    cpdef tuple match(self, str topic)
+
+    @cython.locals(child=Node, children=dict)
+    cdef void _descend(
+        self, Node node, list levels, Py_ssize_t depth, bint dollar, list found, list groups
+    ) except *
+    cdef void _collect(self, Node node, list found, list groups) except *

@@ -1,0 +1,162 @@
+"""The subscription tree: topic filters by level, with a generation that counts every change.
+
+Depth is bounded by the filters that are let in, so the recursion of `match` is bounded too.
+"""
+
+from typing import Any
+
+from bollard.routing.shared import SharedGroup
+
+
+class Subscription:
+    """One entry of one session. `identifier` is the Subscription Identifier, 0 when none was given;
+    `group` the name of the shared subscription, "" when it is not shared; `filter` without that prefix."""
+
+    __slots__ = ("filter", "group", "identifier", "no_local", "qos", "retain_as_published", "session")
+
+    def __init__(
+        self,
+        session: Any,
+        filter: str,
+        group: str,
+        qos: int,
+        no_local: bool,
+        retain_as_published: bool,
+        identifier: int,
+    ) -> None:
+        self.session = session
+        self.filter = filter
+        self.group = group
+        self.qos = qos
+        self.no_local = no_local
+        self.retain_as_published = retain_as_published
+        self.identifier = identifier
+
+
+class Node:
+    """One level of some filters."""
+
+    __slots__ = ("children", "groups", "subscriptions")
+
+    def __init__(self) -> None:
+        self.children: dict[str, Node] | None = None
+        self.subscriptions: dict[Any, Subscription] | None = None
+        self.groups: dict[str, SharedGroup] | None = None
+
+    def empty(self) -> bool:
+        return not self.children and not self.subscriptions and not self.groups
+
+
+class Tree:
+    """All subscriptions. `generation` changes whenever what a topic matches may have changed."""
+
+    __slots__ = ("_root", "count", "generation", "shared_count")
+
+    def __init__(self) -> None:
+        self._root = Node()
+        self.generation = 1
+        self.count = 0
+        self.shared_count = 0
+
+    def add(self, subscription: Subscription) -> None:
+        """Enter it, in place of an earlier one of the same session, filter and group.
+        [MQTT5-3.8.4-3] [MQTT3-3.8.4-3]"""
+        node = self._root
+        for level in subscription.filter.split("/"):
+            if node.children is None:
+                node.children = {}
+            child = node.children.get(level)
+            if child is None:
+                child = node.children[level] = Node()
+            node = child
+        if subscription.group:
+            if node.groups is None:
+                node.groups = {}
+            group = node.groups.get(subscription.group)
+            if group is None:
+                group = node.groups[subscription.group] = SharedGroup(subscription.group, subscription.filter)
+            if group.add(subscription):
+                self.shared_count += 1
+        else:
+            if node.subscriptions is None:
+                node.subscriptions = {}
+            if subscription.session not in node.subscriptions:
+                self.count += 1
+            node.subscriptions[subscription.session] = subscription
+        self.generation += 1
+
+    def remove(self, subscription: Subscription) -> None:
+        """Take it out, with every level that only it needed."""
+        levels = subscription.filter.split("/")
+        node = self._root
+        path = [node]
+        for level in levels:
+            child = node.children.get(level) if node.children else None
+            if child is None:
+                return
+            node = child
+            path.append(node)
+        if subscription.group:
+            group = node.groups.get(subscription.group) if node.groups else None
+            if group is not None and node.groups is not None and group.remove(subscription):
+                self.shared_count -= 1
+                if not group.members:
+                    del node.groups[subscription.group]
+        elif node.subscriptions and node.subscriptions.pop(subscription.session, None) is not None:
+            self.count -= 1
+        for depth in range(len(levels), 0, -1):
+            parent = path[depth - 1]
+            node = path[depth]
+            if parent.children is None or not node.empty():
+                break
+            del parent.children[levels[depth - 1]]
+        self.generation += 1
+
+    def match(self, topic: str) -> tuple[list[Subscription], list[SharedGroup]]:
+        """Every subscription and shared group whose filter matches the Topic Name `topic`.
+
+        A wildcard at the first level does not match a topic that begins with "$". [MQTT5-4.7.2-1]
+        [MQTT3-4.7.2-1]
+        """
+        found: list[Subscription] = []
+        groups: list[SharedGroup] = []
+        self._descend(self._root, topic.split("/"), 0, topic.startswith("$"), found, groups)
+        return found, groups
+
+    def _descend(
+        self,
+        node: Node,
+        levels: list[str],
+        depth: int,
+        dollar: bool,
+        found: list[Subscription],
+        groups: list[SharedGroup],
+    ) -> None:
+        children = node.children
+        if depth == len(levels):
+            self._collect(node, found, groups)
+            if children is not None:
+                # "sport/#" matches "sport" as well. [MQTT5 4.7.1.2]
+                child = children.get("#")
+                if child is not None:
+                    self._collect(child, found, groups)
+            return
+        if children is None:
+            return
+        child = children.get(levels[depth])
+        if child is not None:
+            self._descend(child, levels, depth + 1, dollar, found, groups)
+        if dollar and depth == 0:
+            return
+        child = children.get("+")
+        if child is not None:
+            self._descend(child, levels, depth + 1, dollar, found, groups)
+        child = children.get("#")
+        if child is not None:
+            self._collect(child, found, groups)
+
+    def _collect(self, node: Node, found: list[Subscription], groups: list[SharedGroup]) -> None:
+        if node.subscriptions is not None:
+            found.extend(node.subscriptions.values())
+        if node.groups is not None:
+            groups.extend(node.groups.values())

@@ -1,0 +1,1 @@
+"""Floor 5: configuration and composition."""

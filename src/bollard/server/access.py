@@ -1,0 +1,59 @@
+"""The policy in force: read from its file, compiled against the registry, renewed when either changes.
+
+A file that cannot be read or is wrong never opens or closes anything: the rules in force stay, and the
+caller gets the error to shout about.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bollard.base.errors import ConfigError
+from bollard.policy.compile import Policy
+from bollard.policy.rules import parse_policy
+
+#: Modification time, size and inode: together they change with every edit that matters.
+_Stamp = tuple[int, int, int]
+
+
+class Access:
+    """Rules of one file together with the templates of the registry."""
+
+    def __init__(self, path: Path, templates: Callable[[], Mapping[str, str]]) -> None:
+        """Read the file at `path`; raises ConfigError. `templates` gives identity to template, as of now."""
+        self.path = path
+        self._templates = templates
+        self._stamp = _stamp(path)
+        self._rules = parse_policy(path)
+        self._changes_at: datetime | None = None
+
+    def policy(self) -> Policy:
+        """What holds now: compile anew for the present registry and time."""
+        policy = Policy(self._rules, self._templates(), datetime.now(UTC))
+        self._changes_at = policy.changes_at
+        return policy
+
+    def expired(self) -> bool:
+        """Whether a grant has begun or ended since the last `policy`, so that a new one is due."""
+        return self._changes_at is not None and datetime.now(UTC) >= self._changes_at
+
+    def changed(self) -> bool:
+        """Whether the file differs from when it was last read, or tried. A missing file counts once."""
+        return _stamp(self.path) != self._stamp
+
+    def reload(self) -> None:
+        """Read the file again. Raises ConfigError and keeps the rules in force if it is wrong."""
+        self._stamp = _stamp(self.path)
+        try:
+            self._rules = parse_policy(self.path)
+        except ConfigError as error:
+            error.remedy = f"{error.remedy} The policy that was in force stays in force.".strip()
+            raise
+
+
+def _stamp(path: Path) -> _Stamp:
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (status.st_mtime_ns, status.st_size, status.st_ino)

@@ -1,0 +1,338 @@
+"""The composition root: builds the broker with everything around it, and runs it. The only file that
+knows all. Decides nothing itself; what a part does is in that part.
+
+Order of a start: everything that can be wrong without a network is found first (lock, registry, policy,
+certificates), then listeners are bound, then the world is told. A start that fails leaves nothing behind.
+"""
+
+import asyncio
+import contextlib
+import gc
+import resource
+import secrets
+import signal
+import ssl
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bollard import __version__
+from bollard.base.errors import BollardError, LocalError
+from bollard.base.events import Event, ServerEvent, ServerWarning
+from bollard.engine.broker import Broker
+from bollard.identity.principal import RegistryAuthenticator
+from bollard.identity.serving import ServerCertificates, ensure_server_certificates
+from bollard.net.listener import Listener, ListenerSettings
+from bollard.net.pump import Pump
+from bollard.net.tls import CertificateFiles, reload_certificates, server_context
+from bollard.server.access import Access
+from bollard.server.advertise import advertised_listener, certificate_names
+from bollard.server.build import is_compiled
+from bollard.server.config import Config, ListenerConfig, weaknesses
+from bollard.server.control import Control
+from bollard.server.control_socket import ControlServer
+from bollard.server.identities import Identities, open_identities
+from bollard.server.live import LiveBroker, bare_status
+from bollard.server.metrics import BrokerMetrics, MetricsServer
+from bollard.server.numbers import Numbers
+from bollard.server.observers import EventLog
+from bollard.server.readiness import notify, reloading, watchdog_interval_s
+from bollard.server.requests import Reloaded, Status
+from bollard.server.state import StateDirectory, make_authorities
+from bollard.server.sys_topics import SysTopics
+from bollard.store.database import StateLock
+
+#: How often the policy file is looked at, and how often the certificates.
+POLICY_POLL_S = 1.0
+CERTIFICATE_POLL_S = 3600.0
+#: What clients get to take their last bytes when the broker stops.
+STOP_GRACE_S = 2.0
+
+
+class SystemEntropy:
+    """`engine.ports.Entropy` from the operating system."""
+
+    def token(self) -> str:
+        return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What the world may know once everything listens: each listener's kind and bound address."""
+
+    listeners: tuple[tuple[str, str], ...]
+    pin: str
+    root_file: str
+    metrics_port: int
+
+
+def run(config: Config, announce: Callable[[Started], None]) -> None:
+    """Run the broker until SIGTERM or SIGINT. `announce` is called once, when everything listens.
+
+    Raises LocalError if it cannot start; then nothing is left listening.
+    """
+    state = StateDirectory(config.state_dir)
+    log = EventLog(config.log)
+    with StateLock(state.root):
+        make_authorities(state.root)
+        _raise_file_limit()
+        with open_identities(state) as identities:
+            server = Server(config, state, identities, log)
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(server.run(announce))
+
+
+class Server:
+    """One broker with its listeners, observers and chores."""
+
+    def __init__(self, config: Config, state: StateDirectory, identities: Identities, log: EventLog) -> None:
+        """Find everything that is wrong before the loop starts. Raises LocalError."""
+        self._config = config
+        self._state = state
+        self._identities = identities
+        self._log = log
+        self._access = Access(config.policy, lambda: identities.registry.snapshot().templates)
+        self._certificates = self._ensure_certificates()
+        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._listeners: list[tuple[ListenerConfig, Listener]] = []
+        self._started = time.monotonic()
+        self._weak = tuple(weaknesses(config))
+
+    async def run(self, announce: Callable[[Started], None]) -> None:
+        """Start, serve until a signal says stop, stop."""
+        self._stopping = asyncio.Event()
+        self._build()
+        async with contextlib.AsyncExitStack() as stack:
+            await self._start(stack)
+            self._announce(announce)
+            gc.collect()
+            gc.freeze()  # what lives as long as the process is not looked at again
+            await self._stopping.wait()
+            notify("STOPPING=1")
+            self._emit(ServerEvent("stopping"))
+        self._emit(ServerEvent("stopped"))
+
+    def _build(self) -> None:
+        config, now = self._config, time.monotonic()
+        self._broker = Broker(
+            limits=config.limits, authorizer=self._access.policy(), entropy=SystemEntropy(), now=now
+        )
+        self._numbers = Numbers(self._broker)
+        self._metrics = BrokerMetrics(self._numbers.read, __version__, is_compiled())
+        self._sys = SysTopics(__version__, self._numbers.read, now)
+        limits = replace(
+            config.transport_limits,
+            max_connect_bytes=config.limits.max_connect_bytes,
+            max_packet_bytes=config.limits.max_packet_bytes,
+        )
+        authenticator = RegistryAuthenticator(self._identities.registry.snapshot, self._identities.verifier)
+        self._pump = Pump(self._broker, authenticator, self._emit, limits=limits)
+        self._live = LiveBroker(
+            self._broker,
+            self._pump,
+            self._access,
+            describe=self._describe,
+            reload=self.reload,
+            port=self._advertised_port,
+        )
+
+    async def _start(self, stack: contextlib.AsyncExitStack) -> None:
+        """Bind and start everything; the stack undoes it in reverse order."""
+        stack.push_async_callback(self._pump.stop, STOP_GRACE_S)
+        for listener_config in self._config.listeners:
+            listener = self._listener(listener_config)
+            await listener.start()
+            stack.push_async_callback(listener.stop)
+            self._listeners.append((listener_config, listener))
+        control = Control(self._config, self._identities.registry, self._identities.authorities, self._live)
+        server = ControlServer(self._state.control_socket, control.handle, self._fault)
+        await server.start()
+        stack.push_async_callback(server.stop)
+        self._metrics_server = self._start_metrics(stack)
+        self._handle_signals(stack)
+        for chore in self._chores():
+            task = asyncio.create_task(chore)
+            stack.callback(task.cancel)
+
+    def _announce(self, announce: Callable[[Started], None]) -> None:
+        for sentence in self._weak:
+            self._log.tell(ServerWarning("weakened", sentence))
+        for sentence in self._certificates.renewed:
+            self._emit(ServerEvent("certificate issued", sentence))
+        bound = self._bound()
+        self._emit(ServerEvent("started", ", ".join(f"{kind} {address}" for kind, address in bound)))
+        authorities = self._identities.authorities
+        metrics_port = self._metrics_server.port if self._metrics_server else 0
+        announce(Started(bound, authorities.pin, str(authorities.root_file), metrics_port))
+        notify("READY=1", f"STATUS=listening on {', '.join(address for _, address in bound)}")
+
+    # --- parts ---------------------------------------------------------------------------------------
+
+    def _listener(self, config: ListenerConfig) -> Listener:
+        settings = ListenerSettings(
+            host=config.bind.host,
+            port=config.bind.port,
+            path=config.bind.path,
+            websocket=config.websocket,
+            origins=config.origins,
+            allow_plaintext=config.allow_plaintext,
+            allow_plaintext_from=config.allow_plaintext_from,
+            allow_anonymous=config.allow_anonymous,
+            name=config.name,
+        )
+        return Listener(settings, self._pump, self._context(config.transport) if config.encrypted else None)
+
+    def _context(self, transport: str) -> ssl.SSLContext:
+        """One context for all listeners of a transport, so that a reload has few to change."""
+        if transport not in self._contexts:
+            self._contexts[transport] = server_context(
+                _files(self._certificates),
+                client_ca=self._identities.authorities.device_ca_file,
+                transport=transport,
+            )
+        return self._contexts[transport]
+
+    def _start_metrics(self, stack: contextlib.AsyncExitStack) -> MetricsServer | None:
+        """Metrics that cannot be served are said aloud, but are no reason not to serve MQTT."""
+        if self._config.metrics.bind is None:
+            return None
+        try:
+            server = MetricsServer(self._config.metrics.bind, self._metrics)
+        except LocalError as error:
+            self._emit(ServerWarning("metrics", str(error)))
+            return None
+        stack.callback(server.close)
+        return server
+
+    def _handle_signals(self, stack: contextlib.AsyncExitStack) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+
+    def _chores(self) -> list[Coroutine[Any, Any, None]]:
+        """What is done again and again. A chore that fails once is reported and goes on."""
+        chores = [
+            self._every(POLICY_POLL_S, self._watch_policy),
+            self._every(CERTIFICATE_POLL_S, self._renew_certificates),
+        ]
+        if self._config.sys_interval_s:
+            self._publish_sys()
+            chores.append(self._every(self._config.sys_interval_s, self._publish_sys))
+        if watchdog_interval_s():
+            chores.append(self._every(watchdog_interval_s(), lambda: notify("WATCHDOG=1")))
+        return chores
+
+    async def _every(self, seconds: float, chore: Callable[[], None]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                chore()
+            except BollardError as error:
+                self._emit(ServerWarning("chore failed", str(error)))
+            except Exception as error:  # a boundary: one bad chore must not end the others
+                self._fault(f"{chore}: {error!r}")
+
+    # --- what changes while it runs ------------------------------------------------------------------
+
+    def reload(self) -> Reloaded:
+        """Read policy and certificates again. What is wrong keeps what was right. On the loop only."""
+        notify(*reloading())
+        done = [self._reload_policy(), self._reload_certificates()]
+        notify("READY=1")
+        return Reloaded(tuple(done))
+
+    def _reload_policy(self) -> str:
+        try:
+            self._access.reload()
+        except BollardError as error:
+            self._emit(ServerWarning("policy not reloaded", str(error)))
+            return f"policy not reloaded: {error}"
+        self._live.apply_policy()
+        self._emit(ServerEvent("policy reloaded", str(self._access.path)))
+        return f"policy reloaded from {self._access.path}"
+
+    def _reload_certificates(self) -> str:
+        try:
+            self._certificates = self._ensure_certificates()
+            for context in self._contexts.values():
+                reload_certificates(context, _files(self._certificates))
+        except BollardError as error:
+            self._emit(ServerWarning("certificates not reloaded", str(error)))
+            return f"certificates not reloaded: {error}"
+        self._emit(ServerEvent("certificates reloaded", "; ".join(self._certificates.renewed)))
+        return "certificates reloaded"
+
+    def _watch_policy(self) -> None:
+        """Notice an edit of the policy file, and grants that begin or end."""
+        if self._access.changed():
+            self._reload_policy()
+        elif self._access.expired():
+            self._live.apply_policy()
+
+    def _renew_certificates(self) -> None:
+        certificates = self._ensure_certificates()
+        if certificates.renewed:
+            self._reload_certificates()
+
+    def _ensure_certificates(self) -> ServerCertificates:
+        return ensure_server_certificates(
+            self._identities.authorities, certificate_names(self._config), now=time.time()
+        )
+
+    def _publish_sys(self) -> None:
+        now = time.monotonic()
+        for topic, payload in self._sys.due(now):
+            self._broker.publish(topic, payload, retain=True, now=now)
+        self._pump.wake()
+
+    # --- facts and reports ---------------------------------------------------------------------------
+
+    def _bound(self) -> tuple[tuple[str, str], ...]:
+        return tuple(
+            (config.name.split(" ", 1)[0], address)
+            for config, listener in self._listeners
+            for address in listener.addresses
+        )
+
+    def _advertised_port(self) -> int:
+        wanted = advertised_listener(self._config)
+        return next((listener.port for config, listener in self._listeners if config is wanted), 0)
+
+    def _describe(self) -> Status:
+        listeners = tuple(f"{kind} {address}" for kind, address in self._bound())
+        return bare_status(self._started, listeners, self._weak, self._numbers.read())
+
+    def _emit(self, event: Event) -> None:
+        self._numbers.observe(event)
+        self._metrics.observe(event)
+        self._log(event)
+
+    def _fault(self, detail: str) -> None:
+        self._emit(ServerWarning("internal error", detail))
+
+
+def _files(certificates: ServerCertificates) -> list[CertificateFiles]:
+    return [
+        CertificateFiles(certificates.ecdsa_chain, certificates.ecdsa_key),
+        CertificateFiles(certificates.rsa_chain, certificates.rsa_key),
+    ]
+
+
+def _raise_file_limit() -> None:
+    """Use all the files that the system lets this process open: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """uvloop's loop where it exists, else asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

@@ -1,0 +1,237 @@
+"""The operations on identities and on the running broker, shared by command line, API and console.
+
+Each operation commits to the registry first and then, if a broker runs, ends what the change forbids:
+nobody is told "revoked" while a connection of that identity lives. No sockets, no printing: requests and
+answers are the records of `requests.py`.
+"""
+
+import time
+from typing import Protocol
+
+import msgspec
+
+from bollard.base.errors import LocalError
+from bollard.base.toml import suggest
+from bollard.base.types import Principal
+from bollard.identity.authority import Authorities, issue_device_certificate
+from bollard.identity.names import check_identity
+from bollard.identity.records import CertificateRecord, Identity, State
+from bollard.identity.registry import Registry
+from bollard.policy.rules import parse_policy
+from bollard.server.advertise import reachable_at
+from bollard.server.config import Config
+from bollard.server.requests import (
+    AskStatus,
+    CertificateInfo,
+    Changed,
+    ChangeDevice,
+    Credential,
+    Device,
+    Devices,
+    Ended,
+    Enroll,
+    Enrolled,
+    ListDevices,
+    Reload,
+    Reloaded,
+    Request,
+    Result,
+    Rotate,
+    ShowDevice,
+    Status,
+)
+
+#: MQTT 5.0 reason codes that a client reads when its connection is ended from here.
+ADMINISTRATIVE_ACTION = 0x98
+NOT_AUTHORIZED = 0x87
+
+
+class Live(Protocol):
+    """The running broker. Its methods return when the loop has done the work; not for the loop itself."""
+
+    def registry_changed(self) -> None:
+        """Authenticate and authorize by the registry as it is now."""
+        ...
+
+    def end(self, principal: Principal, code: int, reason: str, *, purge: bool) -> Ended:
+        """End all connections of `principal`; with `purge` also its sessions, wills and queues."""
+        ...
+
+    def connections_of(self, principal: Principal) -> int: ...
+
+    def status(self) -> Status: ...
+
+    def reload(self) -> Reloaded: ...
+
+    def port(self) -> int:
+        """The port that the advertised listener is bound to."""
+        ...
+
+
+class Control:
+    """Operations on one state directory. `live` is None if no broker runs on it.
+
+    Not thread-safe: one call at a time, by whoever holds the state directory's lock.
+    """
+
+    def __init__(
+        self, config: Config, registry: Registry, authorities: Authorities, live: Live | None = None
+    ) -> None:
+        self._config = config
+        self._registry = registry
+        self._authorities = authorities
+        self._live = live
+
+    def handle(self, request: Request) -> Result:
+        """Do what `request` says. Raises LocalError with what was wrong and what to do."""
+        match request:
+            case Enroll():
+                return self.enroll(request.id, request.credential, request.template)
+            case ListDevices():
+                return Devices(tuple(self._device(identity) for identity in self._registry.list()))
+            case ShowDevice():
+                return self._device(self._registry.get(request.id))
+            case ChangeDevice():
+                return self.change(request.id, State(request.to))
+            case Rotate():
+                return self.rotate(request.id, request.credential)
+            case AskStatus():
+                return self._live.status() if self._live else Status(running=False)
+            case Reload():
+                return self._reload()
+
+    def enroll(self, identity: str, credential: Credential, template: str) -> Enrolled:
+        """A new identity with its first credential. Raises LocalError; then nothing was enrolled."""
+        check_identity(identity)
+        self._check_template(template)
+        at = self._address()
+        if credential == "password":
+            secret = self._registry.add_with_password(identity, template, now=time.time())
+            enrolled = self._with_password(identity, secret.reveal().decode(), at)
+        else:
+            self._registry.add(identity, template, now=time.time())
+            enrolled = self._with_certificate(identity, at, supersede=False)
+        self._tell_live()
+        return enrolled
+
+    def rotate(self, identity: str, credential: Credential) -> Enrolled:
+        """A new credential; the old one of its kind ends, and with it the connections made by it."""
+        at = self._address()
+        began = time.monotonic()
+        if credential == "password":
+            secret = self._registry.rotate_password(identity, now=time.time())
+            enrolled = self._with_password(identity, secret.reveal().decode(), at)
+        else:
+            enrolled = self._with_certificate(identity, at, supersede=True)
+        reason = "the credential was replaced; connect with the new one"
+        return _with_ended(enrolled, self._end(identity, NOT_AUTHORIZED, reason, began, purge=False))
+
+    def change(self, identity: str, to: State) -> Changed:
+        """Revoke, suspend or resume. When it returns, nothing of what it forbids is alive."""
+        began = time.monotonic()
+        now = time.time()
+        if to is State.ACTIVE:
+            after = self._registry.resume(identity, now=now)
+            self._tell_live()
+            ended = Ended(took_ms=_since(began))
+        else:
+            revoked = to is State.REVOKED
+            registry = self._registry
+            after = registry.revoke(identity, now=now) if revoked else registry.suspend(identity, now=now)
+            reason = f"the identity is {to.value}"
+            ended = self._end(identity, ADMINISTRATIVE_ACTION, reason, began, purge=revoked)
+        return Changed(id=identity, state=after.state.value, running=self._live is not None, ended=ended)
+
+    # --- inside --------------------------------------------------------------------------------------
+
+    def _reload(self) -> Reloaded:
+        if self._live is None:
+            raise LocalError("no broker is running, so there is nothing to reload", "Start it: bollard up")
+        return self._live.reload()
+
+    def _tell_live(self) -> None:
+        if self._live is not None:
+            self._live.registry_changed()
+
+    def _end(self, identity: str, code: int, reason: str, began: float, *, purge: bool) -> Ended:
+        """End what lives of `identity`. The snapshot is swapped first, so it cannot come back meanwhile."""
+        if self._live is None:
+            return Ended(took_ms=_since(began))
+        self._live.registry_changed()
+        ended = self._live.end(identity, code, reason, purge=purge)
+        return Ended(
+            connections=ended.connections,
+            sessions=ended.sessions,
+            wills=ended.wills,
+            retained=ended.retained,
+            took_ms=_since(began),
+        )
+
+    def _check_template(self, template: str) -> None:
+        known = parse_policy(self._config.policy).templates
+        if template not in known:
+            raise LocalError(f"{self._config.policy} has no template {template!r}", suggest(template, known))
+
+    def _address(self) -> tuple[str, int]:
+        return reachable_at(self._config, self._live.port() if self._live else None)
+
+    def _with_password(self, identity: str, password: str, at: tuple[str, int]) -> Enrolled:
+        return Enrolled(
+            id=identity,
+            client_id=identity,
+            template=self._registry.get(identity).template,
+            host=at[0],
+            port=at[1],
+            ca_file=str(self._authorities.root_file),
+            root_pem=self._authorities.root_file.read_text("ascii"),
+            username=identity,
+            password=password,
+        )
+
+    def _with_certificate(self, identity: str, at: tuple[str, int], *, supersede: bool) -> Enrolled:
+        issued = issue_device_certificate(
+            self._authorities, self._registry, identity, now=time.time(), supersede=supersede
+        )
+        return Enrolled(
+            id=identity,
+            client_id=identity,
+            template=self._registry.get(identity).template,
+            host=at[0],
+            port=at[1],
+            ca_file=str(self._authorities.root_file),
+            root_pem=self._authorities.root_file.read_text("ascii"),
+            chain_pem=issued.chain_pem.decode("ascii"),
+            key_pem=issued.key_pem.reveal().decode("ascii"),
+            not_after=issued.not_after,
+        )
+
+    def _device(self, identity: Identity) -> Device:
+        return Device(
+            id=identity.id,
+            state=identity.state.value,
+            template=identity.template,
+            password=bool(identity.verifier),
+            certificates=tuple(map(_certificate, identity.certificates)),
+            created_at=identity.created_at,
+            changed_at=identity.changed_at,
+            connected=self._live.connections_of(identity.id) if self._live else None,
+        )
+
+
+def _certificate(record: CertificateRecord) -> CertificateInfo:
+    return CertificateInfo(
+        serial=f"{record.serial:x}",
+        sha256=record.sha256.hex(),
+        state=record.state.value,
+        created_at=record.created_at,
+        not_after=record.not_after,
+    )
+
+
+def _with_ended(enrolled: Enrolled, ended: Ended) -> Enrolled:
+    return msgspec.structs.replace(enrolled, ended=ended)
+
+
+def _since(began: float) -> float:
+    """Milliseconds since the monotonic time `began`."""
+    return round((time.monotonic() - began) * 1000, 3)

@@ -1,0 +1,55 @@
+"""The text of the `bollard.toml` that the first run writes. It teaches by its comments.
+
+Everything that is commented out shows the default, so that removing the `#` alone changes nothing but
+what the comment says.
+"""
+
+from bollard.server.config import Address
+
+CONFIG_TEMPLATE = """\
+# Bollard's configuration. It is read whole before anything starts; a mistake is told with its line.
+# Check it after an edit: bollard check --config bollard.toml
+# What weakens the broker begins with allow_, is off, and is named at every start.
+
+policy = "policy.toml"              # who may do what; SIGHUP, or saving the file, applies it
+
+# public_name = "broker.example"    # what devices are told to connect to; else an address found at start
+# names = ["broker.example"]        # further names and addresses for the server certificates
+# sys_interval_s = 10               # $SYS topics; 0 turns them off
+
+[[listener]]
+bind = "{bind}"            # TLS
+
+# MQTT over WebSocket, inside TLS, for pages of these origins:
+# [[listener]]
+# bind = "0.0.0.0:8884"
+# transport = "websocket"
+# origins = ["https://console.example"]
+
+# Without TLS, for this machine only:
+# [[listener]]
+# bind = "127.0.0.1:1883"
+# allow_plaintext = true
+# allow_anonymous = true            # as "anonymous", which has only what policy.toml grants it
+
+# For programs on this machine, by the rights of the file:
+# [[listener]]
+# bind = "unix:mqtt.sock"
+
+[metrics]
+bind = "127.0.0.1:9464"             # Prometheus: http://127.0.0.1:9464/metrics
+
+[log]
+format = "text"                     # or "json"
+level = "info"                      # debug, info, warning, error
+
+# Every bound has a default; the reference lists them all with what each of them stops.
+# [limits]
+# max_packet_bytes = "1MiB"
+# max_connections_per_address = 1000
+"""
+
+
+def config_text(bind: Address) -> str:
+    """The commented configuration with one TLS listener on `bind`."""
+    return CONFIG_TEMPLATE.format(bind=bind)

@@ -1,0 +1,42 @@
+"""The broker's numbers by name: the engine's counters and what can be counted of its stores.
+
+Read by `$SYS`, metrics and status, so that all three say the same.
+"""
+
+from bollard.base.events import ClientConnected, Event
+from bollard.engine.broker import Broker
+
+
+class Numbers:
+    """Reads from `broker`. `read` may be called from any thread; `observe` gets every event."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._connects_accepted = 0
+        self._clients_maximum = 0
+
+    def observe(self, event: Event) -> None:
+        """Notice clients that connect."""
+        if isinstance(event, ClientConnected):
+            self._connects_accepted += 1
+            connected = self._broker.counters.clients_connected
+            self._clients_maximum = max(self._clients_maximum, connected)
+
+    def read(self) -> dict[str, int]:
+        """Every number under the name that metrics and `$SYS` know it by."""
+        core = self._broker.core
+        numbers = core.counters.as_dict()
+        connected = numbers["clients_connected"]
+        # `list` takes its copy in one step, so a change on the loop cannot disturb the sum.
+        total = sum(map(len, list(core.sessions.values())))
+        numbers.update(
+            connects_accepted=self._connects_accepted,
+            clients_maximum=max(self._clients_maximum, connected),
+            clients_total=total,
+            clients_disconnected=max(total - connected, 0),
+            subscriptions=core.tree.count,
+            shared_subscriptions=core.tree.shared_count,
+            retained_messages=core.retained.count,
+            retained_bytes=core.retained.bytes,
+        )
+        return numbers

@@ -1,0 +1,177 @@
+"""What can be asked of control, and what it answers, as typed records.
+
+The same records serve a call inside the process and the line protocol of the control socket, so a
+command behaves alike with and without a running broker. No behaviour here.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Credential = Literal["password", "certificate"]
+
+
+class Enroll(msgspec.Struct, frozen=True, tag_field="op", tag="enroll", forbid_unknown_fields=True):
+    """Enroll `id` with a new credential; `template` is the policy template that it gets."""
+
+    id: str
+    credential: Credential = "password"
+    template: str = "device"
+
+
+class ListDevices(msgspec.Struct, frozen=True, tag_field="op", tag="devices", forbid_unknown_fields=True):
+    """Every identity."""
+
+
+class ShowDevice(msgspec.Struct, frozen=True, tag_field="op", tag="show", forbid_unknown_fields=True):
+    id: str
+
+
+class ChangeDevice(msgspec.Struct, frozen=True, tag_field="op", tag="change", forbid_unknown_fields=True):
+    """Revoke (for good), suspend or resume `id`."""
+
+    id: str
+    to: Literal["revoked", "suspended", "active"]
+
+
+class Rotate(msgspec.Struct, frozen=True, tag_field="op", tag="rotate", forbid_unknown_fields=True):
+    """A new credential for `id`; the old one ends at once."""
+
+    id: str
+    credential: Credential = "password"
+
+
+class AskStatus(msgspec.Struct, frozen=True, tag_field="op", tag="status", forbid_unknown_fields=True):
+    """How the running broker is."""
+
+
+class Reload(msgspec.Struct, frozen=True, tag_field="op", tag="reload", forbid_unknown_fields=True):
+    """Read certificates and policy again."""
+
+
+Request = Enroll | ListDevices | ShowDevice | ChangeDevice | Rotate | AskStatus | Reload
+
+
+class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
+    """A new credential. It exists nowhere else in readable form, so it has no `repr`.
+
+    With a password: `username` and `password`. With a certificate: `chain_pem` and `key_pem`.
+    `root_pem` is what the device pins, `ca_file` where that lies on this machine.
+    """
+
+    id: str
+    client_id: str
+    template: str
+    host: str
+    port: int
+    ca_file: str
+    root_pem: str
+    username: str = ""
+    password: str = ""
+    chain_pem: str = ""
+    key_pem: str = ""
+    not_after: int = 0
+    ended: "Ended | None" = None
+
+    def __repr__(self) -> str:
+        return f"Enrolled(id={self.id!r})"
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """What a change of the registry ended in the running broker, and within which time."""
+
+    connections: int = 0
+    sessions: int = 0
+    wills: int = 0
+    retained: int = 0
+    took_ms: float = 0.0
+
+
+class CertificateInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """`serial` and `sha256` in hex; times in seconds since the epoch."""
+
+    serial: str
+    sha256: str
+    state: str
+    created_at: int
+    not_after: int
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """One identity as the registry knows it. `connected` is None if no broker runs."""
+
+    id: str
+    state: str
+    template: str
+    password: bool
+    certificates: tuple[CertificateInfo, ...]
+    created_at: int
+    changed_at: int
+    connected: int | None = None
+
+
+class Devices(msgspec.Struct, frozen=True):
+    devices: tuple[Device, ...]
+
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True):
+    """The identity after a change, and what ended with it. `running` tells whether a broker runs."""
+
+    id: str
+    state: str
+    running: bool
+    ended: Ended
+
+
+class ClientInfo(msgspec.Struct, frozen=True, kw_only=True):
+    principal: str
+    client_id: str
+    address: str
+    listener: str
+    version: str
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """`running` False: nothing else is filled in. At most `MAX_CLIENTS` clients are listed."""
+
+    running: bool
+    version: str = ""
+    compiled: bool = False
+    pid: int = 0
+    uptime_s: float = 0.0
+    listeners: tuple[str, ...] = ()
+    weaknesses: tuple[str, ...] = ()
+    counters: dict[str, int] = {}
+    connected: int = 0
+    clients: tuple[ClientInfo, ...] = ()
+
+
+class Reloaded(msgspec.Struct, frozen=True):
+    """Sentences about what was read again."""
+
+    done: tuple[str, ...]
+
+
+Result = Enrolled | Devices | Device | Changed | Status | Reloaded
+
+#: Clients that a status lists; the rest are only counted.
+MAX_CLIENTS = 1000
+
+#: Which record answers which request.
+ANSWERS: dict[type[Request], type[Result]] = {
+    Enroll: Enrolled,
+    ListDevices: Devices,
+    ShowDevice: Device,
+    ChangeDevice: Changed,
+    Rotate: Enrolled,
+    AskStatus: Status,
+    Reload: Reloaded,
+}
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why an operation was refused, for the user; `exit_code` is what the command ends with."""
+
+    message: str
+    remedy: str = ""
+    exit_code: int = 2

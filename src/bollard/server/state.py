@@ -1,0 +1,123 @@
+"""The state directory: what lies where, and how the first run makes it.
+
+    bollard.toml policy.toml      written by the first run, edited by people
+    registry.db  pepper  lock     identities and what their secrets are checked against
+    control.sock                  commands to the running broker
+    ca/ tls/ devices/             authorities, server certificates, what `enroll` writes by default
+
+The directory is 0700. The first run is a row of steps, each whole or not at all, and `bollard.toml`
+comes last: a run that was interrupted is finished by the next one.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bollard.base.errors import LocalError
+from bollard.identity.authority import authorities_exist, create_authorities
+from bollard.identity.files import make_private_directory, write_private
+from bollard.policy.default import DEFAULT_POLICY
+from bollard.server.config import Address
+from bollard.server.defaults import config_text
+from bollard.store.database import StateLock
+
+CONFIG_NAME = "bollard.toml"
+POLICY_NAME = "policy.toml"
+
+#: Names that only we make. A directory that holds others, and no configuration, is somebody else's.
+_OURS = {"ca", "tls", "devices", POLICY_NAME, "registry.db", "pepper", "lock", "control.sock"}
+
+
+@dataclass(frozen=True, slots=True)
+class StateDirectory:
+    """Paths inside one state directory."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        return self.root / CONFIG_NAME
+
+    @property
+    def policy(self) -> Path:
+        return self.root / POLICY_NAME
+
+    @property
+    def registry(self) -> Path:
+        return self.root / "registry.db"
+
+    @property
+    def pepper(self) -> Path:
+        return self.root / "pepper"
+
+    @property
+    def control_socket(self) -> Path:
+        return self.root / "control.sock"
+
+    @property
+    def devices(self) -> Path:
+        return self.root / "devices"
+
+
+def default_directory() -> Path:
+    """$BOLLARD_DIR; else /var/lib/bollard for the super-user, ~/.local/state/bollard for others."""
+    named = os.environ.get("BOLLARD_DIR")
+    if named:
+        return Path(named)
+    if os.geteuid() == 0:
+        return Path("/var/lib/bollard")
+    base = os.environ.get("XDG_STATE_HOME")
+    return Path(base or Path.home() / ".local" / "state") / "bollard"
+
+
+def prepare(directory: Path, bind: Address) -> Path | None:
+    """Make what is missing in `directory` for its first run, with a listener on `bind`.
+
+    Returns the path of the recovery file if authorities were made now, else None. Raises LocalError if
+    the directory is not ours, not writable, or in use.
+    """
+    state = StateDirectory(directory)
+    _enter(state)
+    with StateLock(directory):
+        recovery = make_authorities(directory)
+        if not state.policy.exists():
+            write_private(state.policy, DEFAULT_POLICY.encode())
+        if not state.config.exists():
+            write_private(state.config, config_text(bind).encode())
+    return recovery
+
+
+def make_authorities(directory: Path) -> Path | None:
+    """Create the authorities if there are none. Returns the recovery file's path if it did.
+
+    Hold the directory's `StateLock`.
+    """
+    if authorities_exist(directory):
+        return None
+    return create_authorities(directory, now=time.time())
+
+
+def _enter(state: StateDirectory) -> None:
+    """Make the directory, or take one that is empty or was made by us."""
+    try:
+        if state.root.is_dir():
+            names = set(os.listdir(state.root))
+            strangers = {name for name in names - _OURS if not name.startswith(".new-")}
+            if strangers and not state.config.exists():
+                raise LocalError(
+                    f"{state.root} is not empty and no state directory of Bollard ({min(strangers)} is in it)",
+                    "Name an empty or a new directory: bollard up --dir DIR",
+                )
+            if not names:
+                state.root.chmod(0o700)
+        make_private_directory(state.root)
+    except NotADirectoryError:
+        raise LocalError(
+            f"{state.root} is not a directory", "Name another one: bollard up --dir DIR"
+        ) from None
+    except OSError as error:
+        raise LocalError(
+            f"cannot use {state.root}: {error.strerror}",
+            "Name a directory that this user may write: bollard up --dir DIR",
+        ) from None

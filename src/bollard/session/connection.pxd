@@ -1,0 +1,60 @@
+cimport cython
+
+from bollard.base.counters cimport Counters
+from bollard.session.aliases cimport InboundAliases, OutboundAliases
+from bollard.session.message cimport Delivery, Message
+from bollard.wire.framer cimport Framer
+from bollard.wire.publish cimport packet_id_bytes, property_bytes, publish_head
+
+
+cdef class Connection:
+    cdef public object owner
+    cdef readonly object peer
+    cdef public int state
+    cdef public int version
+    cdef public str principal
+    cdef public str client_id
+    cdef public object session
+    cdef public Framer framer
+    cdef public list chunks
+    cdef public Py_ssize_t size
+    cdef public bint dirty
+    cdef list dirty_list
+    cdef Counters counters
+    cdef public bint closing
+    cdef public bint writable
+    cdef public bint overflowed
+    cdef public Py_ssize_t max_outbox_bytes
+    cdef public Py_ssize_t max_packet_out
+    cdef public Py_ssize_t window
+    cdef public object held
+    cdef public dict routes
+    cdef public InboundAliases aliases_in
+    cdef public OutboundAliases aliases_out
+    cdef public double connected_at
+    cdef public double last_seen
+    cdef public int keepalive_s
+    cdef public long long denials
+    cdef public bint problem_information
+    cdef public str method
+    cdef public object exchange
+    cdef public object pending
+    cdef public bint reauthenticating
+
+    cpdef void put(self, bytes data) except *
+    cpdef void mark(self) except *
+
+    @cython.locals(packet=bytes, alone=bytes, tail=bytes, head=bytes, size=Py_ssize_t, chunks=list)
+    cpdef bint put_delivery(self, Delivery delivery, int packet_id, int dup, double now) except *
+
+    @cython.locals(
+        message=Message, topic=bytes, properties=bytes, alias=cython.int, known=bint,
+        remaining=cython.longlong, rest=Py_ssize_t, head=bytes,
+    )
+    cpdef bytes encode(self, Delivery delivery, int packet_id, int dup, double now)
+
+    cpdef void hold(self, long long sequence, bytes data) except *
+    cpdef bint release(self, long long committed) except *
+
+    @cython.locals(chunks=list, data=bytes)
+    cpdef bytes take_output(self)

@@ -1,0 +1,233 @@
+"""The network half of a client: bytes in, bytes out, and what lives only as long as the connection.
+
+Output is a list of shared `bytes`; the shell joins and writes it once a turn. What must wait for the disk
+waits in `held`. A connection knows nothing of routing or rights.
+"""
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from bollard.base.counters import Counters
+from bollard.base.types import Peer
+from bollard.session.aliases import InboundAliases, OutboundAliases
+from bollard.session.message import Delivery
+from bollard.session.states import CLOSED, OPENED
+from bollard.wire.connect import Connect
+from bollard.wire.framer import Framer
+from bollard.wire.publish import packet_id_bytes, property_bytes, publish_head
+from bollard.wire.spec import MAX_REMAINING_LENGTH
+
+if TYPE_CHECKING:
+    from bollard.session.session import Session
+
+#: Topics whose route is kept for each connection: a bound against publishers with endless topics.
+MAX_ROUTES = 1024
+#: Output above which the shell is asked to write before the turn ends.
+PRESSING_BYTES = 262_144
+
+
+class Connection:
+    """One transport, from accept to close.
+
+    For the shell: `owner` is its own, `peer` where it came from, `closing` asks to write what
+    `take_output` gives and close; the shell sets `writable` to False while the transport cannot take
+    more. `window` is how many QoS 1 and 2 messages the client takes at once (its Receive Maximum, never
+    above ours), `max_packet_out` the largest packet it accepts. `overflowed` says that more than
+    `max_outbox_bytes` wait for a client that does not read, in spite of QoS 0 messages being dropped.
+    """
+
+    __slots__ = (
+        "aliases_in",
+        "aliases_out",
+        "chunks",
+        "client_id",
+        "closing",
+        "connected_at",
+        "counters",
+        "denials",
+        "dirty",
+        "dirty_list",
+        "exchange",
+        "framer",
+        "held",
+        "keepalive_s",
+        "last_seen",
+        "max_outbox_bytes",
+        "max_packet_out",
+        "method",
+        "overflowed",
+        "owner",
+        "peer",
+        "pending",
+        "principal",
+        "problem_information",
+        "reauthenticating",
+        "routes",
+        "session",
+        "size",
+        "state",
+        "version",
+        "window",
+        "writable",
+    )
+
+    def __init__(
+        self,
+        peer: Peer,
+        max_packet_bytes: int,
+        max_outbox_bytes: int,
+        dirty_list: list["Connection"],
+        counters: Counters,
+    ) -> None:
+        self.owner: Any = None
+        self.peer = peer
+        self.state = OPENED
+        self.version = 4
+        self.principal = ""
+        self.client_id = ""
+        self.session: Session | None = None
+        self.framer = Framer(max_packet_bytes)
+        self.chunks: list[bytes] = []
+        self.size = 0
+        self.dirty = False
+        self.dirty_list = dirty_list
+        self.counters = counters
+        self.closing = False
+        self.writable = True
+        self.overflowed = False
+        self.max_outbox_bytes = max_outbox_bytes
+        self.max_packet_out = MAX_REMAINING_LENGTH + 5
+        self.window = 0
+        self.held: deque[tuple[int, bytes]] | None = None
+        self.routes: dict[bytes, Any] = {}
+        self.aliases_in: InboundAliases | None = None
+        self.aliases_out: OutboundAliases | None = None
+        self.connected_at = 0.0
+        self.last_seen = 0.0
+        self.keepalive_s = 0
+        self.denials = 0
+        self.problem_information = True
+        self.method = ""
+        self.exchange: Any = None
+        self.pending: Connect | None = None
+        self.reauthenticating = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether CONNACK with success was sent and the connection still stands."""
+        return self.session is not None and self.state != CLOSED
+
+    def put(self, data: bytes) -> None:
+        """Append `data` to the output. Nothing is added once the connection is closed."""
+        if self.state == CLOSED:
+            return
+        self.chunks.append(data)
+        self.size += len(data)
+        self.counters.packets_sent += 1
+        if self.size > self.max_outbox_bytes:
+            self.overflowed = True
+        if not self.dirty:
+            self.mark()
+
+    def mark(self) -> None:
+        """Tell the shell, once a turn, that this connection has something for it."""
+        self.dirty = True
+        self.dirty_list.append(self)
+
+    def put_delivery(self, delivery: Delivery, packet_id: int, dup: int, now: float) -> bool:
+        """Append a PUBLISH. False: not sent, because it exceeds what the client accepts
+        [MQTT5-3.1.2-24], or because a QoS 0 message found the output full."""
+        if packet_id == 0 and self.size + delivery.message.size() > self.max_outbox_bytes:
+            return False
+        if self.aliases_out is not None or dup:
+            alone = self.encode(delivery, packet_id, dup, now)
+            if alone is None:
+                return False
+            self.put(alone)
+            return True
+        if packet_id == 0:
+            packet = delivery.packet(self.version, now)
+            if len(packet) > self.max_packet_out:
+                return False
+            self.put(packet)
+            return True
+        tail = delivery.tail(self.version, now)
+        head = delivery.head(self.version)
+        size = len(head) + 2 + len(tail)
+        if size > self.max_packet_out:
+            return False
+        if self.state != CLOSED:
+            chunks = self.chunks
+            chunks.append(head)
+            chunks.append(packet_id_bytes(packet_id))
+            chunks.append(tail)
+            self.size += size
+            self.counters.packets_sent += 1
+            if not self.dirty:
+                self.mark()
+        return True
+
+    def encode(self, delivery: Delivery, packet_id: int, dup: int, now: float) -> bytes | None:
+        """A PUBLISH whose bytes fit this connection only; None when the client does not accept its size.
+
+        An alias is spent on a topic at its first message; later ones carry the alias alone, so what
+        this returns must be sent.
+        """
+        message = delivery.message
+        topic = message.topic
+        properties = b""
+        alias = 0
+        known = False
+        if self.version == 5:
+            if self.aliases_out is not None:
+                alias = self.aliases_out.known(topic)
+                known = alias != 0
+                if known:
+                    topic = b""
+                else:
+                    alias = self.aliases_out.free()
+            remaining = -1
+            if message.expires_at != 0.0:
+                # One that was sent before may be sent again although its time is over.
+                remaining = max(int(message.expires_at - now + 0.999), 0)
+            properties = property_bytes(message.forward, remaining, alias, delivery.identifiers)
+        rest = len(properties) + len(message.payload) + (2 if packet_id else 0)
+        head = publish_head(topic, delivery.qos, delivery.retain, dup, rest)
+        if len(head) + rest > self.max_packet_out:
+            return None
+        if alias and not known and self.aliases_out is not None:
+            self.aliases_out.assign(topic)
+        if packet_id:
+            head += packet_id_bytes(packet_id)
+        return head + properties + message.payload
+
+    def hold(self, sequence: int, data: bytes) -> None:
+        """Append `data` to the output once journal batch `sequence` is on disk, in this order."""
+        if self.state == CLOSED:
+            return
+        if self.held is None:
+            self.held = deque()
+        self.held.append((sequence, data))
+
+    def release(self, committed: int) -> bool:
+        """Output what waited for batches up to `committed`. True when nothing waits any more."""
+        held = self.held
+        if held is None:
+            return True
+        while held and held[0][0] <= committed:
+            self.put(held.popleft()[1])
+        if held:
+            return False
+        self.held = None
+        return True
+
+    def take_output(self) -> bytes:
+        """Everything that waits to be written, joined; b"" if nothing."""
+        chunks = self.chunks
+        if not chunks:
+            return b""
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self.counters.bytes_sent += self.size
+        self.size = 0
+        return data

@@ -1,0 +1,16 @@
+cimport cython
+
+from bollard.session.message cimport Delivery
+
+
+cdef class Inflight:
+    cdef public dict sent
+    cdef public dict released
+    cdef public object again
+    cdef public int last_id
+
+    @cython.locals(count=Py_ssize_t)
+    cpdef Py_ssize_t count(self)
+
+    @cython.locals(packet_id=cython.int)
+    cpdef int take(self, Delivery delivery) except -1

@@ -1,0 +1,47 @@
+"""Packet identifiers of messages sent to one client, and where each exchange stands.
+
+`sent` holds deliveries that wait for PUBACK or PUBREC, `released` the identifiers whose PUBREC came and
+whose PUBCOMP has not. Both are dicts, so their order is the order of sending, which is the order in which
+a resumed session sends again. [MQTT5-4.6.0-1] [MQTT3-4.6.0-1]
+"""
+
+from collections import deque
+
+from bollard.session.message import Delivery
+
+MAX_PACKET_ID = 65_535
+
+
+class Inflight:
+    """The server-to-client half of QoS 1 and 2 for one session.
+
+    `again` holds the identifiers that a resumed session has yet to send again, None when there are none:
+    a client that comes back may take fewer at once than it did before.
+    """
+
+    __slots__ = ("again", "last_id", "released", "sent")
+
+    def __init__(self) -> None:
+        self.sent: dict[int, Delivery] = {}
+        self.released: dict[int, Delivery] = {}
+        self.again: deque[int] | None = None
+        self.last_id = 0
+
+    def count(self) -> int:
+        """Exchanges begun on this connection and not finished. [MQTT5-3.3.4-9]"""
+        count = len(self.sent) + len(self.released)
+        return count if self.again is None else count - len(self.again)
+
+    def take(self, delivery: Delivery) -> int:
+        """Give `delivery` a Packet Identifier that is not in use. [MQTT5-2.2.1-4] [MQTT3-2.3.1-4]
+
+        The caller keeps `count()` below 65,535, so a free one always exists.
+        """
+        packet_id = self.last_id
+        while True:
+            packet_id = packet_id + 1 if packet_id < MAX_PACKET_ID else 1
+            if packet_id not in self.sent and packet_id not in self.released:
+                break
+        self.last_id = packet_id
+        self.sent[packet_id] = delivery
+        return packet_id

@@ -1,0 +1,29 @@
+cimport cython
+
+from bollard.session.inflight cimport Inflight
+from bollard.session.message cimport Delivery
+
+
+cdef class Session:
+    cdef readonly str principal
+    cdef readonly str client_id
+    cdef public object connection
+    cdef public long long expiry_s
+    cdef public double ends_at
+    cdef public dict subscriptions
+    cdef public Inflight inflight
+    cdef public object queue
+    cdef public Py_ssize_t queue_bytes
+    cdef public bint full
+    cdef public set received
+    cdef public object will
+    cdef public double will_at
+    cdef public long long number
+
+    @cython.locals(inflight=Inflight)
+    cpdef Inflight sending(self)
+    cpdef void enqueue(self, Delivery delivery) except *
+
+    @cython.locals(delivery=Delivery)
+    cpdef Delivery dequeue(self)
+    cpdef Py_ssize_t queued(self)

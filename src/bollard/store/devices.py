@@ -1,0 +1,114 @@
+"""The registry's tables: `identity.ports.RegistryStorage` over SQLite. Decides nothing."""
+
+import sqlite3
+
+from bollard.identity.records import CertificateRecord, CertificateState, Identity, State
+from bollard.store.database import reading, transaction
+
+_VERIFIER_KIND = "hmac-sha256"
+
+_LOAD_IDENTITIES = "SELECT id, uuid, template, state, created_at, changed_at FROM identities ORDER BY id"
+_LOAD_CERTIFICATES = """
+    SELECT identity, serial, state, sha256, not_after, created_at, changed_at FROM certificates
+    ORDER BY identity, created_at, serial
+"""
+_SAVE_IDENTITY = """
+    INSERT INTO identities (id, uuid, template, state, created_at, changed_at) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE
+    SET template = excluded.template, state = excluded.state, changed_at = excluded.changed_at
+"""
+_SAVE_VERIFIER = """
+    INSERT INTO verifiers (identity, kind, value) VALUES (?, ?, ?)
+    ON CONFLICT (identity, kind) DO UPDATE SET value = excluded.value
+"""
+# The owner of a serial never changes: a row that says otherwise is left alone, and the caller told.
+_SAVE_CERTIFICATE = """
+    INSERT INTO certificates (serial, identity, state, sha256, not_after, created_at, changed_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (serial) DO UPDATE
+    SET state = excluded.state, sha256 = excluded.sha256, changed_at = excluded.changed_at
+    WHERE identity = excluded.identity
+"""
+
+
+class DeviceStore:
+    """Identities, verifiers and certificates in an opened database. One thread at a time."""
+
+    __slots__ = ("_database",)
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def has_verifiers(self) -> bool:
+        """Whether any password is stored, so that the pepper must exist."""
+        with reading(self._database) as database:
+            return database.execute("SELECT 1 FROM verifiers LIMIT 1").fetchone() is not None
+
+    def load(self) -> list[Identity]:
+        """Every identity with its verifier and certificates, in order of name."""
+        with reading(self._database) as database:
+            verifiers = dict(
+                database.execute("SELECT identity, value FROM verifiers WHERE kind = ?", (_VERIFIER_KIND,))
+            )
+            certificates: dict[str, list[CertificateRecord]] = {}
+            for owner, *columns in database.execute(_LOAD_CERTIFICATES):
+                certificates.setdefault(owner, []).append(_certificate(*columns))
+            return [
+                Identity(
+                    name,
+                    uuid,
+                    template,
+                    State(state),
+                    created_at,
+                    changed_at,
+                    verifier=verifiers.get(name, b""),
+                    certificates=tuple(certificates.get(name, ())),
+                )
+                for name, uuid, template, state, created_at, changed_at in database.execute(_LOAD_IDENTITIES)
+            ]
+
+    def save(self, identity: Identity) -> None:
+        """Store `identity` as it is now, in one transaction; certificates are added or changed, never
+        dropped. `LocalError` if the database does not take it: then nothing was changed."""
+        with transaction(self._database) as database:
+            database.execute(
+                _SAVE_IDENTITY,
+                (
+                    identity.id,
+                    identity.uuid,
+                    identity.template,
+                    identity.state.value,
+                    identity.created_at,
+                    identity.changed_at,
+                ),
+            )
+            if identity.verifier:
+                database.execute(_SAVE_VERIFIER, (identity.id, _VERIFIER_KIND, identity.verifier))
+            else:
+                database.execute("DELETE FROM verifiers WHERE identity = ?", (identity.id,))
+            for record in identity.certificates:
+                self._save_certificate(identity.id, record)
+
+    def _save_certificate(self, owner: str, record: CertificateRecord) -> None:
+        saved = self._database.execute(
+            _SAVE_CERTIFICATE,
+            (
+                f"{record.serial:040x}",
+                owner,
+                record.state.value,
+                record.sha256 or None,
+                record.not_after,
+                record.created_at,
+                record.changed_at,
+            ),
+        )
+        if saved.rowcount != 1:
+            raise sqlite3.IntegrityError(f"serial {record.serial:x} belongs to another identity")
+
+
+def _certificate(
+    serial: str, state: str, sha256: bytes | None, not_after: int, created_at: int, changed_at: int
+) -> CertificateRecord:
+    return CertificateRecord(
+        int(serial, 16), CertificateState(state), not_after, created_at, changed_at, sha256 or b""
+    )

@@ -1,0 +1,1 @@
+"""Floor 1: bytes to packets and back, both protocol versions. No state, no I/O."""

@@ -1,0 +1,24 @@
+cimport cython
+
+
+cdef class Framer:
+    cdef readonly bytes buffer
+    cdef readonly int header
+    cdef readonly Py_ssize_t start
+    cdef readonly Py_ssize_t body
+    cdef readonly Py_ssize_t end
+    cdef public Py_ssize_t max_packet_bytes
+    cdef Py_ssize_t _position
+    cdef bytearray _store
+    cdef Py_ssize_t _needed
+
+    @cython.locals(store=bytearray)
+    cpdef void feed(self, bytes data) except *
+
+    @cython.locals(
+        buffer=bytes, view="const unsigned char *", size=Py_ssize_t, position=Py_ssize_t, index=Py_ssize_t,
+        length=Py_ssize_t, end=Py_ssize_t, shift=int, digit=int, header=int,
+    )
+    cpdef bint next(self) except -1
+
+    cdef void _keep(self, Py_ssize_t position, Py_ssize_t needed) except *

@@ -1,0 +1,133 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bollard.base.errors import LocalError
+from bollard.identity.files import (
+    make_private_directory,
+    read_private,
+    read_public,
+    write_private,
+    write_private_directory,
+)
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+@pytest.fixture(autouse=True)
+def _generous_umask() -> Iterator[None]:
+    """Rights must come from us, not from a careful umask."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def test_a_written_file_is_ours_alone(tmp_path: Path) -> None:
+    write_private(tmp_path / "key", b"secret")
+    assert mode(tmp_path / "key") == 0o600
+    assert read_private(tmp_path / "key") == b"secret"
+    assert os.listdir(tmp_path) == ["key"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_private(tmp_path / "key", b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(LocalError, match="No space left on device"):
+        write_private(tmp_path / "key", b"new")
+    assert (tmp_path / "key").read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["key"]
+
+
+def test_what_a_killed_write_left_behind_is_cleared_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".key.new").write_bytes(b"half a k")
+    write_private(tmp_path / "key", b"whole")
+    assert os.listdir(tmp_path) == ["key"]
+
+
+def test_a_planted_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"untouched")
+    (tmp_path / ".key.new").symlink_to(victim)
+    write_private(tmp_path / "key", b"secret")
+    assert victim.read_bytes() == b"untouched"
+    assert not (tmp_path / "key").is_symlink()
+
+
+def test_a_directory_appears_with_all_its_files(tmp_path: Path) -> None:
+    write_private_directory(tmp_path / "ca", {"a": b"1", "b": b"2"})
+    assert mode(tmp_path / "ca") == 0o700
+    assert {p.name: p.read_bytes() for p in (tmp_path / "ca").iterdir()} == {"a": b"1", "b": b"2"}
+
+
+def test_an_interrupted_directory_does_not_appear_and_the_next_attempt_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(self: Path, target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            write_private_directory(tmp_path / "ca", {"a": b"1"})
+    assert os.listdir(tmp_path) == []
+    (tmp_path / ".ca.new").mkdir()
+    (tmp_path / ".ca.new" / "half").write_bytes(b"of a killed attempt")
+    write_private_directory(tmp_path / "ca", {"a": b"1"})
+    assert os.listdir(tmp_path) == ["ca"]
+    assert os.listdir(tmp_path / "ca") == ["a"]
+
+
+def test_a_directory_with_contents_is_never_replaced(tmp_path: Path) -> None:
+    write_private_directory(tmp_path / "ca", {"a": b"1"})
+    with pytest.raises(LocalError, match="cannot write"):
+        write_private_directory(tmp_path / "ca", {"a": b"2"})
+    assert read_private(tmp_path / "ca" / "a") == b"1"
+
+
+@pytest.mark.parametrize("rights", [0o640, 0o604, 0o620, 0o601])
+def test_a_secret_that_others_may_touch_is_refused(tmp_path: Path, rights: int) -> None:
+    write_private(tmp_path / "key", b"hunter2")
+    (tmp_path / "key").chmod(rights)
+    with pytest.raises(LocalError, match="open to other users") as caught:
+        read_private(tmp_path / "key")
+    assert "chmod 600" in caught.value.remedy
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_public_file_may_be_read_by_others_but_not_written(tmp_path: Path) -> None:
+    write_private(tmp_path / "crt", b"public")
+    (tmp_path / "crt").chmod(0o644)
+    assert read_public(tmp_path / "crt") == b"public"
+    (tmp_path / "crt").chmod(0o664)
+    with pytest.raises(LocalError, match="open to other users"):
+        read_public(tmp_path / "crt")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    for read in (read_private, read_public):
+        with pytest.raises(LocalError, match=r"cannot read .*/absent: No such file"):
+            read(tmp_path / "absent")
+
+
+def test_a_directory_that_others_may_enter_is_refused(tmp_path: Path) -> None:
+    make_private_directory(tmp_path / "new" / "state")
+    assert mode(tmp_path / "new" / "state") == 0o700
+    (tmp_path / "new" / "state").chmod(0o755)
+    with pytest.raises(LocalError, match="chmod 700"):
+        make_private_directory(tmp_path / "new" / "state")
+
+
+def test_a_file_in_place_of_the_directory_is_said(tmp_path: Path) -> None:
+    (tmp_path / "state").write_bytes(b"")
+    with pytest.raises(LocalError, match="cannot write"):
+        make_private_directory(tmp_path / "state")

@@ -1,0 +1,100 @@
+"""Counting: totals, addresses, strangers, deadlines."""
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bollard.net import gate as gate_module
+from bollard.net.gate import Gate, TransportLimits, address_key
+
+
+def stream(address: str = "192.0.2.1") -> Any:
+    return SimpleNamespaceWithIdentity(address=address)
+
+
+class SimpleNamespaceWithIdentity(SimpleNamespace):
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+
+def test_the_total_is_bounded() -> None:
+    gate = Gate(TransportLimits(max_connections=2))
+    assert [gate.enter(stream(f"192.0.2.{n}"), 0) for n in range(3)] == ["", "", "max_connections"]
+
+
+def test_the_total_leaves_files_for_the_rest_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_module.resource, "getrlimit", lambda _: (gate_module.RESERVED_FILES + 1, 0))
+    gate = Gate(TransportLimits())
+    assert gate.enter(stream(), 0) == ""
+    assert gate.enter(stream(), 0) == "max_connections"
+
+
+def test_each_address_is_bounded_for_itself_and_gets_its_place_back() -> None:
+    gate = Gate(TransportLimits(max_connections_per_address=1))
+    first = stream()
+    assert gate.enter(first, 0) == ""
+    assert gate.enter(stream(), 0) == "max_connections_per_address"
+    assert gate.enter(stream("192.0.2.2"), 0) == ""
+    gate.leave(first)
+    assert gate.enter(stream(), 0) == ""
+    assert gate.total == 2
+
+
+def test_an_ipv6_network_counts_as_one_address() -> None:
+    gate = Gate(TransportLimits(max_connections_per_address=1))
+    assert gate.enter(stream("2001:db8::1"), 0) == ""
+    assert gate.enter(stream("2001:db8::ffff:2"), 0) == "max_connections_per_address"
+    assert gate.enter(stream("2001:db8:0:1::1"), 0) == ""
+
+
+def test_a_unix_socket_has_no_addresses_to_count() -> None:
+    gate = Gate(TransportLimits(max_connections_per_address=1))
+    assert gate.enter(stream("unix"), 0) == ""
+    assert gate.enter(stream("unix"), 0) == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [("192.0.2.1", "192.0.2.1"), ("unix", "unix"), ("fe80::1%eth0", "fe80::"), ("::1", "::")],
+)
+def test_what_counts_as_one_address(address: str, key: str) -> None:
+    assert address_key(address) == key
+
+
+def test_too_many_strangers_name_the_oldest() -> None:
+    gate = Gate(TransportLimits(max_handshakes=2))
+    first, second, third = stream(), stream(), stream()
+    for newcomer in (first, second):
+        gate.enter(newcomer, 0)
+        assert gate.surplus() is None
+    gate.enter(third, 0)
+    assert gate.surplus() is first
+    gate.authenticated(first)
+    assert gate.surplus() is None
+
+
+def test_a_handshake_has_a_deadline_until_it_is_done() -> None:
+    gate = Gate(TransportLimits(handshake_timeout_s=10))
+    assert gate.next_deadline() == math.inf
+    first, second = stream(), stream()
+    gate.enter(first, 100)
+    gate.enter(second, 105)
+    assert gate.next_deadline() == 110
+    assert gate.overdue(110) == [first]
+    assert gate.overdue(109.9) == []
+    gate.established(first)
+    assert gate.next_deadline() == 115
+    assert gate.strangers() == [first, second]
+
+
+def test_nothing_is_left_of_who_has_left() -> None:
+    gate = Gate(TransportLimits())
+    one = stream()
+    gate.enter(one, 0)
+    gate.leave(one)
+    assert gate.total == 0
+    assert gate.next_deadline() == math.inf
+    assert gate.surplus() is None
+    assert gate._by_address == {}

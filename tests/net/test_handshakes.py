@@ -1,0 +1,48 @@
+"""The queue of handshake steps: order, and a budget per turn."""
+
+import asyncio
+import time
+
+from bollard.net.handshakes import Handshakes
+
+from .fake_broker import until
+
+
+class Work:
+    def __init__(self, log: list[str], name: str, cost_s: float = 0.0) -> None:
+        self.log, self.name, self.cost_s = log, name, cost_s
+
+    def shake(self) -> None:
+        time.sleep(self.cost_s)
+        self.log.append(self.name)
+
+
+async def test_steps_run_in_the_order_in_which_they_came() -> None:
+    log: list[str] = []
+    queue = Handshakes(asyncio.get_running_loop(), budget_s=1.0)
+    for name in "abc":
+        queue.submit(Work(log, name))
+    assert log == []
+    await until(lambda: len(log) == 3)
+    assert log == ["a", "b", "c"]
+
+
+async def test_others_get_their_turn_between_expensive_steps() -> None:
+    log: list[str] = []
+    queue = Handshakes(asyncio.get_running_loop(), budget_s=0.001)
+    for _ in range(3):
+        queue.submit(Work(log, "handshake", cost_s=0.002))
+    while len(log) < 5:
+        await asyncio.sleep(0)
+        log.append("message")
+    assert log.index("message") < 2
+    assert log.count("handshake") >= 2
+
+
+async def test_a_queue_that_ran_dry_starts_again() -> None:
+    log: list[str] = []
+    queue = Handshakes(asyncio.get_running_loop())
+    queue.submit(Work(log, "first"))
+    await until(lambda: log)
+    queue.submit(Work(log, "second"))
+    await until(lambda: len(log) == 2)

@@ -1,0 +1,94 @@
+"""The engine in memory as a `Broker` of conversations: no socket, and time passes when the script says so."""
+
+from collections.abc import Callable
+
+from bollard.base.types import Peer
+from bollard.engine.broker import Broker as Engine
+from bollard.engine.limits import Limits
+from bollard.engine.ports import Authenticator, Authorizer
+from bollard.session.connection import Connection
+
+from .conversation import Broker
+from .doors import Counting
+
+START = 1000.0
+
+
+class MemoryLink:
+    """One connection of the engine; what the engine wrote waits in `inbox`."""
+
+    def __init__(self, broker: "MemoryBroker", connection: Connection) -> None:
+        self.broker = broker
+        self.connection = connection
+        self.inbox = b""
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        if self.closed:
+            return
+        self.broker.engine.receive(self.connection, data, self.broker.now)
+        self.broker.turn()
+
+    def read(self, wait: bool) -> bytes:
+        found, self.inbox = self.inbox, b""
+        return found
+
+    def at_end(self) -> bool:
+        return self.closed and not self.inbox
+
+    def drop(self) -> None:
+        self.closed = True
+        self.broker.engine.lost(self.connection, self.broker.now)
+        self.broker.turn()
+
+
+class MemoryBroker(Broker):
+    def __init__(self, limits: Limits, authorizer: Authorizer, authenticator: Authenticator) -> None:
+        super().__init__()
+        self.now = START
+        self.authenticator = authenticator
+        self.engine = Engine(limits=limits, authorizer=authorizer, entropy=Counting(), now=self.now)
+
+    def dial(self) -> MemoryLink:
+        connection = self.engine.accept(Peer(address="127.0.0.1", allow_anonymous=True), self.now)
+        link = MemoryLink(self, connection)
+        connection.owner = link
+        return link
+
+    def turn(self) -> None:
+        """What the shell does after each read: answer questions, write output, close."""
+        engine = self.engine
+        while True:
+            questions = engine.take_questions()
+            for question in questions:
+                engine.answer(question, self.authenticator.answer(question), self.now)
+            dirty = engine.drain()
+            for connection in dirty:
+                self._flush(connection)
+            if not questions and not dirty:
+                return
+
+    def _flush(self, connection: Connection) -> None:
+        link = connection.owner
+        assert isinstance(link, MemoryLink)
+        if not link.closed:
+            link.inbox += connection.take_output()
+        if connection.closing and not link.closed:
+            link.closed = True
+            self.engine.lost(connection, self.now)
+
+    def advance(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.engine.next_deadline() <= end:
+            self.now = max(self.now, self.engine.next_deadline())
+            self.engine.tick(self.now)
+            self.turn()
+        self.now = end
+        self.engine.tick(end)
+        self.turn()
+
+    def settle(self) -> None:
+        self.turn()
+
+
+Build = Callable[..., Broker]
