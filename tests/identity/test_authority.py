@@ -1,5 +1,6 @@
 import hashlib
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -106,6 +107,10 @@ def test_the_recovery_sheet_opens_both_root_keys(pristine: Installation) -> None
         keys = pem_keys((pristine.directory / "ca" / file).read_bytes())
         opened = [serialization.load_pem_private_key(k, passphrase(pristine.recovery_file)) for k in keys]
         assert [k.public_key() for k in opened] == [root.public_key() for root in roots]
+
+
+def test_the_passphrase_has_160_random_bits_that_a_human_can_copy(pristine: Installation) -> None:
+    assert re.fullmatch(rb"([A-Z2-7]{4}-){7}[A-Z2-7]{4}", passphrase(pristine.recovery_file))
 
 
 def test_without_the_passphrase_the_root_keys_stay_closed(pristine: Installation) -> None:
@@ -252,6 +257,16 @@ def test_the_registry_knows_the_certificate_that_was_given_out(
     assert record.not_after == credential.not_after == leaf.not_valid_after_utc.timestamp()
 
 
+def test_a_second_certificate_ends_the_first_only_if_it_is_told_to(
+    pristine: Installation, registry: Registry
+) -> None:
+    issue(pristine.authorities, registry)
+    issue_device_certificate(pristine.authorities, registry, "plug", now=NOW)
+    assert len(registry.get("plug").active_certificates) == 2
+    last = issue_device_certificate(pristine.authorities, registry, "plug", now=NOW, supersede=True)
+    assert [c.serial for c in registry.get("plug").active_certificates] == [last.serial]
+
+
 def test_the_serial_is_on_record_before_anything_is_signed(
     pristine: Installation, registry: Registry, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +333,10 @@ def test_the_life_of_a_device_certificate_is_bounded(
     registry.add("plug", "device", now=NOW)
     with pytest.raises(LocalError, match="at most 730 days"):
         issue_device_certificate(pristine.authorities, registry, "plug", now=NOW, life_s=life_s)
+    longest = issue_device_certificate(
+        pristine.authorities, registry, "plug", now=NOW, life_s=DEVICE_LIFE_MAX_S
+    )
+    assert longest.not_after == NOW + DEVICE_LIFE_MAX_S
 
 
 def test_a_credential_does_not_show_its_key(pristine: Installation, registry: Registry) -> None:

@@ -48,6 +48,30 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     assert os.listdir(tmp_path) == ["key"]
 
 
+def test_a_file_is_whole_on_disk_before_it_gets_its_name_and_then_the_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[object] = []
+    sync, replace = os.fsync, Path.replace
+
+    def watched_sync(handle: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        steps.append((path.name, path.stat().st_size if path.is_file() else "directory"))
+        sync(handle)
+
+    def watched_replace(self: Path, target: Path) -> Path:
+        steps.append("named")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", watched_sync)
+    monkeypatch.setattr(Path, "replace", watched_replace)
+    write_private(tmp_path / "key", b"hunter2")
+    assert steps == [(".key.new", 7), "named", (tmp_path.name, "directory")]
+    steps.clear()
+    write_private_directory(tmp_path / "ca", {})
+    assert steps == [(tmp_path.name, "directory")]
+
+
 def test_what_a_killed_write_left_behind_is_cleared_by_the_next(tmp_path: Path) -> None:
     (tmp_path / ".key.new").write_bytes(b"half a k")
     write_private(tmp_path / "key", b"whole")
@@ -108,9 +132,10 @@ def test_a_public_file_may_be_read_by_others_but_not_written(tmp_path: Path) -> 
     write_private(tmp_path / "crt", b"public")
     (tmp_path / "crt").chmod(0o644)
     assert read_public(tmp_path / "crt") == b"public"
-    (tmp_path / "crt").chmod(0o664)
-    with pytest.raises(LocalError, match="open to other users"):
-        read_public(tmp_path / "crt")
+    for rights in (0o664, 0o646):
+        (tmp_path / "crt").chmod(rights)
+        with pytest.raises(LocalError, match="open to other users"):
+            read_public(tmp_path / "crt")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -119,12 +144,30 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
             read(tmp_path / "absent")
 
 
-def test_a_directory_that_others_may_enter_is_refused(tmp_path: Path) -> None:
+def test_a_new_directory_is_ours_alone(tmp_path: Path) -> None:
     make_private_directory(tmp_path / "new" / "state")
     assert mode(tmp_path / "new" / "state") == 0o700
-    (tmp_path / "new" / "state").chmod(0o755)
-    with pytest.raises(LocalError, match="chmod 700"):
-        make_private_directory(tmp_path / "new" / "state")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(0o775, 0o700), (0o777, 0o700), (0o755, 0o755), (0o700, 0o700)]
+)
+def test_a_directory_that_the_user_made_is_taken(tmp_path: Path, before: int, after: int) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(before)
+    make_private_directory(tmp_path / "state")
+    assert mode(tmp_path / "state") == after
+
+
+@pytest.mark.parametrize("rights", [0o770, 0o702, 0o1777])
+def test_a_directory_where_others_may_have_put_files_is_refused(tmp_path: Path, rights: int) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "policy.toml").write_bytes(b"planted")
+    (tmp_path / "state").chmod(rights)
+    with pytest.raises(LocalError, match="other users may write") as caught:
+        make_private_directory(tmp_path / "state")
+    assert "chmod go-w" in caught.value.remedy
+    assert mode(tmp_path / "state") == rights & 0o777
 
 
 def test_a_file_in_place_of_the_directory_is_said(tmp_path: Path) -> None:

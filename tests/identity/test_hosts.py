@@ -51,6 +51,17 @@ def test_a_host_is_known_by_its_names_and_its_lasting_addresses(machine: pytest.
     )
 
 
+@pytest.mark.parametrize(
+    ("flag", "lasting"), [(0x01, 0), (0x08, 0), (0x20, 0), (0x40, 0), (0x80, 1), (0x02, 1)]
+)
+def test_an_address_that_will_go_away_is_left_out(
+    machine: pytest.MonkeyPatch, flag: int, lasting: int
+) -> None:
+    line = f"20010db8000000000000000000000007 02 40 00 {flag:02x} eth0\n"
+    machine.setattr(hosts, "_read", lambda path: line if "inet6" in str(path) else "")
+    assert len(local_names().addresses) == 2 + lasting
+
+
 def test_finding_the_names_asks_no_network(machine: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a look-up")
@@ -110,5 +121,9 @@ def test_a_configured_name_must_be_a_name_or_an_address(text: str) -> None:
 def test_a_configured_name_is_never_left_out_silently() -> None:
     with pytest.raises(LocalError, match="too many names"):
         EMPTY.adding([f"host-{i}" for i in range(hosts.MAX_NAMES + 1)])
+    addresses = [f"10.0.0.{i}" for i in range(hosts.MAX_ADDRESSES + 1)]
+    with pytest.raises(LocalError, match="too many names"):
+        EMPTY.adding(addresses)
+    assert len(EMPTY.adding(addresses[1:]).addresses) == hosts.MAX_ADDRESSES
     full = EMPTY.adding([f"host-{i}" for i in range(hosts.MAX_NAMES)])
     assert "mine.example" in full.adding(["mine.example"]).names

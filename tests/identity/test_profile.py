@@ -62,7 +62,10 @@ def test_a_certificate_says_what_it_may_be_used_for_and_no_more(
     assert key_usage.critical
     assert key_usage.value.digital_signature is (path_length is None)
     assert key_usage.value.key_cert_sign is key_usage.value.crl_sign is (path_length is not None)
-    assert not key_usage.value.key_encipherment
+    others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    assert not any(getattr(key_usage.value, name) for name in others)
+    critical = {type(extension.value) for extension in extensions if extension.critical}
+    assert critical == {x509.BasicConstraints, x509.KeyUsage}
     usages = [list(e.value) for e in extensions if isinstance(e.value, x509.ExtendedKeyUsage)]
     assert usages == ([[usage]] if usage else [])
 
@@ -78,6 +81,20 @@ def test_every_certificate_has_both_key_identifiers(
     assert own == x509.SubjectKeyIdentifier.from_public_key(certificate.public_key())
     issuers = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     assert authority.key_identifier == issuers.digest
+
+
+def test_how_long_each_kind_lives() -> None:
+    days = {
+        name: getattr(profile, name).life_s / 86_400
+        for name in ("SERVER_ROOT", "SERVER_CA", "SERVER_LEAF", "DEVICE_CA", "DEVICE_LEAF")
+    }
+    assert days == {
+        "SERVER_ROOT": 7300,
+        "SERVER_CA": 1825,
+        "SERVER_LEAF": 90,
+        "DEVICE_CA": 1825,
+        "DEVICE_LEAF": 90,
+    }
 
 
 def test_a_certificate_began_yesterday_for_clocks_that_run_behind() -> None:

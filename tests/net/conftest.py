@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,12 +75,12 @@ def mint(authority: trustme.CA, folder: Path, name: str, kind: trustme.KeyType) 
 
 
 @pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Certificates]:
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     folder = tmp_path_factory.mktemp("certificates")
     authority, devices = trustme.CA(), trustme.CA()
     authority.cert_pem.write_to_path(folder / "root.pem")
     devices.cert_pem.write_to_path(folder / "devices.pem")
-    yield Certificates(
+    return Certificates(
         folder,
         authority,
         devices,

@@ -6,9 +6,9 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 
+from bollard.base.authentication import Accepted, Answer, Question
 from bollard.base.events import Event, ServerWarning
 from bollard.base.types import Peer
-from bollard.engine.ports import Accepted, Answer, Question
 from bollard.net.gate import TransportLimits
 from bollard.net.listener import Listener, ListenerSettings
 from bollard.net.pump import Pump
@@ -172,7 +172,7 @@ async def serving(
 async def until(condition: Callable[[], object], timeout_s: float = 3.0) -> None:
     """Wait until `condition()` is true; fail when it does not come."""
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is awaited has no event to set
             await asyncio.sleep(0.005)
 
 

@@ -1,6 +1,5 @@
 """Binding: addresses, ports, Unix sockets, and what is said when it cannot be done."""
 
-import asyncio
 import os
 import socket
 import stat
@@ -12,7 +11,7 @@ from bollard.base.errors import LocalError
 from bollard.net.listener import Listener, ListenerSettings, bind_tcp, place
 
 from .conftest import Certificates
-from .fake_broker import FakeBroker, serving
+from .fake_broker import FakeBroker, serving, until
 
 PLAIN = ListenerSettings(host="127.0.0.1", allow_plaintext=True)
 
@@ -51,7 +50,7 @@ async def test_tls_without_a_context_and_plaintext_with_one_are_refused(certific
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the super-user may bind and write everywhere")
 async def test_a_missing_right_is_named(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
+    tmp_path.chmod(0o500)  # noqa: ASYNC240 - a test may block
     async with serving(PLAIN) as server:
         listener = Listener(ListenerSettings(path=tmp_path / "mqtt.sock"), server.pump)
         with pytest.raises(LocalError, match="no right to"):
@@ -62,8 +61,7 @@ async def test_nagle_is_off_for_every_connection() -> None:
     async with serving(PLAIN) as server:
         _, writer = await server.connect()
         writer.write(b"x")
-        while not server.broker.accepted:
-            await asyncio.sleep(0.005)
+        await until(lambda: server.broker.accepted)
         transport = server.broker.accepted[0].owner.transport
         sock = transport.get_extra_info("socket")
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -100,7 +98,7 @@ async def test_a_stale_unix_socket_is_replaced(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     async with serving(ListenerSettings(path=path)) as server:
-        _, writer = await server.connect()
+        await server.connect()
 
 
 async def test_a_unix_socket_in_use_is_left_alone(tmp_path: Path) -> None:
@@ -108,7 +106,7 @@ async def test_a_unix_socket_in_use_is_left_alone(tmp_path: Path) -> None:
     async with serving(ListenerSettings(path=path)) as server:
         with pytest.raises(LocalError, match="another process"):
             await Listener(ListenerSettings(path=path), server.pump).start()
-        _, writer = await server.connect()
+        await server.connect()
 
 
 async def test_a_file_in_the_place_of_a_unix_socket_is_never_removed(tmp_path: Path) -> None:

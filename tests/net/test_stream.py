@@ -1,6 +1,7 @@
 """Streams over real sockets: what arrives, what leaves, how they part, and abuse of each transport."""
 
 import asyncio
+import contextlib
 import ssl
 from ipaddress import ip_network
 from pathlib import Path
@@ -263,6 +264,15 @@ async def test_tls_on_a_plaintext_port_is_named(certificates: Certificates) -> N
         assert "TLS on a plaintext port" in refused.reason
 
 
+async def test_http_on_a_plaintext_port_is_named() -> None:
+    async with serving(PLAIN) as server:
+        reader, writer = await server.connect()
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        assert await reader.read() == b""
+        (refused,) = server.of(TransportRefused)
+        assert "HTTP on an MQTT port" in refused.reason
+
+
 async def test_a_client_that_distrusts_us_is_named(certificates: Certificates) -> None:
     async with serving(TLS, certificates.server()) as server:
         with pytest.raises(ssl.SSLError):
@@ -276,7 +286,7 @@ async def test_a_certificate_of_a_stranger_is_refused_with_an_alert(certificates
     client = certificates.device("plug", trustme.CA())
     client.maximum_version = ssl.TLSVersion.TLSv1_2
     async with serving(TLS, certificates.server()) as server:
-        with pytest.raises(ssl.SSLError, match="(?i)alert unknown ca"):
+        with pytest.raises(ssl.SSLError, match=r"(?i)alert unknown ca"):
             await server.connect(client)
         (refused,) = server.of(TransportRefused)
         assert "certificate is not accepted" in refused.reason
@@ -353,10 +363,8 @@ async def test_a_peer_that_stalls_before_mqtt_is_dropped(
         reader, writer = await server.connect()
         writer.write(opening)
         async with asyncio.timeout(2):
-            try:
+            with contextlib.suppress(ConnectionResetError):
                 assert await reader.read() == b""
-            except ConnectionResetError:
-                pass
         (refused,) = server.of(TransportRefused)
         assert refused.reason == words
 

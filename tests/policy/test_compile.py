@@ -135,6 +135,7 @@ def test_the_group_variable_is_the_group_that_applies_the_template() -> None:
         ("b", "s/blue/b"),
     }
     assert not may_publish(policy, "c", "s/${group}/c")
+    assert not may_publish(policy, "c", "s//c")
 
 
 class TestAnonymous:

@@ -52,6 +52,11 @@ def test_the_nearest_filter_says_where_it_differs(
     assert told.nearest == Nearest("template.sensor", filter, level, wanted, found)
 
 
+def test_one_level_is_near_to_all_below_but_is_not_it() -> None:
+    told = why(policy_of('[grant.g]\nwho = "*"\nsubscribe = ["a/+"]'), "plug", Action.SUBSCRIBE, "a/#")
+    assert told.nearest == Nearest("grant.g", "a/+", 2, "+", "#")
+
+
 def test_without_a_rule_for_it_nothing_is_near() -> None:
     assert why(policy_of(SENSOR), "plug", Action.PUBLISH, "a").nearest is None
     assert why(policy_of(SENSOR), "esp-1", Action.WILL, "a").nearest is None

@@ -8,32 +8,17 @@ the codec of `bollard.wire`, or as raw bytes where they break the rules. No verd
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from bollard.wire.codec import Packet, decode, encode
-from bollard.wire.connect import Connack, Connect, Disconnect, Pingreq, Pingresp, Will
+from bollard.wire.connect import Connack, Disconnect, Pingreq, Pingresp
 from bollard.wire.framer import Framer
 from bollard.wire.properties import Properties
 from bollard.wire.publish import Ack, Publish, encode_publish
-from bollard.wire.spec import MAX_REMAINING_LENGTH, PacketType
+from bollard.wire.spec import MAX_REMAINING_LENGTH
 from bollard.wire.subscribe import Suback, Subscribe, SubscribeFilter, Unsuback, Unsubscribe
 
-V311, V5 = 4, 5
-
-
-@dataclass(frozen=True)
-class Message:
-    """A PUBLISH as a client sees it. `alias` is 0 for none; it is not repeated in `properties`."""
-
-    topic: str
-    payload: bytes = b""
-    qos: int = 0
-    retain: bool = False
-    dup: bool = False
-    packet_id: int = 0
-    alias: int = 0
-    properties: Properties = field(default_factory=Properties)
+from .packets import V5, V311, Message, connect, lasting, message, properties_of, sub
 
 
 class Link(Protocol):
@@ -69,7 +54,7 @@ class Broker(ABC):
         self.clients.append(made)
         return made
 
-    def connected(self, version: int, client_id: str = "", **options: object) -> "Client":
+    def connected(self, version: int, client_id: str = "", **options: Any) -> "Client":
         """A new client that has been accepted; `options` as for `connect`."""
         made = self.client(version)
         made.connect(client_id or f"client{len(self.clients)}", **options)
@@ -110,9 +95,8 @@ class Client:
 
     def _encode_message(self, message: Message) -> bytes:
         properties = message.properties
-        if message.alias:
-            properties = with_alias(properties, message.alias)
-        return encode_publish(
+        properties.topic_alias = message.alias or None
+        encoded = encode_publish(
             message.topic.encode(),
             message.payload,
             qos=message.qos,
@@ -122,8 +106,10 @@ class Client:
             version=self.version,
             properties=properties if self.version == V5 else None,
         )
+        properties.topic_alias = None
+        return encoded
 
-    def publish(self, topic: str, payload: bytes = b"", **options: object) -> None:
+    def publish(self, topic: str, payload: bytes = b"", **options: Any) -> None:
         """Send one PUBLISH; `options` as for `message`."""
         self.send(message(topic, payload, **options))
 
@@ -135,6 +121,19 @@ class Client:
             state = "closed the connection" if self.link.at_end() else "sent nothing"
             raise AssertionError(f"a packet was expected, but the broker {state}")
         return self._inbox.pop(0)
+
+    def until_end(self) -> list[bytes]:
+        """Every packet up to the end of the connection, as bytes."""
+        while self._fill(wait=True, beyond=len(self._inbox)):
+            pass
+        found, self._inbox = self._inbox, []
+        self.expect_closed()
+        return found
+
+    def everything(self) -> list[bytes]:
+        """Every packet that waits, as bytes, whether or not the connection has ended."""
+        self.barrier()
+        return self._waiting()
 
     def receive(self) -> "Packet | Message":
         """The next packet, decoded."""
@@ -156,13 +155,24 @@ class Client:
         found = self.raw()
         assert found == bytes.fromhex(text), f"expected {text}, found {found.hex(' ')}"
 
-    def expect_message(self, topic: str, payload: bytes = b"", **options: object) -> Message:
+    def expect_message(self, topic: str, payload: bytes = b"", **options: Any) -> Message:
         """A PUBLISH comes next: all of it as described, but for a packet identifier that was not named."""
-        found = self.receive()
-        assert isinstance(found, Message), f"expected a PUBLISH, found {found}"
+        found = self.next_message()
         wanted = message(topic, payload, **{"packet_id": found.packet_id, **options})
         assert found == wanted, f"expected {wanted}, found {found}"
         assert bool(found.packet_id) == bool(found.qos), f"packet identifier {found.packet_id}"
+        return found
+
+    def next_message(self) -> Message:
+        """A PUBLISH comes next, whatever is in it."""
+        found = self.receive()
+        assert isinstance(found, Message), f"expected a PUBLISH, found {found}"
+        return found
+
+    def next_ack(self) -> Ack:
+        """An acknowledgement of a PUBLISH comes next, whatever it says."""
+        found = self.receive()
+        assert isinstance(found, Ack), f"expected an acknowledgement, found {found}"
         return found
 
     def messages(self) -> list[Message]:
@@ -198,17 +208,18 @@ class Client:
             first = self.raw()
             if self.version == V311:
                 assert first == bytes((0x20, 2, 0, RETURN_CODES[code])), first.hex(" ")
-            found = self._decode(first)
-            assert isinstance(found, Connack)
-            assert not found.session_present
+            answer = self._decode(first)
+            assert isinstance(answer, Connack), f"expected CONNACK, found {answer}"
+            assert not answer.session_present
             if self.version == V5:
-                assert found.code == code, f"expected CONNACK 0x{code:02X}, found 0x{found.code:02X}"
+                assert answer.code == code, f"expected CONNACK 0x{code:02X}, found 0x{answer.code:02X}"
+            found = answer
         self.expect_closed()
         return found
 
     # the usual steps
 
-    def connect(self, client_id: str, **options: object) -> Connack:
+    def connect(self, client_id: str, **options: Any) -> Connack:
         """Send CONNECT and be accepted; options as for the function `connect`."""
         self.send(connect(self.version, client_id, **options))
         return self.expect_connack()
@@ -223,7 +234,7 @@ class Client:
         self.live = True
         return found
 
-    def subscribe(self, *filters: "str | SubscribeFilter", packet_id: int = 10, **options: object) -> Suback:
+    def subscribe(self, *filters: "str | SubscribeFilter", packet_id: int = 10, **options: Any) -> Suback:
         """Send SUBSCRIBE and be granted everything; `qos` and other options serve for filters that are text."""
         identifier = options.pop("subscription_identifier", None)
         wanted = [item if isinstance(item, SubscribeFilter) else sub(item, **options) for item in filters]
@@ -249,7 +260,7 @@ class Client:
         found = self.receive()
         assert isinstance(found, Pingresp), f"expected PINGRESP, found {found}"
 
-    def disconnect(self, code: int = 0, **properties: object) -> None:
+    def disconnect(self, code: int = 0, **properties: Any) -> None:
         """Say goodbye; the broker closes the connection."""
         self.send(Disconnect(code, properties_of(**properties)))
         self.expect_closed()
@@ -323,95 +334,13 @@ def _message_of(found: Publish) -> Message:
     )
 
 
-def with_alias(properties: Properties, alias: int) -> Properties:
-    """A copy of `properties` with a topic alias."""
-    fields = {name: getattr(properties, name) for name in Properties.__slots__}
-    return Properties(**{**fields, "topic_alias": alias})
+def kept(broker: Broker, version: int, client_id: str = "a", **options: Any) -> Client:
+    """A client that comes to a session which outlives its connection."""
+    return broker.connected(version, client_id, clean=False, **{**lasting(version), **options})
 
 
-def properties_of(**properties: object) -> Properties:
-    """`Properties` from keywords, None meaning absent. Nothing is checked: scripts also say forbidden things."""
-    given = {name: value for name, value in properties.items() if value is not None}
-    return Properties(**given)  # type: ignore[arg-type]
-
-
-OWN = ("qos", "retain", "dup", "packet_id", "alias")
-
-
-def message(topic: str, payload: bytes = b"", **options: object) -> Message:
-    """A PUBLISH: qos, retain, dup, packet_id, alias; every other option is a property."""
-    own = {name: options.pop(name) for name in OWN if name in options}
-    return Message(topic, payload, properties=properties_of(**options), **own)  # type: ignore[arg-type]
-
-
-def connect(
-    version: int,
-    client_id: str,
-    *,
-    clean: bool = True,
-    keepalive: int = 60,
-    username: str | None = None,
-    password: bytes | None = None,
-    will: Will | None = None,
-    **properties: object,
-) -> Connect:
-    """A CONNECT. In 3.1.1 `clean` is Clean Session and there are no properties."""
-    return Connect(version, clean, keepalive, client_id, username, password, will, properties_of(**properties))
-
-
-def lasting(version: int) -> dict[str, object]:
-    """What a 5.0 client adds so that its session is kept as in 3.1.1 with Clean Session 0."""
-    return {"session_expiry_interval": 600} if version == V5 else {}
-
-
-def will(topic: str = "will", payload: bytes = b"gone", *, qos: int = 0, retain: bool = False, **rest: object) -> Will:
-    """A Will Message; `rest` are its properties."""
-    return Will(topic, payload, qos, retain, properties_of(**rest))
-
-
-def sub(
-    topic_filter: str,
-    qos: int = 0,
-    no_local: bool = False,
-    retain_as_published: bool = False,
-    retain_handling: int = 0,
-) -> SubscribeFilter:
-    """One filter of a SUBSCRIBE with its options."""
-    return SubscribeFilter(topic_filter, qos, no_local, retain_as_published, retain_handling)
-
-
-def subscribe(packet_id: int, *filters: SubscribeFilter, **properties: object) -> Subscribe:
-    return Subscribe(packet_id, filters, properties_of(**properties))
-
-
-def unsubscribe(packet_id: int, *filters: str) -> Unsubscribe:
-    return Unsubscribe(packet_id, filters, Properties())
-
-
-def puback(packet_id: int, code: int = 0) -> Ack:
-    return Ack(PacketType.PUBACK, packet_id, code)
-
-
-def pubrec(packet_id: int, code: int = 0) -> Ack:
-    return Ack(PacketType.PUBREC, packet_id, code)
-
-
-def pubrel(packet_id: int, code: int = 0) -> Ack:
-    return Ack(PacketType.PUBREL, packet_id, code)
-
-
-def pubcomp(packet_id: int, code: int = 0) -> Ack:
-    return Ack(PacketType.PUBCOMP, packet_id, code)
-
-
-def text(value: str | bytes) -> bytes:
-    """A length-prefixed field as it stands in a packet; bytes may be no UTF-8."""
-    data = value.encode() if isinstance(value, str) else value
-    return len(data).to_bytes(2, "big") + data
-
-
-def packet(header: int, body: bytes) -> bytes:
-    """A raw packet: its first byte, its length, its body. Bodies of up to 16,383 bytes."""
-    size = len(body)
-    length = bytes((size,)) if size < 128 else bytes((size & 127 | 128, size >> 7))
-    return bytes((header,)) + length + body
+def watching(broker: Broker, version: int, topic_filter: str = "#", qos: int = 2) -> Client:
+    """A client that has just subscribed."""
+    made = broker.connected(version)
+    made.subscribe(topic_filter, qos=qos)
+    return made

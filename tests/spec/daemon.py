@@ -8,10 +8,11 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
+from bollard.base.authentication import Authenticator
 from bollard.base.events import Event, ServerWarning
 from bollard.engine.broker import Broker as Engine
 from bollard.engine.limits import Limits
-from bollard.engine.ports import Authenticator, Authorizer
+from bollard.engine.ports import Authorizer
 from bollard.net.listener import Listener, ListenerSettings
 from bollard.net.pump import Pump
 
@@ -31,8 +32,9 @@ class SocketLink:
         self.ended = False
 
     def write(self, data: bytes) -> None:
-        with contextlib.suppress(ConnectionError):
-            self.socket.sendall(data)
+        if not self.ended:
+            with contextlib.suppress(ConnectionError):
+                self.socket.sendall(data)
 
     def read(self, wait: bool) -> bytes:
         if self.ended:
@@ -64,8 +66,11 @@ class SocketLink:
 
 
 class DaemonBroker(Broker):
-    def __init__(self, limits: Limits, authorizer: Authorizer, authenticator: Authenticator) -> None:
+    def __init__(
+        self, limits: Limits, authorizer: Authorizer, authenticator: Authenticator, websocket: bool = False
+    ) -> None:
         super().__init__()
+        self.websocket = websocket
         self.parts = (limits, authorizer, authenticator)
         self.links: list[SocketLink] = []
         self.warnings: list[ServerWarning] = []
@@ -83,7 +88,9 @@ class DaemonBroker(Broker):
             limits=limits, authorizer=authorizer, entropy=Counting(), now=asyncio.get_running_loop().time()
         )
         pump = Pump(engine, authenticator, self._observe)
-        settings = ListenerSettings(host="127.0.0.1", allow_plaintext=True, allow_anonymous=True)
+        settings = ListenerSettings(
+            host="127.0.0.1", allow_plaintext=True, allow_anonymous=True, websocket=self.websocket
+        )
         listener = Listener(settings, pump)
         await listener.start()
         return pump, listener
@@ -104,7 +111,7 @@ class DaemonBroker(Broker):
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(PATIENCE_S)
         self.loop.close()
-        assert not self.warnings, self.warnings
+        assert not self.warnings, "\n".join(warning.detail for warning in self.warnings)
 
     def dial(self) -> SocketLink:
         self.links.append(SocketLink(self.listener.port))

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from bollard.base.authentication import Accepted, Answer, Challenge, Question, Refused
 from bollard.base.types import Action, Decision, Principal
-from bollard.engine.ports import Accepted, Answer, Challenge, Question, Refused
 
 STRANGER = "stranger"
 FORBIDDEN_ID = "forbidden"
@@ -62,5 +62,3 @@ class Counting:
     def token(self) -> str:
         self.count += 1
         return f"auto{self.count:020}"
-
-

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+from bollard.base.authentication import Authenticator
 from bollard.base.types import Peer
 from bollard.engine.broker import Broker as Engine
 from bollard.engine.limits import Limits
-from bollard.engine.ports import Authenticator, Authorizer
+from bollard.engine.ports import Authorizer
 from bollard.session.connection import Connection
 
 from .conversation import Broker
@@ -43,11 +44,18 @@ class MemoryLink:
 
 
 class MemoryBroker(Broker):
-    def __init__(self, limits: Limits, authorizer: Authorizer, authenticator: Authenticator) -> None:
+    """With `durable`, what the engine wants on disk is there at once while `disk` is true, else at `commit`."""
+
+    def __init__(
+        self, limits: Limits, authorizer: Authorizer, authenticator: Authenticator, durable: bool = False
+    ) -> None:
         super().__init__()
         self.now = START
+        self.disk = True
         self.authenticator = authenticator
-        self.engine = Engine(limits=limits, authorizer=authorizer, entropy=Counting(), now=self.now)
+        self.engine = Engine(
+            limits=limits, authorizer=authorizer, entropy=Counting(), now=self.now, durable=durable
+        )
 
     def dial(self) -> MemoryLink:
         connection = self.engine.accept(Peer(address="127.0.0.1", allow_anonymous=True), self.now)
@@ -65,8 +73,15 @@ class MemoryBroker(Broker):
             dirty = engine.drain()
             for connection in dirty:
                 self._flush(connection)
-            if not questions and not dirty:
+            if not questions and not dirty and not (self.disk and self.commit()):
                 return
+
+    def commit(self) -> bool:
+        """Everything that waits for the disk is there; was there anything?"""
+        sequence, records = self.engine.take_journal()
+        if records:
+            self.engine.committed(sequence, self.now)
+        return bool(records)
 
     def _flush(self, connection: Connection) -> None:
         link = connection.owner

@@ -1,13 +1,15 @@
 """CONNECT and CONNACK, chapters 3.1 and 3.2: what only MQTT 3.1.1 has."""
 
 import pytest
+
 from bollard.engine.limits import Limits
 
 from .clauses import clause
 from .conftest import Build
-from .conversation import V311, Broker, connect, packet, text, will
+from .conversation import Broker
 from .doors import Doorman, Rules
 from .memory import MemoryBroker
+from .packets import V311, connect, packet, text, will
 
 
 @clause("MQTT3-3.1.2-22", "MQTT3-3.1.4-1")

@@ -1,11 +1,15 @@
 """Enhanced authentication, chapters 3.15 and 4.12, with a mechanism that the conversations bring along."""
 
+from typing import Any
+
 import pytest
+
 from bollard.wire.connect import Auth, Connack, Disconnect
 
 from .clauses import clause
-from .conversation import V5, Broker, Client, Message, connect, packet, properties_of, text, will
+from .conversation import Broker, Client
 from .doors import METHOD
+from .packets import V5, Message, connect, packet, properties_of, text, will
 
 CONTINUE, AGAIN = 0x18, 0x19
 
@@ -22,7 +26,7 @@ def challenged(broker: Broker) -> Client:
     return a
 
 
-def authenticated(broker: Broker, **options: object) -> Client:
+def authenticated(broker: Broker, **options: Any) -> Client:
     a = broker.client(V5)
     a.send(connect(V5, "a", authentication_method=METHOD, authentication_data=b"right", **options))
     a.expect_connack()
@@ -166,6 +170,13 @@ def test_a_proof_by_another_method_ends_the_connection(broker: Broker) -> None:
 def test_an_answer_without_a_riddle_ends_the_connection(broker: Broker) -> None:
     a = authenticated(broker)
     a.send(auth(CONTINUE, b"right"))
+    a.expect_closed(0x82)
+
+
+@clause("MQTT5-4.12.0-3", "MQTT5-4.12.1-1")
+def test_an_answer_before_the_riddle_ends_the_connection(broker: Broker) -> None:
+    a = authenticated(broker)
+    a.send(auth(AGAIN), *(auth(CONTINUE, b"again") for _ in range(50)))
     a.expect_closed(0x82)
 
 

@@ -1,13 +1,15 @@
 """Subscription options, shared subscriptions (4.8) and DISCONNECT (3.14): what only MQTT 5.0 has."""
 
+from typing import Any
+
 import pytest
+
 from bollard.wire.connect import Pingreq
 
 from .clauses import clause
-from .conversation import (
+from .conversation import Broker, Client
+from .packets import (
     V5,
-    Broker,
-    Client,
     Message,
     packet,
     puback,
@@ -74,7 +76,12 @@ def test_retain_handling_3_ends_the_connection(broker: Broker) -> None:
 
 @pytest.mark.parametrize(
     ("block", "code"),
-    [(b"\x0b\x00", 0x82), (b"\x0b\x01\x0b\x02", 0x82), (b"\x01\x01", 0x81), (b"\x0b\xff\xff\xff\xff\x01", 0x81)],
+    [
+        (b"\x0b\x00", 0x82),
+        (b"\x0b\x01\x0b\x02", 0x82),
+        (b"\x01\x01", 0x81),
+        (b"\x0b\xff\xff\xff\xff\x01", 0x81),
+    ],
 )
 @clause("MQTT5-4.13.1-1")
 def test_wrong_properties_of_subscribe_end_the_connection(broker: Broker, block: bytes, code: int) -> None:
@@ -97,7 +104,7 @@ def test_a_shared_filter_that_breaks_the_rules_is_malformed(broker: Broker, topi
     a.expect_closed(0x81)
 
 
-def group(broker: Broker, count: int, qos: int = 1, **options: object) -> list[Client]:
+def group(broker: Broker, count: int, qos: int = 1, **options: Any) -> list[Client]:
     members = []
     for number in range(count):
         member = broker.connected(V5, f"member{number}", **options)
@@ -114,7 +121,7 @@ def test_each_message_goes_to_one_member_and_all_members_get_some(broker: Broker
         sender.publish("a/b", bytes([number]), qos=1, packet_id=number + 1)
     broker.settle()
     found = [[item.payload[0] for item in member.messages()] for member in members]
-    assert sorted(sum(found, [])) == list(range(30))
+    assert sorted(payload for part in found for payload in part) == list(range(30))
     assert [len(part) for part in found] == [10, 10, 10]
 
 

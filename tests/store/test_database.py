@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,30 @@ def test_a_damaged_file_is_said_and_left_alone(tmp_path: Path, contents: bytes) 
     with pytest.raises(LocalError, match=r"cannot use .*registry\.db"):
         open_database(path)
     assert path.read_bytes() == contents
+    assert open_files(path) == []
+
+
+def test_a_database_of_a_newer_version_is_closed_again(tmp_path: Path) -> None:
+    path = tmp_path / "registry.db"
+    database = open_database(path)
+    database.execute("INSERT INTO migrations VALUES ('quantum', 1)")
+    database.close()
+    with pytest.raises(LocalError, match="newer version"):
+        open_database(path)
+    assert open_files(path) == []
+
+
+def open_files(path: Path) -> list[str]:
+    """What this process has open whose name begins with `path`."""
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return [name for name in map(os.readlink, links) if name.startswith(str(path))]
+
+
+def test_another_thread_may_use_the_database(tmp_path: Path) -> None:
+    database = open_database(tmp_path / "registry.db")
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: database.execute("SELECT 1").fetchone()).result() == (1,)
+    database.close()
 
 
 def test_a_missing_directory_is_said(tmp_path: Path) -> None:
@@ -184,4 +209,16 @@ def test_the_lock_file_is_ours_alone(tmp_path: Path) -> None:
 
 def test_a_directory_that_is_missing_cannot_be_locked(tmp_path: Path) -> None:
     with pytest.raises(LocalError, match="No such file"), StateLock(tmp_path / "absent"):
+        pass
+
+
+def test_a_lock_that_cannot_be_written_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(LocalError, match="No space left"), StateLock(tmp_path):
+            pass
+    with StateLock(tmp_path):
         pass

@@ -1,3 +1,7 @@
+cimport cython
+
+
+@cython.final
 cdef class Counters:
     cdef public long long bytes_received
     cdef public long long bytes_sent

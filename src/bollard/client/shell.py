@@ -117,7 +117,7 @@ class Shell:
             return None
         if trust.pin and trust.ca_file is None and self._pinned_root is None:
             self._pinned_root = await fetch_pinned_root(address.host, address.actual_port, trust)
-        return client_context(trust, self._pinned_root)
+        return client_context(trust, self._pinned_root, websocket=address.websocket)
 
     async def _hang_up(self) -> None:
         link, self.link = self.link, None

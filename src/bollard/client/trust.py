@@ -57,7 +57,9 @@ def normal_pin(pin: str) -> str:
     return digits
 
 
-def client_context(trust: Trust, pinned_root: bytes | None = None) -> ssl.SSLContext:
+def client_context(
+    trust: Trust, pinned_root: bytes | None = None, *, websocket: bool = False
+) -> ssl.SSLContext:
     """A context that accepts only the server that `trust` means. Raises `LocalError` for unusable files.
 
     `pinned_root` is what `fetch_pinned_root` found, needed where there is a pin and no CA file.
@@ -79,6 +81,8 @@ def client_context(trust: Trust, pinned_root: bytes | None = None) -> ssl.SSLCon
     if trust.allow_any_server:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    # Attack: TLS traffic redirected to a listener of another protocol with the same certificate.
+    context.set_alpn_protocols(["http/1.1" if websocket else "mqtt"])
     return context
 
 
@@ -193,6 +197,9 @@ def explain(error: OSError, place: str) -> ClientError:
     if isinstance(error, ConnectionRefusedError):
         remedy = "Check that the server runs, and host and port (MQTT over TLS is mostly on 8883)."
         return ConnectFailed(f"nothing listens at {place}", remedy, heals=True)
+    if isinstance(error, ConnectionResetError):
+        remedy = "It may not speak TLS there (MQTT over TLS is mostly on 8883), or it limits connections."
+        return ConnectFailed(f"the server at {place} hung up at once", remedy, heals=True)
     if isinstance(error, TimeoutError):
         remedy = "Check host and port, and whether a firewall is in between."
         return ConnectFailed(f"{place} did not answer in time", remedy, heals=True)

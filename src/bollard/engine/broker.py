@@ -9,6 +9,7 @@ which it wants to be called again (`next_deadline`). No verb raises for anything
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bollard.base.authentication import Accepted, Answer, Challenge, Question, Refused
 from bollard.base.counters import Counters
 from bollard.base.events import Event
 from bollard.base.types import Peer
@@ -16,16 +17,15 @@ from bollard.engine.connect import (
     accept,
     attach,
     challenge,
-    connect_timeout,
     reauthenticated,
     refuse,
 )
 from bollard.engine.core import Core
 from bollard.engine.intake import process
 from bollard.engine.journal import Record
-from bollard.engine.leave import close, end_session, route_own
+from bollard.engine.leave import close, connect_timeout, end_session, route_own
 from bollard.engine.limits import Limits
-from bollard.engine.ports import Accepted, Answer, Authorizer, Challenge, Entropy, Question, Refused
+from bollard.engine.ports import Authorizer, Entropy
 from bollard.engine.publish import drop_retained
 from bollard.engine.subscribe import (
     continue_replay,
@@ -89,16 +89,20 @@ class Broker:
         core.now = now
         if connection.state == CLOSED:
             return
-        connection.last_seen = now
         core.counters.bytes_received += len(data)
+        packets = core.counters.packets_received
         framer = connection.framer
         framer.feed(data)
         if connection.state == ASKED:
             if framer.pending > core.limits.max_connect_bytes:
                 # Attack: filling memory while the question is open.
+                core.limit("max_connect_bytes", None, connection, "too much was sent before CONNACK")
                 close(core, connection, 0, "too much was sent before CONNACK")
             return
         process(core, connection)
+        if core.counters.packets_received != packets:
+            # A part of a packet is no sign of life. [MQTT5-3.1.2-22] [MQTT3-3.1.2-24]
+            connection.last_seen = now
 
     def lost(self, connection: Connection, now: float) -> None:
         """The transport is gone. May be called more than once, and after the engine closed it."""
@@ -121,7 +125,6 @@ class Broker:
             continue_replay(core, connection)
         ready: list[Connection] = []
         for connection in core.dirty:
-            connection.dirty = False
             if connection.overflowed and connection.state != CLOSED:
                 self._overflow(connection)
             ready.append(connection)
@@ -166,8 +169,9 @@ class Broker:
         core = self.core
         core.now = now
         connection: Connection = question.connection
-        if connection.state == CLOSED:
+        if connection.state == CLOSED or not connection.asked:
             return
+        connection.asked = False
         if connection.reauthenticating:
             if isinstance(answer, Challenge):
                 challenge(core, connection, question, answer)
@@ -197,6 +201,9 @@ class Broker:
         core = self.core
         core.now = now
         connections = sessions = wills = retained = 0
+        for admission in core.admissions:
+            if admission.session.principal == principal:
+                close(core, admission.connection, 0, reason)
         for session in list(core.sessions.get(principal, {}).values()):
             if session.will is not None:
                 wills += 1

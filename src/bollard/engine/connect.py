@@ -5,14 +5,22 @@ for the shell, and comes back through `accept`, `challenge` or `refuse`. No sess
 peer is known, so a stranger's client id cannot kick, resume or wipe another's. [MQTT5 5.4.2]
 """
 
+from bollard.base.authentication import Accepted, Challenge, Question, Refused
 from bollard.base.errors import PeerError, ProtocolError
 from bollard.base.events import ClientConnected, ConnectRefused
 from bollard.base.types import Action, Decision, Secret
 from bollard.engine.core import Admission, Core
 from bollard.engine.delivery import resume
-from bollard.engine.expiry import NO_MORE
-from bollard.engine.leave import close, end_session, owed, stay_away
-from bollard.engine.ports import Accepted, Challenge, Question, Refused
+from bollard.engine.leave import (
+    close,
+    connect_timeout,
+    end_session,
+    expire_session,
+    fire_will,
+    keepalive,
+    owed,
+    stay_away,
+)
 from bollard.session.aliases import InboundAliases, OutboundAliases
 from bollard.session.connection import Connection
 from bollard.session.session import Session
@@ -22,11 +30,15 @@ from bollard.wire.codec import encode
 from bollard.wire.connect import Auth, Connack, Connect
 from bollard.wire.connect import Will as WireWill
 from bollard.wire.properties import Properties, encode_properties
-from bollard.wire.spec import PacketType, ReasonCode
+from bollard.wire.spec import CONNACK_RETURN_CODE, PacketType, ReasonCode
 from bollard.wire.topics import check_topic_name
 
 #: What Receive Maximum is when it is not given. [MQTT5 3.1.2.11.3]
 UNLIMITED_RECEIVE = 65_535
+#: Refusals that 3.1.1 can call "server unavailable".
+NOT_NOW = frozenset(
+    {ReasonCode.QUOTA_EXCEEDED, ReasonCode.USE_ANOTHER_SERVER, ReasonCode.CONNECTION_RATE_EXCEEDED}
+)
 
 
 def receive_connect(core: Core, connection: Connection, packet: Connect) -> None:
@@ -34,11 +46,13 @@ def receive_connect(core: Core, connection: Connection, packet: Connect) -> None
     connection.version = packet.version
     connection.client_id = packet.client_id
     connection.problem_information = packet.properties.request_problem_information != 0
+    if packet.properties.maximum_packet_size is not None:
+        connection.max_packet_out = packet.properties.maximum_packet_size
     if core.server_reference:
         refuse(core, connection, packet, Refused(ReasonCode.USE_ANOTHER_SERVER, "this server redirects"))
         return
     try:
-        _check_client_id(core, packet)
+        _check_client_id(core, connection, packet)
         _check_will(core, packet)
     except PeerError as fault:
         refuse(core, connection, packet, Refused(fault.code, str(fault), fault.text))
@@ -48,13 +62,14 @@ def receive_connect(core: Core, connection: Connection, packet: Connect) -> None
     _ask(core, connection, packet, "connect", packet.properties.authentication_data or b"")
 
 
-def _check_client_id(core: Core, packet: Connect) -> None:
+def _check_client_id(core: Core, connection: Connection, packet: Connect) -> None:
     """[MQTT5-3.1.3-5, -6, -8] [MQTT3-3.1.3-5, -7, -8, -9]"""
     code = ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
     if not packet.client_id and packet.version != 5 and not packet.clean_start:
         raise PeerError(code, "an empty client identifier needs a clean session", "MQTT3-3.1.3-8")
     bound = core.limits.max_client_id_bytes
     if len(packet.client_id.encode()) > bound:
+        core.limit("max_client_id_bytes", None, connection, f"more than {bound} bytes")
         raise PeerError(code, f"a client identifier of more than {bound} bytes", "MQTT5-3.1.3-8")
 
 
@@ -75,7 +90,8 @@ def _check_will(core: Core, packet: Connect) -> None:
 
 def _ask(core: Core, connection: Connection, packet: Connect, step: str, data: bytes) -> None:
     """Put the question. Until the answer comes, nothing else of this connection is read."""
-    if step != "reauthenticate" and connection.state != CONNECTED:
+    connection.asked = True
+    if connection.state != CONNECTED:
         connection.state = ASKED
     core.questions.append(
         Question(
@@ -113,7 +129,12 @@ def receive_auth(core: Core, connection: Connection, packet: Auth) -> None:
         connection.reauthenticating = True
         connection.exchange = None
         _ask(core, connection, pending, "reauthenticate", data)
-    elif packet.code == ReasonCode.CONTINUE_AUTHENTICATION and connection.reauthenticating:
+    elif (
+        packet.code == ReasonCode.CONTINUE_AUTHENTICATION
+        and connection.reauthenticating
+        and not connection.asked
+    ):
+        # Attack: a flood of answers that nobody asked for, each a question to a slow verifier.
         _ask(core, connection, pending, "continue", data)
     else:
         raise ProtocolError("no authentication is under way", "MQTT5-4.12.0-3")
@@ -124,7 +145,14 @@ def challenge(core: Core, connection: Connection, question: Question, step: Chal
     connection.exchange = question.exchange
     if connection.state == ASKED:
         connection.state = CHALLENGED
-    connection.put(_auth(connection, ReasonCode.CONTINUE_AUTHENTICATION, step.data))
+    auth = _auth(connection, ReasonCode.CONTINUE_AUTHENTICATION, step.data)
+    if len(auth) <= connection.max_packet_out:
+        connection.put(auth)
+    elif connection.state == CONNECTED:
+        close(core, connection, ReasonCode.PACKET_TOO_LARGE, "AUTH is larger than it accepts")
+    else:
+        told = Refused(ReasonCode.PACKET_TOO_LARGE, "AUTH is larger than it accepts")
+        refuse(core, connection, connection.pending, told)
 
 
 def _auth(connection: Connection, code: int, data: bytes) -> bytes:
@@ -137,7 +165,11 @@ def reauthenticated(core: Core, connection: Connection, answer: Accepted | Refus
     connection.reauthenticating = False
     connection.exchange = None
     if isinstance(answer, Accepted) and answer.principal == connection.principal:
-        connection.put(_auth(connection, ReasonCode.SUCCESS, answer.data))
+        auth = _auth(connection, ReasonCode.SUCCESS, answer.data)
+        if len(auth) <= connection.max_packet_out:
+            connection.put(auth)
+        else:
+            close(core, connection, ReasonCode.PACKET_TOO_LARGE, "AUTH is larger than it accepts")
         return
     code = answer.code if isinstance(answer, Refused) else ReasonCode.NOT_AUTHORIZED
     core.events.append(_refusal(connection, None, code, "re-authentication failed"))
@@ -145,7 +177,11 @@ def reauthenticated(core: Core, connection: Connection, answer: Accepted | Refus
 
 
 def refuse(core: Core, connection: Connection, packet: Connect | None, answer: Refused) -> None:
-    """CONNACK with a refusal, then close. [MQTT5-3.2.2-6, -7] [MQTT3-3.2.2-4, -5]"""
+    """CONNACK with a refusal, then close. [MQTT5-3.2.2-6, -7] [MQTT3-3.2.2-4, -5]
+
+    No CONNACK where 3.1.1 has no word for it [MQTT3-3.2.2-6], nor one that is larger than the client
+    accepts; the Reason String is left out first [MQTT5-3.2.2-19].
+    """
     core.counters.connects_refused += 1
     core.events.append(_refusal(connection, packet, answer.code, answer.reason))
     properties = Properties()
@@ -154,7 +190,13 @@ def refuse(core: Core, connection: Connection, packet: Connect | None, answer: R
             properties.reason_string = answer.tell
         if answer.code in (ReasonCode.USE_ANOTHER_SERVER, ReasonCode.SERVER_MOVED):
             properties.server_reference = core.server_reference
-    connection.put(encode(Connack(False, answer.code, properties), connection.version))
+    if connection.version == 5 or answer.code in CONNACK_RETURN_CODE or answer.code in NOT_NOW:
+        connack = encode(Connack(False, answer.code, properties), connection.version)
+        if len(connack) > connection.max_packet_out and properties.reason_string is not None:
+            properties.reason_string = None
+            connack = encode(Connack(False, answer.code, properties), connection.version)
+        if len(connack) <= connection.max_packet_out:
+            connection.put(connack)
     close(core, connection, 0, answer.reason)
 
 
@@ -171,27 +213,35 @@ def accept(core: Core, connection: Connection, packet: Connect, answer: Accepted
     connection.principal = answer.principal
     assigned = "" if packet.client_id else core.entropy.token()
     connection.client_id = packet.client_id or assigned
+    connack = _connack(core, connection, packet, assigned, answer.data)
     refused = _may_connect(core, connection, packet)
+    if refused is None and len(encode(connack, packet.version)) > connection.max_packet_out:
+        refused = Refused(ReasonCode.PACKET_TOO_LARGE, "CONNACK is larger than it accepts")
     if refused is not None:
         refuse(core, connection, packet, refused)
         return
     writes = core.journal.writes
-    session, present = _session(core, connection, packet)
+    session, connack.session_present = _session(core, connection, packet)
     session.expiry_s = _granted_expiry(core, packet)
-    connack = _connack(core, connection, packet, session, present, assigned, answer.data)
+    # The connection is there: a will that was delayed is not published. [MQTT5-3.1.3-9]
+    session.will = _will(core, packet.will)
+    session.will_at = 0.0
+    core.deadlines.drop(fire_will, (core, session))
+    core.deadlines.drop(expire_session, (core, session))
     if core.journaling and session.expiry_s:
+        session.ends_at = core.now + session.expiry_s
         core.journal.session(session)
     elif session.number:
         # A kept session goes on as one that ends with its connection.
         core.journal.forget(owed(session))
         core.journal.end_session(session)
+    data = encode(connack, packet.version)
     if core.journal.writes != writes:
-        stay_away(core, session)
         core.admissions.append(
-            Admission(core.journal.sequence, connection, session, packet, connack, present)
+            Admission(core.journal.sequence, connection, session, packet, data, connack.session_present)
         )
     else:
-        attach(core, connection, session, packet, connack, present)
+        attach(core, connection, session, packet, data, connack.session_present)
 
 
 def _may_connect(core: Core, connection: Connection, packet: Connect) -> Refused | None:
@@ -253,18 +303,10 @@ def _granted_keepalive(core: Core, packet: Connect) -> int:
     return min(packet.keepalive_s, ceiling) if packet.keepalive_s else ceiling
 
 
-def _connack(
-    core: Core,
-    connection: Connection,
-    packet: Connect,
-    session: Session,
-    present: bool,
-    assigned: str,
-    data: bytes,
-) -> bytes:
-    """[MQTT5-3.2.2-2, -3, -16, -21] [MQTT3-3.2.2-1, -2, -3]"""
+def _connack(core: Core, connection: Connection, packet: Connect, assigned: str, data: bytes) -> Connack:
+    """What success says, but for Session Present. [MQTT5-3.2.2-2, -3, -16, -21] [MQTT3-3.2.2-1, -2, -3]"""
     if packet.version != 5:
-        return encode(Connack(present, ReasonCode.SUCCESS, Properties()), packet.version)
+        return Connack()
     limits = core.limits
     asked = packet.properties
     properties = Properties(maximum_packet_size=limits.max_packet_bytes)
@@ -276,8 +318,9 @@ def _connack(
         properties.maximum_qos = limits.maximum_qos
     if not limits.retain_available:
         properties.retain_available = 0
-    if session.expiry_s != (asked.session_expiry_interval or 0):
-        properties.session_expiry_interval = session.expiry_s
+    expiry_s = _granted_expiry(core, packet)
+    if expiry_s != (asked.session_expiry_interval or 0):
+        properties.session_expiry_interval = expiry_s
     if assigned:
         properties.assigned_client_identifier = assigned
     keepalive_s = _granted_keepalive(core, packet)
@@ -288,7 +331,7 @@ def _connack(
         properties.authentication_data = data or None
     if asked.request_response_information == 1 and core.response_information:
         properties.response_information = core.response_information.replace("${id}", connection.principal)
-    return encode(Connack(present, ReasonCode.SUCCESS, properties), 5)
+    return Connack(False, ReasonCode.SUCCESS, properties)
 
 
 def attach(
@@ -296,6 +339,7 @@ def attach(
 ) -> None:
     """Join connection and session: from here on the client is connected."""
     if connection.state == CLOSED:
+        _unattached(core, session)
         return
     if core.find(session.principal, session.client_id) is not session:
         # Another CONNECT of the same client came while the disk was busy, and started clean.
@@ -309,18 +353,15 @@ def attach(
     connection.session = session
     session.connection = connection
     session.ends_at = 0.0
-    session.will_at = 0.0
-    session.will = _will(core, packet.will)
     connection.framer.max_packet_bytes = limits.max_packet_bytes
     connection.connected_at = core.now
     connection.keepalive_s = _granted_keepalive(core, packet)
     connection.window = min(asked.receive_maximum or UNLIMITED_RECEIVE, limits.max_inflight)
-    if asked.maximum_packet_size is not None:
-        connection.max_packet_out = asked.maximum_packet_size
     if packet.version == 5:
         connection.aliases_in = InboundAliases(limits.topic_alias_maximum)
         outbound = min(asked.topic_alias_maximum or 0, limits.topic_alias_maximum)
         connection.aliases_out = OutboundAliases(outbound) if outbound else None
+    core.deadlines.drop(connect_timeout, (core, connection))
     core.deadlines.add(core.now + connection.keepalive_s * 1.5, keepalive, (core, connection))
     core.counters.clients_connected += 1
     core.events.append(
@@ -338,28 +379,17 @@ def attach(
     resume(core, session)
 
 
-def keepalive(subject: tuple[Core, Connection], now: float) -> float:
-    """Nothing came for one and a half times Keep Alive. [MQTT5-3.1.2-22] [MQTT3-3.1.2-24]"""
-    core, connection = subject
-    if connection.state != CONNECTED:
-        return NO_MORE
-    due = connection.last_seen + connection.keepalive_s * 1.5
-    if now < due:
-        return due
-    close(core, connection, ReasonCode.KEEP_ALIVE_TIMEOUT, "nothing came within Keep Alive")
-    return NO_MORE
-
-
-def connect_timeout(subject: tuple[Core, Connection], now: float) -> float:
-    """A connection that is not admitted in time is closed: half a CONNECT must not hold a slot."""
-    core, connection = subject
-    if connection.state not in (CONNECTED, CLOSED):
-        core.counters.connects_refused += 1
-        core.events.append(
-            _refusal(connection, None, ReasonCode.UNSPECIFIED_ERROR, "CONNECT did not come in time")
-        )
-        close(core, connection, 0, "CONNECT did not come in time")
-    return NO_MORE
+def _unattached(core: Core, session: Session) -> None:
+    """The connection was lost while its session was on the way to the disk: nobody was told that it was
+    accepted, so there is no will, and the session waits for its client or ends."""
+    if session.connection is not None or core.find(session.principal, session.client_id) is not session:
+        return
+    session.will = None
+    if session.expiry_s == 0:
+        end_session(core, session, "")
+    else:
+        stay_away(core, session)
+        core.journal.session(session)
 
 
 def _will(core: Core, will: WireWill | None) -> Will | None:

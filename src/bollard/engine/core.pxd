@@ -8,12 +8,16 @@ from bollard.session.session cimport Session
 from bollard.wire.publish cimport Publish
 
 
+@cython.final
 cdef class Core:
     cdef public object limits
     cdef public object authorizer
     cdef public object entropy
     cdef public double now
-    cdef public Py_ssize_t max_inflight
+    cdef public Py_ssize_t max_queue_messages
+    cdef public Py_ssize_t max_queue_bytes
+    cdef public Py_ssize_t receive_maximum
+    cdef public int maximum_qos
     cdef public str response_information
     cdef public str server_reference
     cdef public Tree tree
@@ -38,6 +42,8 @@ cdef class Core:
     cpdef object decide(self, str principal, object action, str topic)
     cpdef bint may(self, str principal, object action, str topic) except *
     cpdef void rights_changed(self) except *
+
+    cpdef bint author_may(self, Message message) except *
 
     @cython.locals(message=Message)
     cpdef bint still_allowed(self, Session session, Delivery delivery) except *

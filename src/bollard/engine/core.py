@@ -5,15 +5,17 @@ broker makes a `Core`.
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bollard.base.authentication import Question
 from bollard.base.counters import Counters
 from bollard.base.events import AccessDenied, Event, LimitReached
 from bollard.base.types import Action, Decision
 from bollard.engine.expiry import Deadlines
 from bollard.engine.journal import Journal
 from bollard.engine.limits import Limits
-from bollard.engine.ports import Authorizer, Entropy, Question
+from bollard.engine.ports import Authorizer, Entropy
 from bollard.routing.plan import Plan
 from bollard.routing.retained import RetainedStore
 from bollard.routing.tree import Subscription, Tree
@@ -37,11 +39,11 @@ class Admission:
 
 
 class Replay:
-    """Retained messages that a new subscription is still owed, newest request last."""
+    """Retained messages that a new subscription is still owed, looked up as they are sent."""
 
     __slots__ = ("messages", "subscription")
 
-    def __init__(self, messages: deque[Message], subscription: Subscription) -> None:
+    def __init__(self, messages: Iterator[Message], subscription: Subscription) -> None:
         self.messages = messages
         self.subscription = subscription
 
@@ -54,7 +56,8 @@ MAX_RIGHTS = 200_000
 class Core:
     """Everything that the verbs work on.
 
-    `now` is the monotonic second of the call in progress. `policy_generation` counts changes of rights;
+    `now` is the monotonic second of the call in progress. The limits that are asked for each message stand
+    beside `limits` as fields of their own. `policy_generation` counts changes of rights;
     `tree.generation` changes of subscriptions and of rights. `dirty` are the connections with something
     for the shell, `holding` those with output that waits for the disk, `replays` those that are owed
     retained messages, `admissions` CONNECTs whose session is on its way to the disk. `pressing` asks the shell to write before the turn ends.
@@ -72,13 +75,16 @@ class Core:
         "journal",
         "journaling",
         "limits",
-        "max_inflight",
+        "max_queue_bytes",
+        "max_queue_messages",
+        "maximum_qos",
         "now",
         "packet",
         "plans",
         "policy_generation",
         "pressing",
         "questions",
+        "receive_maximum",
         "replays",
         "response_information",
         "retained",
@@ -102,7 +108,10 @@ class Core:
         self.authorizer = authorizer
         self.entropy = entropy
         self.now = now
-        self.max_inflight = limits.max_inflight
+        self.max_queue_messages = limits.max_queue_messages
+        self.max_queue_bytes = limits.max_queue_bytes
+        self.receive_maximum = limits.receive_maximum
+        self.maximum_qos = limits.maximum_qos
         self.response_information = response_information
         self.server_reference = server_reference
         self.tree = Tree()
@@ -150,6 +159,10 @@ class Core:
         self.rights.clear()
         self.plans.clear()
 
+    def author_may(self, message: Message) -> bool:
+        """Whether who wrote it may still publish it; the server's own messages have no author."""
+        return not message.author or self.may(message.author, Action.PUBLISH, message.name)
+
     def still_allowed(self, session: Session, delivery: Delivery) -> bool:
         """Whether the author may still publish this and the receiver may still receive it.
 
@@ -158,7 +171,7 @@ class Core:
         if delivery.generation == self.policy_generation:
             return True
         message = delivery.message
-        if message.author and not self.may(message.author, Action.PUBLISH, message.name):
+        if not self.author_may(message):
             return False
         if not self.may(session.principal, Action.RECEIVE, message.name):
             self.counters.denied_receive += 1

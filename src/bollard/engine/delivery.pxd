@@ -9,6 +9,13 @@ from bollard.session.session cimport Session
 from bollard.wire.publish cimport encode_ack, short_ack
 
 
+cdef int PUBREL
+cdef int NOT_FOUND
+cdef int RELEASED
+cdef int WAITING
+cdef Py_ssize_t PRESSING_BYTES
+
+
 @cython.locals(connection=Connection, inflight=Inflight)
 cpdef void deliver(Core core, Session session, Delivery delivery) except *
 

@@ -86,21 +86,17 @@ def _too_large(core: Core, session: Session, connection: Connection, packet_id: 
 
 def _enqueue(core: Core, session: Session, delivery: Delivery) -> None:
     """Append to the queue, unless that would break a bound: then the new message is dropped."""
-    limits = core.limits
-    if (
-        session.queued() >= limits.max_queue_messages
-        or session.queue_bytes + delivery.message.size() > limits.max_queue_bytes
-    ):
+    many = session.waiting >= core.max_queue_messages
+    if many or session.queue_bytes + delivery.message.size > core.max_queue_bytes:
         core.counters.publish_dropped += 1
         if not session.full:
             session.full = True
-            name = (
-                "max_queue_messages" if session.queued() >= limits.max_queue_messages else "max_queue_bytes"
-            )
+            name = "max_queue_messages" if many else "max_queue_bytes"
             core.limit(name, session, None, f"a message on {delivery.message.name} was dropped")
         return
     session.enqueue(delivery)
-    core.record(session, delivery, 0)
+    if session.number:
+        core.record(session, delivery, 0)
 
 
 def send_waiting(core: Core, session: Session) -> None:
@@ -160,12 +156,12 @@ def _send_again(core: Core, session: Session, connection: Connection) -> None:
 def puback(core: Core, session: Session, packet_id: int) -> None:
     """The client has a QoS 1 message, or refuses it: either way it is finished."""
     inflight = session.inflight
-    delivery: Delivery | None = inflight.sent.get(packet_id) if inflight is not None else None
+    delivery: Delivery | None = inflight.sent.pop(packet_id, None) if inflight is not None else None
     if inflight is None or delivery is None:
         return
     if delivery.qos != 1:
+        inflight.sent[packet_id] = delivery
         raise ProtocolError("PUBACK for a QoS 2 message", "MQTT5-4.3.3")
-    del inflight.sent[packet_id]
     if session.number:
         core.settled(session, delivery)
     if session.queue is not None or inflight.again is not None:

@@ -21,5 +21,5 @@ cdef int CLOSED
 @cython.locals(kind=cython.int, session=Session)
 cpdef void process(Core core, Connection connection) except *
 
-@cython.locals(framer=Framer, view=bytes, packet_id=cython.int, ack=Ack)
+@cython.locals(framer=Framer, view="const unsigned char *", at=Py_ssize_t, packet_id=cython.int, ack=Ack)
 cdef void _acknowledged(Core core, Connection connection, Session session, int kind) except *

@@ -1,3 +1,4 @@
+# cython: boundscheck=False, wraparound=False
 """From the bytes of one connection to the verb of each packet: the loop, and the packets that are many."""
 
 from bollard.base.errors import PeerError
@@ -44,7 +45,8 @@ def _acknowledged(core: Core, connection: Connection, session: Session, kind: in
     if kind == PUBACK and framer.header == 0x40 and framer.end - framer.body == 2:
         # The short form, which is nearly all of them.
         view = framer.buffer
-        packet_id = view[framer.body] << 8 | view[framer.body + 1]
+        at = framer.body
+        packet_id = view[at] << 8 | view[at + 1]
         if packet_id:
             puback(core, session, packet_id)
             return

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from bollard.base.events import ClientDisconnected, SessionEnded
+from bollard.base.events import ClientDisconnected, ConnectRefused, SessionEnded
 from bollard.base.types import Action
 from bollard.engine.core import Core
 from bollard.engine.expiry import NO_MORE
@@ -38,6 +38,8 @@ def close(
     if by == "server" and code and connection.state == CONNECTED and connection.version == 5:
         _disconnect(core, connection, code, tell)
     connection.state = CLOSED
+    core.deadlines.drop(keepalive, (core, connection))
+    core.deadlines.drop(connect_timeout, (core, connection))
     connection.closing = True
     if not connection.dirty:
         connection.mark()
@@ -97,6 +99,36 @@ def _leave(core: Core, session: Session, with_will: bool) -> None:
     hand_over(core, session)
     if session.number:
         core.journal.session(session)
+
+
+def keepalive(subject: tuple[Core, Connection], now: float) -> float:
+    """Nothing came for one and a half times Keep Alive. [MQTT5-3.1.2-22] [MQTT3-3.1.2-24]"""
+    core, connection = subject
+    due = connection.last_seen + connection.keepalive_s * 1.5
+    if now < due:
+        return due
+    close(core, connection, ReasonCode.KEEP_ALIVE_TIMEOUT, "nothing came within Keep Alive")
+    return NO_MORE
+
+
+def connect_timeout(subject: tuple[Core, Connection], now: float) -> float:
+    """A connection that is not admitted in time is closed: half a CONNECT must not hold a slot."""
+    core, connection = subject
+    core.counters.connects_refused += 1
+    core.limit("connect_timeout_s", None, connection, "CONNECT did not come in time")
+    peer = connection.peer
+    core.events.append(
+        ConnectRefused(
+            peer.address,
+            peer.listener,
+            connection.client_id,
+            "",
+            ReasonCode.UNSPECIFIED_ERROR,
+            "CONNECT did not come in time",
+        )
+    )
+    close(core, connection, 0, "CONNECT did not come in time")
+    return NO_MORE
 
 
 def stay_away(core: Core, session: Session) -> None:
@@ -167,7 +199,7 @@ def route_own(core: Core, message: Message) -> None:
     packet.payload = message.payload
     packet.qos = message.qos
     packet.retain = message.retain
-    distribute(core, None, packet, Route(message.name, 0), message.topic, message, None)
+    distribute(core, None, packet, Route(message.name, 0), message.topic, message, False)
 
 
 def end_session(core: Core, session: Session, reason: str) -> None:
@@ -182,6 +214,8 @@ def end_session(core: Core, session: Session, reason: str) -> None:
     del of_principal[session.client_id]
     if not of_principal:
         del core.sessions[session.principal]
+    core.deadlines.drop(expire_session, (core, session))
+    core.deadlines.drop(fire_will, (core, session))
     if session.will is not None:
         publish_will(core, session)
     for subscription in session.subscriptions.values():
@@ -192,7 +226,7 @@ def end_session(core: Core, session: Session, reason: str) -> None:
         core.journal.forget(owed(session))
         core.journal.end_session(session)
     session.queue = None
-    session.queue_bytes = 0
+    session.queue_bytes = session.waiting = 0
     session.inflight = None
     session.received = None
     session.ends_at = 0.0
@@ -222,7 +256,9 @@ def hand_over(core: Core, session: Session) -> None:
             (moved if _movable(session, delivery) else stays).append(delivery)
         if moved:
             session.queue = stays or None
-            session.queue_bytes = sum(delivery.message.size() for delivery in stays)
+            session.queue_bytes = sum(delivery.message.size for delivery in stays)
+            session.waiting = len(stays)
+            session.full = session.full and bool(stays)
     if session.inflight is not None:
         for packet_id, delivery in list(session.inflight.sent.items()):
             if delivery.qos == 1 and _movable(session, delivery):
@@ -231,8 +267,9 @@ def hand_over(core: Core, session: Session) -> None:
     for delivery in moved:
         core.settled(session, delivery)
         group: SharedGroup = delivery.group
-        if not delivery.message.expired(core.now):
-            share_out(core, group, delivery.message, delivery.message.qos, delivery.retain)
+        message = delivery.message
+        if not message.expired(core.now) and core.author_may(message):
+            share_out(core, group, message, message.qos, delivery.retain)
 
 
 def _movable(session: Session, delivery: Delivery) -> bool:

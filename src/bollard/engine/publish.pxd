@@ -7,14 +7,26 @@ from bollard.routing.plan cimport Branch, Plan, Route
 from bollard.routing.tree cimport Subscription
 from bollard.session.aliases cimport InboundAliases
 from bollard.session.connection cimport Connection
-from bollard.session.message cimport Delivery, Message
+from bollard.session.message cimport Delivery, Message, new_delivery, new_message
 from bollard.session.session cimport Session
 from bollard.wire.framer cimport Framer
 from bollard.wire.publish cimport Publish, encode_ack, short_ack
 
 
+cdef int PUBACK
+cdef int PUBREC
+cdef int PUBCOMP
+cdef int NO_MATCHING_SUBSCRIBERS
+cdef int NOT_AUTHORIZED
+cdef int QUOTA_EXCEEDED
+cdef int NOT_FOUND
+cdef int EVERYONE
+cdef int PUBLISHER
+cdef Py_ssize_t PRESSING_BYTES
+
+
 @cython.locals(
-    framer=Framer, packet=Publish, topic=bytes, route=Route, counters=Counters, raw=bytes,
+    framer=Framer, packet=Publish, topic=bytes, route=Route, counters=Counters, intact=bint,
 )
 cpdef void receive_publish(Core core, Connection connection, Session session) except *
 
@@ -32,7 +44,8 @@ cpdef void refuse(Core core, Connection connection, Route route, object action) 
     kind=cython.int,
 )
 cdef void _receive_marked(
-    Core core, Connection connection, Session session, Publish packet, Route route, bytes topic
+    Core core, Connection connection, Session session, Publish packet, Route route, bytes topic,
+    bint intact,
 ) except *
 cdef void _check_offer(Core core, Publish packet) except *
 
@@ -41,7 +54,7 @@ cdef void _check_quota(Core core, Connection connection, Session session) except
 
 @cython.locals(message=Message)
 cdef int _accept(
-    Core core, Connection connection, Publish packet, Route route, bytes topic
+    Core core, Connection connection, Publish packet, Route route, bytes topic, bint intact
 ) except -1
 
 @cython.locals(author=str, client_id=str, expires_at=double)
@@ -51,10 +64,10 @@ cpdef Message make_message(
 
 @cython.locals(
     plan=Plan, publisher=object, version=cython.int, receivers=Py_ssize_t, branch=Branch, qos=cython.int,
-    kept=cython.int, forward=bytes, delivery=Delivery, session=Session,
+    kept=cython.int, raw=bytes, alike=bint, framer=Framer, delivery=Delivery, session=Session,
 )
 cpdef Py_ssize_t distribute(
-    Core core, Connection connection, Publish packet, Route route, bytes topic, Message message, bytes raw
+    Core core, Connection connection, Publish packet, Route route, bytes topic, Message message, bint intact
 ) except -1
 
 @cython.locals(connection=Connection, size=Py_ssize_t)

@@ -19,7 +19,7 @@ from bollard.routing.plan import EVERYONE, OTHERS, PUBLISHER, Branch, Plan, Rout
 from bollard.routing.shared import FITTEST, SharedGroup
 from bollard.routing.tree import Subscription
 from bollard.session.connection import MAX_ROUTES, PRESSING_BYTES, Connection
-from bollard.session.message import Delivery, Message
+from bollard.session.message import Delivery, Message, new_delivery, new_message
 from bollard.session.session import Session
 from bollard.wire.framer import Framer
 from bollard.wire.publish import Publish, encode_ack, short_ack
@@ -50,14 +50,12 @@ def receive_publish(core: Core, connection: Connection, session: Session) -> Non
     counters = core.counters
     counters.publish_received += 1
     counters.publish_bytes_received += len(packet.payload)
+    # The bytes can go on as they came where nothing in them is for this server alone.
+    intact = packet.alias == 0 and packet.expiry < 0 and framer.header & 0x09 == 0
     if packet.qos or packet.retain or packet.identifiers:
-        _receive_marked(core, connection, session, packet, route, topic)
+        _receive_marked(core, connection, session, packet, route, topic, intact)
     elif route.allowed:
-        # The bytes can go on as they came where nothing in them is for this server alone.
-        raw = None
-        if not packet.alias and packet.expiry < 0:
-            raw = framer.buffer[framer.start : framer.end]
-        distribute(core, connection, packet, route, topic, None, raw)
+        distribute(core, connection, packet, route, topic, None, intact)
     else:
         refuse(core, connection, route, Action.PUBLISH)
 
@@ -76,8 +74,16 @@ def new_route(core: Core, connection: Connection, topic: bytes) -> Route:
         name = topic.decode()
     except UnicodeDecodeError:
         raise MalformedPacket("the topic is not UTF-8", "MQTT5-1.5.4-1") from None
+    if "\0" in name:
+        raise MalformedPacket("the topic holds U+0000", "MQTT5-1.5.4-2")
+    if topic.count(b"/") >= limits.max_topic_levels:
+        core.limit("max_topic_levels", None, connection, "a topic name is too deep")
+        raise PeerError(
+            ReasonCode.TOPIC_NAME_INVALID, f"a topic of more than {limits.max_topic_levels} levels"
+        )
     check_topic_name(name, limits.max_topic_levels)
     if len(topic) > limits.max_topic_bytes:
+        core.limit("max_topic_bytes", None, connection, "a topic name is too long")
         raise PeerError(ReasonCode.TOPIC_NAME_INVALID, f"a topic of more than {limits.max_topic_bytes} bytes")
     route = Route(name, 0)
     if len(connection.routes) >= MAX_ROUTES:
@@ -116,11 +122,17 @@ def refuse(core: Core, connection: Connection, route: Route, action: Action) -> 
 
 
 def _receive_marked(
-    core: Core, connection: Connection, session: Session, packet: Publish, route: Route, topic: bytes
+    core: Core,
+    connection: Connection,
+    session: Session,
+    packet: Publish,
+    route: Route,
+    topic: bytes,
+    intact: bool,
 ) -> None:
     """A PUBLISH with an acknowledgement to give or something to retain."""
     _check_offer(core, packet)
-    writes = core.journal.writes
+    writes = core.journal.writes if core.journaling else 0
     received = session.received
     if packet.qos == 2:
         if received is None:
@@ -131,7 +143,7 @@ def _receive_marked(
             return
     if packet.qos:
         _check_quota(core, connection, session)
-    reason_code = _accept(core, connection, packet, route, topic)
+    reason_code = _accept(core, connection, packet, route, topic, intact)
     if packet.qos == 0:
         return
     version = connection.version
@@ -150,12 +162,11 @@ def _receive_marked(
 
 def _check_offer(core: Core, packet: Publish) -> None:
     """What CONNACK offered binds the client."""
-    limits = core.limits
     if packet.identifiers:
         raise ProtocolError("a Subscription Identifier from a client", "MQTT5-3.3.4-6")
-    if packet.qos > limits.maximum_qos:
+    if packet.qos > core.maximum_qos:
         raise PeerError(ReasonCode.QOS_NOT_SUPPORTED, f"QoS {packet.qos} is not offered", "MQTT5-3.2.2-11")
-    if packet.retain and not limits.retain_available:
+    if packet.retain and not core.limits.retain_available:
         raise PeerError(ReasonCode.RETAIN_NOT_SUPPORTED, "RETAIN is not offered", "MQTT5-3.2.2-14")
 
 
@@ -167,7 +178,7 @@ def _check_quota(core: Core, connection: Connection, session: Session) -> None:
     unfinished = len(session.received) if session.received is not None else 0
     if connection.held is not None:
         unfinished += len(connection.held)
-    bound = core.limits.receive_maximum if connection.version == 5 else 65_535
+    bound = core.receive_maximum if connection.version == 5 else 65_535
     if unfinished >= bound:
         core.limit("receive_maximum", session, connection, f"{unfinished} messages are not finished")
         raise PeerError(
@@ -175,7 +186,9 @@ def _check_quota(core: Core, connection: Connection, session: Session) -> None:
         )
 
 
-def _accept(core: Core, connection: Connection, packet: Publish, route: Route, topic: bytes) -> int:
+def _accept(
+    core: Core, connection: Connection, packet: Publish, route: Route, topic: bytes, intact: bool
+) -> int:
     """Store and route a message that must be judged first; the reason code of its acknowledgement."""
     if not route.allowed:
         refuse(core, connection, route, Action.PUBLISH)
@@ -189,7 +202,7 @@ def _accept(core: Core, connection: Connection, packet: Publish, route: Route, t
         if not retain(core, message):
             core.limit("max_retained_messages", None, connection, f"a message on {route.name}")
             return QUOTA_EXCEEDED
-    if distribute(core, connection, packet, route, topic, message, None) == 0:
+    if distribute(core, connection, packet, route, topic, message, intact) == 0:
         return NO_MATCHING_SUBSCRIBERS
     return 0
 
@@ -201,7 +214,7 @@ def make_message(
     author = connection.principal if connection is not None else ""
     client_id = connection.client_id if connection is not None else ""
     expires_at = core.now + packet.expiry if packet.expiry >= 0 else 0.0
-    return Message(
+    return new_message(
         route.name,
         topic,
         packet.payload,
@@ -221,13 +234,13 @@ def retain(core: Core, message: Message) -> bool:
     old = store.get(message.name)
     if not message.payload:
         if old is not None:
-            store.remove(message.name)
-            if core.journaling:
-                core.journal.unretain(old)
+            drop_retained(core, old)
         return True
     if not store.fits(message):
         return False
     store.put(message)
+    if old is not None and old.expires_at:
+        core.deadlines.drop(expire_retained, (core, old))
     if core.journaling:
         core.journal.retain(message, old)
     if message.expires_at:
@@ -247,6 +260,8 @@ def expire_retained(subject: tuple[Core, Message], now: float) -> float:
 def drop_retained(core: Core, message: Message) -> None:
     """Take a retained message out of the store and off the disk."""
     core.retained.remove(message.name)
+    if message.expires_at:
+        core.deadlines.drop(expire_retained, (core, message))
     if core.journaling:
         core.journal.unretain(message)
 
@@ -258,34 +273,41 @@ def distribute(
     route: Route,
     topic: bytes,
     message: Message | None,
-    raw: bytes | None,
+    intact: bool,
 ) -> int:
     """Hand the message to every receiver of the topic; how many there are.
 
-    `message` is made when first needed, unless the caller has it. `raw` is the whole packet where it may
-    go on unchanged at QoS 0, for receivers of the version in which it came.
+    `message` is made when first needed, unless the caller has it. `intact`: the packet in the framer of
+    `connection` may go on unchanged to receivers of its version that get it alike.
     """
     plan = route.plan
     if plan is None or plan.generation != core.tree.generation:
         plan = route.plan = plan_for(core, route.name)
     publisher = connection.session if connection is not None else None
     version = connection.version if connection is not None else 0
+    raw = None
     receivers = 0
     for branch in plan.branches:
         qos = packet.qos if packet.qos < branch.qos else branch.qos
         kept = packet.retain if branch.retain_as_published else 0
-        forward = raw if not branch.identifiers else None
+        alike = intact and qos == packet.qos and not branch.identifiers
+        if alike and qos == 0 and raw is None and connection is not None:
+            framer = connection.framer
+            raw = framer.buffer[framer.start : framer.end]
         delivery = None
         for session in branch.sessions:
             if branch.audience != EVERYONE and (session is publisher) != (branch.audience == PUBLISHER):
                 continue
             receivers += 1
-            if forward is not None and _forward(core, session, forward, version):
+            if alike and qos == 0 and raw is not None and _forward(core, session, raw, version):
                 continue
             if delivery is None:
                 if message is None:
                     message = make_message(core, connection, packet, route, topic)
-                delivery = Delivery(message, qos, kept, branch.identifiers, core.policy_generation)
+                delivery = new_delivery(message, qos, kept, branch.identifiers, core.policy_generation, None)
+                if alike and qos and connection is not None:
+                    framer = connection.framer
+                    delivery.adopt(framer.buffer, framer.start, framer.body, framer.end, version)
             deliver(core, session, delivery)
     if plan.groups:
         if message is None:
@@ -398,7 +420,7 @@ def share_out(core: Core, group: SharedGroup, message: Message, qos: int, retain
 
 def receive_pubrel(core: Core, connection: Connection, session: Session, packet_id: int) -> None:
     """The client forgets a QoS 2 message: so may we. [MQTT5-4.3.3-11] [MQTT3-4.3.3-2]"""
-    writes = core.journal.writes
+    writes = core.journal.writes if core.journaling else 0
     received = session.received
     if received is not None and packet_id in received:
         received.discard(packet_id)

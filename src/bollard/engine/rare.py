@@ -59,8 +59,11 @@ def _decode(connection: Connection) -> Packet:
 
 def fault_of(core: Core, connection: Connection, fault: PeerError) -> None:
     """The peer broke the protocol: tell it what the version has words for, and close.
-    [MQTT5-4.13.1-1, -2] [MQTT3-4.8.0-1]"""
+    [MQTT5-4.13.1-1] [MQTT5-4.13.2-1] [MQTT3-4.8.0-1]"""
     core.counters.protocol_errors += 1
+    if fault.code == ReasonCode.PACKET_TOO_LARGE:
+        bound = "max_packet_bytes" if connection.state == CONNECTED else "max_connect_bytes"
+        core.limit(bound, connection.session, connection, fault.text)
     if connection.state == CONNECTED:
         close(core, connection, fault.code, str(fault), tell=fault.text)
         return

@@ -10,10 +10,12 @@ from bollard.base.errors import MalformedPacket, PeerError
 from bollard.base.types import Action
 from bollard.engine.core import Core, Replay
 from bollard.engine.delivery import deliver
+from bollard.engine.leave import close
 from bollard.routing.tree import Subscription
 from bollard.session.connection import Connection
 from bollard.session.message import Delivery, Message
 from bollard.session.session import Session
+from bollard.session.states import CONNECTED
 from bollard.wire.codec import encode
 from bollard.wire.properties import Properties
 from bollard.wire.spec import ReasonCode
@@ -40,10 +42,22 @@ def receive_subscribe(core: Core, connection: Connection, session: Session, pack
         code = _subscribe(core, connection, session, wanted, identifier, replays)
         codes.append(code if code < 0x80 or connection.version == 5 else FAILURE)
     suback = encode(Suback(packet.packet_id, tuple(codes), Properties()), connection.version)
-    core.put_after_commit(connection, writes, suback)
-    if replays:
-        core.replays.setdefault(connection, deque()).extend(replays)
+    _answer(core, connection, writes, suback)
+    if replays and connection.state == CONNECTED:
+        # Attack: asking for everything again and again. Only the latest request for a filter stands.
+        owed = [replay for replay in core.replays.get(connection, ()) if _stands(session, replay)]
+        core.replays[connection] = deque([*owed, *replays])
         continue_replay(core, connection)
+
+
+def _answer(core: Core, connection: Connection, writes: int, data: bytes) -> None:
+    """Nothing can be left out of an acknowledgement: too large for the client, it ends the connection.
+    [MQTT5-3.1.2-24]"""
+    if len(data) > connection.max_packet_out:
+        text = "its acknowledgement is larger than it accepts"
+        close(core, connection, ReasonCode.PACKET_TOO_LARGE, text)
+        return
+    core.put_after_commit(connection, writes, data)
 
 
 def _check_syntax(filter: str) -> None:
@@ -66,8 +80,11 @@ def _subscribe(
     limits = core.limits
     filter = wanted.filter
     group, inner = split_share(filter)
-    if inner.count("/") >= limits.max_topic_levels or len(filter.encode()) > limits.max_topic_bytes:
-        core.limit("max_topic_levels", session, connection, "a filter is too deep or too long")
+    if inner.count("/") >= limits.max_topic_levels:
+        core.limit("max_topic_levels", session, connection, "a filter is too deep")
+        return ReasonCode.TOPIC_FILTER_INVALID
+    if len(filter.encode()) > limits.max_topic_bytes:
+        core.limit("max_topic_bytes", session, connection, "a filter is too long")
         return ReasonCode.TOPIC_FILTER_INVALID
     existing: Subscription | None = session.subscriptions.get(filter)
     if existing is None and len(session.subscriptions) >= limits.max_subscriptions:
@@ -88,9 +105,8 @@ def _subscribe(
         core.journal.subscription(session, filter, subscription)
     # [MQTT5-3.3.1-9, -10, -11] [MQTT3-3.3.1-6]; none for shared subscriptions.
     if not group and (wanted.retain_handling == 0 or (wanted.retain_handling == 1 and existing is None)):
-        messages = deque(core.retained.match(inner))
-        if messages:
-            replays.append(Replay(messages, subscription))
+        # What is retained from now on reaches the subscription as a live message.
+        replays.append(Replay(core.retained.match(inner, core.retained.stamp), subscription))
     return qos
 
 
@@ -101,7 +117,7 @@ def receive_unsubscribe(core: Core, connection: Connection, session: Session, pa
     writes = core.journal.writes
     codes = tuple(_unsubscribe(core, session, filter) for filter in packet.filters)
     unsuback = encode(Unsuback(packet.packet_id, codes, Properties()), connection.version)
-    core.put_after_commit(connection, writes, unsuback)
+    _answer(core, connection, writes, unsuback)
 
 
 def _unsubscribe(core: Core, session: Session, filter: str) -> int:
@@ -124,11 +140,11 @@ def continue_replay(core: Core, connection: Connection) -> None:
         del core.replays[connection]
         return
     while pending and ready_to_replay(connection, session):
-        replay = pending[0]
-        if replay.messages:
-            _replay(core, session, replay.subscription, replay.messages.popleft())
-        else:
+        message = next(pending[0].messages, None) if _stands(session, pending[0]) else None
+        if message is None:
             pending.popleft()
+        else:
+            _replay(core, session, pending[0].subscription, message)
     if not pending:
         del core.replays[connection]
 
@@ -139,19 +155,16 @@ def ready_to_replay(connection: Connection, session: Session) -> bool:
 
 
 def _replay(core: Core, session: Session, subscription: Subscription, message: Message) -> None:
-    """One retained message, with RETAIN set [MQTT5-3.3.1-8] [MQTT3-3.3.1-8], if it still is the one of
-    its topic, its author may still publish it, and the receiver may read it."""
-    if core.retained.get(message.name) is not message or message.expired(core.now):
-        return
-    if session.subscriptions.get(_whole(subscription)) is not subscription:
+    """One retained message, with RETAIN set [MQTT5-3.3.1-8] [MQTT3-3.3.1-8], if its author may still
+    publish it, and the receiver may read it."""
+    if message.expired(core.now):
         return
     own = message.author == session.principal and message.client_id == session.client_id
     if subscription.no_local and own:
         return
-    if message.author and not (
-        core.may(message.author, Action.PUBLISH, message.name)
-        and core.may(message.author, Action.RETAIN, message.name)
-    ):
+    if not core.author_may(message):
+        return
+    if message.author and not core.may(message.author, Action.RETAIN, message.name):
         return
     if not core.may(session.principal, Action.RECEIVE, message.name):
         core.counters.denied_receive += 1
@@ -161,8 +174,7 @@ def _replay(core: Core, session: Session, subscription: Subscription, message: M
     deliver(core, session, Delivery(message, qos, 1, identifiers, core.policy_generation))
 
 
-def _whole(subscription: Subscription) -> str:
-    """The filter as the client gave it."""
-    if subscription.group:
-        return f"$share/{subscription.group}/{subscription.filter}"
-    return subscription.filter
+def _stands(session: Session, replay: Replay) -> bool:
+    """Whether the subscription is neither gone nor replaced: shared ones are never owed anything."""
+    subscription = replay.subscription
+    return session.subscriptions.get(subscription.filter) is subscription

@@ -18,12 +18,25 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 def make_private_directory(path: Path) -> None:
-    """Make `path` with 0700, and its missing parents; one that exists is taken if only we can enter it."""
+    """Make `path` with 0700, and its missing parents; or take one that exists.
+
+    In one that exists others may read the names of our files, which are 0600 themselves, but not write:
+    they could put files of theirs in place of ours. One of ours that is still empty is closed to 0700.
+    `LocalError` if others may write in it, or if it cannot be made.
+    """
     try:
         path.mkdir(mode=_PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-        _require_private(path)
+        status = path.stat()
+        if status.st_mode & 0o022 and status.st_uid == os.geteuid() and not os.listdir(path):
+            path.chmod(_PRIVATE_DIRECTORY)
+            status = path.stat()
     except OSError as error:
         raise _unwritable(path, error) from None
+    if status.st_mode & 0o022:
+        raise LocalError(
+            f"other users may write in {path} (mode {stat.S_IMODE(status.st_mode):04o})",
+            f"Choose a directory of its own, or `chmod go-w {path}`.",
+        )
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -92,10 +105,9 @@ def _require_private(path: Path, others: int = 0o077) -> None:
     """`LocalError` if group or world have any of the rights `others` on `path`."""
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & others:
-        right = _PRIVATE_DIRECTORY if path.is_dir() else _PRIVATE
         raise LocalError(
             f"{path} is open to other users (mode {mode:04o})",
-            f"`chmod {right:o} {path}` closes it; if others had access, treat its contents as known to them.",
+            f"`chmod {_PRIVATE:o} {path}` closes it; if others had access, treat its contents as known to them.",
         )
 
 

@@ -6,7 +6,7 @@ Records that cross this border are in `records.py`. Nothing here does I/O.
 from collections.abc import Iterable
 from typing import Protocol
 
-from bollard.engine.ports import Answer, Question
+from bollard.base.authentication import Answer, Question
 from bollard.identity.records import Identity
 
 

@@ -21,8 +21,8 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 
+from bollard.base.authentication import Accepted, Answer, Challenge, Question, Refused
 from bollard.base.types import ANONYMOUS, Principal, Secret
-from bollard.engine.ports import Accepted, Answer, Challenge, Question, Refused
 from bollard.identity.credentials import Verifier
 from bollard.identity.ports import Mechanism
 from bollard.identity.records import CertificateState, Snapshot, State

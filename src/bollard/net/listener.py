@@ -18,7 +18,8 @@ from typing import cast
 
 from bollard.base.errors import LocalError
 from bollard.net.pump import Pump
-from bollard.net.stream import Door, PlainStream, Stream, TlsStream
+from bollard.net.stream import Door, PlainStream, Stream
+from bollard.net.tlsstream import TlsStream
 
 BACKLOG = 1024
 

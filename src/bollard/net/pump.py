@@ -11,9 +11,9 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from bollard.base.authentication import Answer, Authenticator, Question, Refused
 from bollard.base.events import Event, LimitReached, ServerWarning, TransportRefused
 from bollard.base.types import Peer
-from bollard.engine.ports import Answer, Authenticator, Question, Refused
 from bollard.net.gate import Gate, TransportLimits
 from bollard.net.handshakes import Handshakes
 from bollard.net.stream import Stream
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bollard.session.connection import Connection
 
 IMPLEMENTATION_SPECIFIC_ERROR = 0x83
+TIMER_GRAIN_S = 0.001
 NEVER = float("inf")
 
 
@@ -252,8 +253,10 @@ class Pump:
             self._timer = None
         self._timer_at = deadline
         if deadline < NEVER:
-            delay = max(deadline - time.monotonic(), 0.0)
-            self._timer = self.loop.call_later(delay, self._on_timer)
+            delay = deadline - time.monotonic()
+            # Timers of uvloop count whole milliseconds: one that fires early would make us spin.
+            later = delay + TIMER_GRAIN_S if delay > 0 else 0.0
+            self._timer = self.loop.call_later(later, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -267,7 +270,8 @@ class Pump:
         for stream in self.gate.overdue(now):
             self.refused(stream, f"{stream.overdue()} within {timeout_s:g} s")
             stream.drop()
-        for stream in [s for s, deadline in self._closing.items() if deadline <= now]:
+        while self._closing and next(iter(self._closing.values())) <= now:
+            stream = next(iter(self._closing))
             del self._closing[stream]
             stream.drop()
         self._turn()

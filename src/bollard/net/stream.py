@@ -1,9 +1,8 @@
 """One transport and its connection: bytes of the kernel to the broker, output of the broker to the kernel.
 
-A stream is an asyncio protocol on the raw transport. `PlainStream` passes bytes through; `TlsStream` runs
-an `SSLObject` between two memory BIOs, so that the output of a turn leaves in few records and one system
-call. Either may carry WebSocket frames inside. Scheduling and errors are in `pump.py`, counting in
-`gate.py`.
+A stream is an asyncio protocol on the raw transport. `PlainStream` passes bytes through; `TlsStream`, in
+`tlsstream.py`, encrypts. Either may carry WebSocket frames inside. Scheduling and errors are in `pump.py`,
+counting in `gate.py`.
 
 A stream goes through these phases, only forwards:
 
@@ -16,15 +15,13 @@ A stream goes through these phases, only forwards:
 """
 
 import asyncio
-import contextlib
 import ssl
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
 from bollard.base.types import Peer
-from bollard.net.tls import explain
-from bollard.net.websocket import GOING_AWAY, WebSocket
+from bollard.net.websocket import NORMAL, WebSocket
 
 if TYPE_CHECKING:
     from bollard.net.pump import Pump
@@ -32,15 +29,11 @@ if TYPE_CHECKING:
 
 SILENT, HANDSHAKE, FRAMED, OPEN, LINGERING, GONE = range(6)
 
-#: The most plaintext that fits one TLS record; `SSLObject.write` takes no more at once.
-RECORD_BYTES = 16_384
-#: What is handed to a BIO at once. A BIO never shrinks, so this bounds what an idle connection keeps.
-FEED_BYTES = 32_768
 #: What a transport may hold before it asks us to pause.
 HIGH_WATER_BYTES = 65_536
 
 CLIENT_HELLO, CONNECT = 0x16, 0x10
-_HTTP_METHODS = (b"GET ", b"POST", b"HEAD", b"PUT ", b"OPTI", b"CONN", b"DELE", b"PRI ")
+HTTP_METHODS = (b"GET ", b"POST", b"HEAD", b"PUT ", b"OPTI", b"CONN", b"DELE", b"PRI ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +155,7 @@ class Stream:
         """Part from the broker and close, in the manner of each layer."""
         self.pump.forget(self)
         if self.websocket is not None:
-            self.websocket.close(GOING_AWAY)
+            self.websocket.close(NORMAL)
             self.send(self.websocket.take_output())
         self.hang_up()
 
@@ -282,160 +275,21 @@ class PlainStream(Stream):
     def _early(self, data: bytes) -> None:
         """What comes before MQTT: the first bytes, or WebSocket."""
         if self.phase == SILENT:
-            if data[0] == CLIENT_HELLO:
-                self.pump.refused(
-                    self, "TLS on a plaintext port; use the TLS listener, or connect without TLS"
-                )
+            foreign = self._foreign(data)
+            if foreign:
+                self.pump.refused(self, foreign)
                 self.hang_up()
                 return
             self.begin()
         self.deliver(data)
 
-
-class TlsStream(Stream):
-    """TLS on the raw transport. The `SSLObject` is made when the first bytes look like TLS."""
-
-    __slots__ = ("_incoming", "_outgoing", "_queued", "_tls")
-
-    def __init__(self, pump: "Pump", door: Door) -> None:
-        super().__init__(pump, door)
-        self._tls: ssl.SSLObject | None = None
-        self._queued = False
-
-    def data_received(self, data: bytes) -> None:
-        if self.phase < LINGERING:
-            self.pump.guard(self, self._take, data)
-
-    def _take(self, data: bytes) -> None:
-        if self.phase == SILENT and not self._recognize(data):
-            self.hang_up()
-        elif self.phase == HANDSHAKE:
-            self._await_shake(data)
-        else:
-            self._decrypt(data)
-
-    def _recognize(self, data: bytes) -> bool:
-        """Whether the first bytes are TLS; if so, set it up. If not, say what they look like."""
+    def _foreign(self, data: bytes) -> str:
+        """What the first bytes are if they do not belong here; "" if they may."""
         if data[0] == CLIENT_HELLO:
-            self._incoming = ssl.MemoryBIO()
-            self._outgoing = ssl.MemoryBIO()
-            context = self.door.context
-            assert context is not None, "a TlsStream belongs to a door with a context"
-            self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-            self.phase = HANDSHAKE
-            return True
-        if data[0] == CONNECT:
-            speech = (
-                "plaintext MQTT on a TLS port; point the device at TLS with the CA file (server-root.crt)"
-            )
-        elif data[:4] in _HTTP_METHODS:
-            speech = "plain HTTP on a TLS port; use TLS (https, wss)"
-        else:
-            speech = "the first bytes are neither TLS nor MQTT"
-        self.pump.refused(self, speech)
-        return False
-
-    def _await_shake(self, data: bytes) -> None:
-        """Queue one handshake step; hold back a peer that sends faster than steps are run."""
-        self._incoming.write(data)
-        if not self._queued:
-            self._queued = True
-            self.pump.handshakes.submit(self)
-        elif self._incoming.pending > FEED_BYTES:
-            self.transport.pause_reading()
-
-    def shake(self) -> None:
-        """Move the handshake on with what has arrived. Called by the queue of handshakes."""
-        self._queued = False
-        if self.phase == HANDSHAKE:
-            self.pump.guard(self, self._shake)
-
-    def _shake(self) -> None:
-        assert self._tls is not None
-        if not self.transport.is_reading():
-            self.transport.resume_reading()
-        try:
-            self._tls.do_handshake()
-        except ssl.SSLWantReadError:
-            self._send_records()
-        except ssl.SSLError as error:
-            self._broken(error)
-        else:
-            self._send_records()
-            self.begin()
-            self._read_records()
-
-    def _decrypt(self, data: bytes) -> None:
-        if len(data) <= FEED_BYTES:
-            self._incoming.write(data)
-            self._read_records()
-            return
-        view = memoryview(data)
-        while view and self.phase < LINGERING:
-            self._incoming.write(view[:FEED_BYTES])
-            view = view[FEED_BYTES:]
-            self._read_records()
-
-    def _read_records(self) -> None:
-        """Deliver every whole record that has arrived."""
-        tls = self._tls
-        incoming = self._incoming
-        assert tls is not None
-        try:
-            while self.phase < LINGERING:
-                data = tls.read(RECORD_BYTES)
-                if not data:  # close_notify
-                    self.pump.forget(self)
-                    self.hang_up()
-                    return
-                self.deliver(data)
-                if not incoming.pending and not tls.pending():
-                    break  # the next read could only raise
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLError as error:
-            self._broken(error)
-            return
-        if self._outgoing.pending:  # answers of TLS itself, such as a key update
-            self._send_records()
-
-    def send(self, data: bytes) -> None:
-        tls = self._tls
-        if not data or tls is None:
-            return
-        sent = tls.write(data)
-        if sent == len(data):
-            self.transport.write(self._outgoing.read())
-            return
-        # One record a call. Each is taken out at once, so that the BIO stays as small as a record.
-        records = [self._outgoing.read()]
-        view = memoryview(data)
-        while sent < len(data):
-            sent += tls.write(view[sent : sent + RECORD_BYTES])
-            records.append(self._outgoing.read())
-        self.transport.write(b"".join(records))
-
-    def hang_up(self) -> None:
-        if self._tls is not None and self.phase > HANDSHAKE:
-            with contextlib.suppress(ssl.SSLError):  # ours is written; the peer's need not be awaited
-                self._tls.unwrap()
-            self._send_records()
-        super().hang_up()
-
-    def certificate(self) -> bytes | None:
-        return None if self._tls is None else self._tls.getpeercert(binary_form=True)
-
-    def _send_records(self) -> None:
-        if self._outgoing.pending:
-            self.transport.write(self._outgoing.read())
-
-    def _broken(self, error: ssl.SSLError) -> None:
-        """TLS is over. Its alert, if there is one, still goes out."""
-        if self.newcomer:
-            self.pump.refused(self, explain(error))
-        self.pump.forget(self)
-        self._send_records()
-        super().hang_up()
+            return "TLS on a plaintext port; use the TLS listener, or connect without TLS"
+        if data[:4] in HTTP_METHODS and not self.door.websocket:
+            return "HTTP on an MQTT port; MQTT over WebSocket needs a listener of its own"
+        return ""
 
 
 def peer_address(peername: object) -> tuple[str, int]:

@@ -23,7 +23,7 @@ FRAME_BYTES = 16_384
 #: A frame may carry more than one packet, so it may be this much larger than the largest.
 SLACK_BYTES = 65_536
 
-GOING_AWAY, UNSUPPORTED_DATA, TOO_BIG = 1001, 1003, 1009
+NORMAL, UNSUPPORTED_DATA, TOO_BIG = 1000, 1003, 1009
 
 #: The library would log what a peer sent; refusals are events of ours instead.
 _SILENT = logging.Logger("bollard.net.websocket", logging.CRITICAL + 1)

@@ -57,7 +57,6 @@ class Policy:
         "_asleep",
         "_denies",
         "_grants",
-        "_groups",
         "_literal",
         "_lock",
         "_older",
@@ -85,7 +84,6 @@ class Policy:
         self._denies = _Index(rules.denies.values())
         self._literal: dict[str, set[str]] = {}
         self._patterns: list[tuple[re.Pattern[str], str]] = []
-        self._groups = rules.groups
         self._index_members(rules.groups.values())
         self.changes_at = _next_change(rules.grants.values(), at)
         self._lock = threading.Lock()
@@ -127,7 +125,7 @@ class Policy:
             Applied(f"grant.{g.name}", "", True, g.rights) for g in self._grants.of(principal, groups, named)
         ]
         found += self._from_templates(principal, groups)
-        wide = self.groups(principal, wide=True)
+        wide = groups if named else self.groups(principal, wide=True)
         found += [
             Applied(f"deny.{deny.name}", "", False, deny.rights)
             for deny in self._denies.of(principal, wide, everyone=True)
@@ -144,14 +142,17 @@ class Policy:
         own = self.template(principal)
         sources = [(own, "", "enrolled with it")] if own else []
         sources += [
-            (name, group, f'group "{group}"') for group in groups for name in self._groups[group].apply
+            (name, group, f'group "{group}"') for group in groups for name in self.rules.groups[group].apply
         ]
         for name, group, via in sources:
             template = self.rules.templates.get(name)
             if template is None:
                 continue
-            group = group if template.rights.uses(GROUP) else ""
-            rights = _fill_group(template.rights, group)
+            rights = template.rights
+            if rights.uses(GROUP):
+                rights = _fill_group(rights, group)
+            else:
+                group = ""
             found.setdefault((name, group), Applied(f"template.{name}", via, True, rights, group))
         return list(found.values())
 

@@ -1,3 +1,7 @@
+cimport cython
+
+
+@cython.final
 cdef class Branch:
     cdef readonly int qos
     cdef readonly bint retain_as_published
@@ -6,12 +10,14 @@ cdef class Branch:
     cdef readonly list sessions
 
 
+@cython.final
 cdef class Plan:
     cdef public long long generation
     cdef readonly list branches
     cdef readonly list groups
 
 
+@cython.final
 cdef class Route:
     cdef readonly str name
     cdef public long long generation

@@ -10,6 +10,7 @@ class Retainable(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
     def size(self) -> int: ...
 
 
@@ -19,17 +20,19 @@ M = TypeVar("M", bound=Retainable)
 class _Node(Generic[M]):
     """One topic level. Most are leaves, so children are made when first needed."""
 
-    __slots__ = ("children", "message")
+    __slots__ = ("children", "message", "stamp")
 
     def __init__(self) -> None:
         self.children: dict[str, _Node[M]] | None = None
         self.message: M | None = None
+        self.stamp = 0
 
 
 class RetainedStore(Generic[M]):
-    """At most one message a topic. `count` and `bytes` say what it holds."""
+    """At most one message a topic. `count` and `bytes` say what it holds; `stamp` is the number of the
+    latest `put`."""
 
-    __slots__ = ("_root", "bytes", "count", "max_bytes", "max_messages")
+    __slots__ = ("_root", "bytes", "count", "max_bytes", "max_messages", "stamp")
 
     def __init__(self, max_messages: int, max_bytes: int) -> None:
         self._root: _Node[M] = _Node()
@@ -37,12 +40,13 @@ class RetainedStore(Generic[M]):
         self.max_bytes = max_bytes
         self.count = 0
         self.bytes = 0
+        self.stamp = 0
 
     def fits(self, message: M) -> bool:
         """Whether `message` can be stored, in place of the one on its topic if there is one."""
         old = self.get(message.name)
         count = self.count + (0 if old is not None else 1)
-        size = self.bytes + message.size() - (old.size() if old is not None else 0)
+        size = self.bytes + message.size - (old.size if old is not None else 0)
         return count <= self.max_messages and size <= self.max_bytes
 
     def put(self, message: M) -> None:
@@ -58,9 +62,11 @@ class RetainedStore(Generic[M]):
         if node.message is None:
             self.count += 1
         else:
-            self.bytes -= node.message.size()
+            self.bytes -= node.message.size
         node.message = message
-        self.bytes += message.size()
+        self.stamp += 1
+        node.stamp = self.stamp
+        self.bytes += message.size
 
     def get(self, topic: str) -> M | None:
         """The message on exactly this topic."""
@@ -87,7 +93,7 @@ class RetainedStore(Generic[M]):
             return None
         path[-1].message = None
         self.count -= 1
-        self.bytes -= message.size()
+        self.bytes -= message.size
         for depth in range(len(levels), 0, -1):
             node, children = path[depth], path[depth - 1].children
             if children is None or node.message is not None or node.children:
@@ -95,24 +101,24 @@ class RetainedStore(Generic[M]):
             del children[levels[depth - 1]]
         return message
 
-    def match(self, filter: str) -> Iterator[M]:
-        """Every message whose topic matches `filter`; "$" topics only where the filter names the "$".
-        [MQTT5-4.7.2-1]
+    def match(self, filter: str, latest: int | None = None) -> Iterator[M]:
+        """Every message whose topic matches `filter`; "$" topics only where the filter names the "$"
+        [MQTT5-4.7.2-1]. With `latest`, only those that were put when `stamp` was at most that.
 
-        Walks with an explicit stack: the store may change between two results only by `remove` and
-        `put` of topics already passed, so callers that change it collect the results first.
+        Lazy: nothing is looked up before it is asked for, and the store may change between two results.
         """
+        bound = self.stamp if latest is None else latest
         levels = filter.split("/")
         stack: list[tuple[_Node[M], int]] = [(self._root, 0)]
         while stack:
             node, depth = stack.pop()
             if depth == len(levels):
-                if node.message is not None:
+                if node.message is not None and node.stamp <= bound:
                     yield node.message
                 continue
             level = levels[depth]
             if level == "#":
-                yield from self._below(node, depth == 0)
+                yield from self._below(node, depth == 0, bound)
             elif level == "+":
                 for name, child in (node.children or {}).items():
                     if depth or not name.startswith("$"):
@@ -120,16 +126,17 @@ class RetainedStore(Generic[M]):
             elif node.children and (found := node.children.get(level)) is not None:
                 stack.append((found, depth + 1))
 
-    def _below(self, top: _Node[M], at_root: bool) -> Iterator[M]:
+    def _below(self, top: _Node[M], at_root: bool, bound: int) -> Iterator[M]:
         """`top` itself and everything under it: "sport/#" matches "sport" as well."""
         stack = [top]
         while stack:
             node = stack.pop()
-            if node.message is not None:
+            if node.message is not None and node.stamp <= bound:
                 yield node.message
-            for name, child in (node.children or {}).items():
-                if not (at_root and node is top and name.startswith("$")):
-                    stack.append(child)
+            if at_root and node is top:
+                stack.extend(c for name, c in (node.children or {}).items() if not name.startswith("$"))
+            elif node.children:
+                stack.extend(node.children.values())
 
     def __iter__(self) -> Iterator[M]:
         stack = [self._root]

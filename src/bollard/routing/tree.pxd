@@ -1,6 +1,7 @@
 cimport cython
 
 
+@cython.final
 cdef class Subscription:
     cdef readonly object session
     cdef readonly str filter
@@ -11,6 +12,7 @@ cdef class Subscription:
     cdef readonly int identifier
 
 
+@cython.final
 cdef class Node:
     cdef dict children
     cdef dict subscriptions
@@ -19,6 +21,7 @@ cdef class Node:
     cdef bint empty(self) except *
 
 
+@cython.final
 cdef class Tree:
     cdef Node _root
     cdef public long long generation

@@ -64,7 +64,6 @@ class Started:
     listeners: tuple[tuple[str, str], ...]
     pin: str
     root_file: str
-    metrics_port: int
 
 
 def run(config: Config, announce: Callable[[Started], None]) -> None:
@@ -149,8 +148,8 @@ class Server:
         server = ControlServer(self._state.control_socket, control.handle, self._fault)
         await server.start()
         stack.push_async_callback(server.stop)
-        self._metrics_server = self._start_metrics(stack)
-        self._handle_signals(stack)
+        self._start_metrics(stack)
+        self._handle_signals()
         for chore in self._chores():
             task = asyncio.create_task(chore)
             stack.callback(task.cancel)
@@ -163,8 +162,7 @@ class Server:
         bound = self._bound()
         self._emit(ServerEvent("started", ", ".join(f"{kind} {address}" for kind, address in bound)))
         authorities = self._identities.authorities
-        metrics_port = self._metrics_server.port if self._metrics_server else 0
-        announce(Started(bound, authorities.pin, str(authorities.root_file), metrics_port))
+        announce(Started(bound, authorities.pin, str(authorities.root_file)))
         notify("READY=1", f"STATUS=listening on {', '.join(address for _, address in bound)}")
 
     # --- parts ---------------------------------------------------------------------------------------
@@ -193,19 +191,20 @@ class Server:
             )
         return self._contexts[transport]
 
-    def _start_metrics(self, stack: contextlib.AsyncExitStack) -> MetricsServer | None:
+    def _start_metrics(self, stack: contextlib.AsyncExitStack) -> None:
         """Metrics that cannot be served are said aloud, but are no reason not to serve MQTT."""
-        if self._config.metrics.bind is None:
-            return None
+        bind = self._config.metrics.bind
+        if bind is None:
+            return
         try:
-            server = MetricsServer(self._config.metrics.bind, self._metrics)
+            server = MetricsServer(bind, self._metrics)
         except LocalError as error:
             self._emit(ServerWarning("metrics", str(error)))
-            return None
+            return
         stack.callback(server.close)
-        return server
+        self._emit(ServerEvent("metrics", f"http://{replace(bind, port=server.port)}/metrics"))
 
-    def _handle_signals(self, stack: contextlib.AsyncExitStack) -> None:
+    def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)

@@ -23,6 +23,8 @@ from bollard.server.units import is_loopback
 
 #: What a reader gets for one request.
 REQUEST_TIMEOUT_S = 10.0
+#: How often the thread looks whether it should end; `close` takes so long.
+STOP_POLL_S = 0.1
 
 #: Values that can go down; every other name is a total.
 GAUGES = frozenset(
@@ -88,7 +90,9 @@ class MetricsServer:
                 "Choose another port under [metrics], or stop what uses this one.",
             ) from None
         self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(STOP_POLL_S,), name="metrics", daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 cimport cython
 
 
+@cython.final
 cdef class InboundAliases:
     cdef readonly int maximum
     cdef dict _topics
@@ -8,6 +9,7 @@ cdef class InboundAliases:
     cpdef bytes resolve(self, int alias, bytes topic)
 
 
+@cython.final
 cdef class OutboundAliases:
     cdef readonly int maximum
     cdef dict _aliases

@@ -7,6 +7,11 @@ from bollard.wire.framer cimport Framer
 from bollard.wire.publish cimport packet_id_bytes, property_bytes, publish_head
 
 
+cdef int OPENED
+cdef int CLOSED
+
+
+@cython.final
 cdef class Connection:
     cdef public object owner
     cdef readonly object peer
@@ -40,6 +45,7 @@ cdef class Connection:
     cdef public object exchange
     cdef public object pending
     cdef public bint reauthenticating
+    cdef public bint asked
 
     cpdef void put(self, bytes data) except *
     cpdef void mark(self) except *

@@ -34,11 +34,13 @@ class Connection:
     more. `window` is how many QoS 1 and 2 messages the client takes at once (its Receive Maximum, never
     above ours), `max_packet_out` the largest packet it accepts. `overflowed` says that more than
     `max_outbox_bytes` wait for a client that does not read, in spite of QoS 0 messages being dropped.
+    `asked` says that a question about its identity is open.
     """
 
     __slots__ = (
         "aliases_in",
         "aliases_out",
+        "asked",
         "chunks",
         "client_id",
         "closing",
@@ -111,6 +113,7 @@ class Connection:
         self.exchange: Any = None
         self.pending: Connect | None = None
         self.reauthenticating = False
+        self.asked = False
 
     @property
     def connected(self) -> bool:
@@ -137,7 +140,7 @@ class Connection:
     def put_delivery(self, delivery: Delivery, packet_id: int, dup: int, now: float) -> bool:
         """Append a PUBLISH. False: not sent, because it exceeds what the client accepts
         [MQTT5-3.1.2-24], or because a QoS 0 message found the output full."""
-        if packet_id == 0 and self.size + delivery.message.size() > self.max_outbox_bytes:
+        if packet_id == 0 and self.size + delivery.message.size > self.max_outbox_bytes:
             return False
         if self.aliases_out is not None or dup:
             alone = self.encode(delivery, packet_id, dup, now)

@@ -3,6 +3,10 @@ cimport cython
 from bollard.session.message cimport Delivery
 
 
+cdef int MAX_PACKET_ID
+
+
+@cython.final
 cdef class Inflight:
     cdef public dict sent
     cdef public dict released

@@ -35,13 +35,14 @@ class Inflight:
     def take(self, delivery: Delivery) -> int:
         """Give `delivery` a Packet Identifier that is not in use. [MQTT5-2.2.1-4] [MQTT3-2.3.1-4]
 
-        The caller keeps `count()` below 65,535, so a free one always exists.
+        The caller keeps `count()` below 65,535, so a free one always exists; a session gets a delivery
+        once.
         """
         packet_id = self.last_id
         while True:
             packet_id = packet_id + 1 if packet_id < MAX_PACKET_ID else 1
-            if packet_id not in self.sent and packet_id not in self.released:
-                break
-        self.last_id = packet_id
-        self.sent[packet_id] = delivery
-        return packet_id
+            if packet_id in self.released:
+                continue
+            if self.sent.setdefault(packet_id, delivery) is delivery:
+                self.last_id = packet_id
+                return packet_id

@@ -3,6 +3,7 @@ cimport cython
 from bollard.wire.publish cimport property_bytes, publish_head
 
 
+@cython.final
 @cython.freelist(256)
 cdef class Message:
     cdef readonly str name
@@ -16,11 +17,23 @@ cdef class Message:
     cdef readonly double expires_at
     cdef public long long number
     cdef public long long references
+    cdef readonly Py_ssize_t size
 
-    cpdef Py_ssize_t size(self)
+    cdef void _set(
+        self, str name, bytes topic, bytes payload, int qos, int retain, str author, str client_id,
+        bytes forward, double expires_at,
+    ) except *
     cpdef bint expired(self, double now)
 
 
+@cython.locals(made=Message)
+cpdef Message new_message(
+    str name, bytes topic, bytes payload, int qos, int retain, str author, str client_id,
+    bytes forward, double expires_at,
+)
+
+
+@cython.final
 @cython.freelist(256)
 cdef class Delivery:
     cdef readonly Message message
@@ -37,6 +50,10 @@ cdef class Delivery:
     cdef bytes _packet5
     cdef long long _remaining
 
+    cdef void _set(
+        self, Message message, int qos, int retain, tuple identifiers, long long generation, object group
+    ) except *
+
     @cython.locals(tail=bytes, packet=bytes)
     cpdef bytes packet(self, int version, double now)
 
@@ -46,5 +63,16 @@ cdef class Delivery:
     @cython.locals(identifier=Py_ssize_t, rest=Py_ssize_t, tail=bytes, head=bytes)
     cpdef bytes head(self, int version)
 
+    @cython.locals(after=Py_ssize_t)
+    cpdef void adopt(
+        self, bytes buffer, Py_ssize_t start, Py_ssize_t body, Py_ssize_t end, int version
+    ) except *
+
     @cython.locals(remaining=cython.longlong)
     cdef void _count_down(self, double now) except *
+
+
+@cython.locals(made=Delivery)
+cpdef Delivery new_delivery(
+    Message message, int qos, int retain, tuple identifiers, long long generation, object group
+)

@@ -18,7 +18,7 @@ class Message:
     that a server passes on unaltered [MQTT5-3.3.2-4, -15, -16, -17, -18]; `expires_at` the monotonic
     second at which it expires, 0.0 for never; `author` and `client_id` say whose right to publish is
     asked again whenever the message is delivered later. `number` and `references` belong to the journal:
-    0 until it is recorded there.
+    0 until it is recorded there; `size` is what a queue is charged for holding it, in bytes.
     """
 
     __slots__ = (
@@ -32,10 +32,25 @@ class Message:
         "qos",
         "references",
         "retain",
+        "size",
         "topic",
     )
 
     def __init__(
+        self,
+        name: str,
+        topic: bytes,
+        payload: bytes,
+        qos: int,
+        retain: int,
+        author: str,
+        client_id: str,
+        forward: bytes,
+        expires_at: float,
+    ) -> None:
+        self._set(name, topic, payload, qos, retain, author, client_id, forward, expires_at)
+
+    def _set(
         self,
         name: str,
         topic: bytes,
@@ -58,14 +73,28 @@ class Message:
         self.expires_at = expires_at
         self.number = 0
         self.references = 0
-
-    def size(self) -> int:
-        """Bytes that a queue is charged for holding this message."""
-        return len(self.payload) + len(self.topic) + len(self.forward) + 64
+        self.size = len(payload) + len(topic) + len(forward) + 64
 
     def expired(self, now: float) -> bool:
         """Whether its Message Expiry Interval has passed. [MQTT5-3.3.2-5]"""
         return self.expires_at != 0.0 and self.expires_at <= now
+
+
+def new_message(
+    name: str,
+    topic: bytes,
+    payload: bytes,
+    qos: int,
+    retain: int,
+    author: str,
+    client_id: str,
+    forward: bytes,
+    expires_at: float,
+) -> Message:
+    """`Message(...)` without the cost of its call: compiled, the arguments travel as C values."""
+    made = Message.__new__(Message)
+    made._set(name, topic, payload, qos, retain, author, client_id, forward, expires_at)
+    return made
 
 
 class Delivery:
@@ -99,6 +128,17 @@ class Delivery:
         identifiers: tuple[int, ...],
         generation: int,
         group: Any = None,
+    ) -> None:
+        self._set(message, qos, retain, identifiers, generation, group)
+
+    def _set(
+        self,
+        message: Message,
+        qos: int,
+        retain: int,
+        identifiers: tuple[int, ...],
+        generation: int,
+        group: Any,
     ) -> None:
         self.message = message
         self.qos = qos
@@ -156,6 +196,16 @@ class Delivery:
             head = self._head3 = publish_head(self.message.topic, self.qos, self.retain, 0, rest)
         return head
 
+    def adopt(self, buffer: bytes, start: int, body: int, end: int, version: int) -> None:
+        """Take head and tail from the QoS 1 or 2 PUBLISH in `buffer[start:end]` as they came, for
+        receivers of `version`. The caller knows that nothing in them must change."""
+        after = body + 2 + len(self.message.topic)
+        if version == 5:
+            self._head5 = buffer[start:after]
+            self._tail5 = buffer[after + 2 : end]
+        else:
+            self._head3 = buffer[start:after]
+
     def _count_down(self, now: float) -> None:
         """The interval sent is the one received less the time spent waiting. [MQTT5-3.3.2-6]"""
         remaining = int(self.message.expires_at - now + 0.999)
@@ -164,3 +214,12 @@ class Delivery:
             self._tail5 = None
             self._head5 = None
             self._packet5 = None
+
+
+def new_delivery(
+    message: Message, qos: int, retain: int, identifiers: tuple[int, ...], generation: int, group: Any
+) -> Delivery:
+    """`Delivery(...)` without the cost of its call."""
+    made = Delivery.__new__(Delivery)
+    made._set(message, qos, retain, identifiers, generation, group)
+    return made

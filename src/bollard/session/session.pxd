@@ -4,6 +4,7 @@ from bollard.session.inflight cimport Inflight
 from bollard.session.message cimport Delivery
 
 
+@cython.final
 cdef class Session:
     cdef readonly str principal
     cdef readonly str client_id
@@ -14,6 +15,7 @@ cdef class Session:
     cdef public Inflight inflight
     cdef public object queue
     cdef public Py_ssize_t queue_bytes
+    cdef public Py_ssize_t waiting
     cdef public bint full
     cdef public set received
     cdef public object will
@@ -26,4 +28,3 @@ cdef class Session:
 
     @cython.locals(delivery=Delivery)
     cpdef Delivery dequeue(self)
-    cpdef Py_ssize_t queued(self)

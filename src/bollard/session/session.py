@@ -24,7 +24,7 @@ class Session:
     `connection` is None while the client is away; `expiry_s` the Session Expiry Interval in force, 0 when
     the session ends with its connection; `ends_at` and `will_at` monotonic deadlines, 0.0 when none runs;
     `received` the Packet Identifiers of QoS 2 messages from the client whose PUBREL has not come.
-    `full` is True from the first message that the queue's bounds refused until the queue is empty.
+    `queue_bytes` and `waiting` are what the queue holds; `full` is True from the first message that the queue's bounds refused until the queue is empty.
     `number` belongs to the journal: 0 while nothing of this session is kept on disk.
     """
 
@@ -41,6 +41,7 @@ class Session:
         "queue_bytes",
         "received",
         "subscriptions",
+        "waiting",
         "will",
         "will_at",
     )
@@ -55,6 +56,7 @@ class Session:
         self.inflight: Inflight | None = None
         self.queue: deque[Delivery] | None = None
         self.queue_bytes = 0
+        self.waiting = 0
         self.full = False
         self.received: set[int] | None = None
         self.will: Will | None = None
@@ -73,18 +75,16 @@ class Session:
         if self.queue is None:
             self.queue = deque()
         self.queue.append(delivery)
-        self.queue_bytes += delivery.message.size()
+        self.queue_bytes += delivery.message.size
+        self.waiting += 1
 
     def dequeue(self) -> Delivery:
         """The oldest waiting delivery. There must be one."""
         assert self.queue is not None
         delivery = self.queue.popleft()
-        self.queue_bytes -= delivery.message.size()
+        self.queue_bytes -= delivery.message.size
+        self.waiting -= 1
         if not self.queue:
             self.queue = None
             self.full = False
         return delivery
-
-    def queued(self) -> int:
-        """How many deliveries wait."""
-        return len(self.queue) if self.queue is not None else 0

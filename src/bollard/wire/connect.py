@@ -150,6 +150,8 @@ def encode_connect(connect: Connect) -> bytes:
         connect.clean_start << 1 | (connect.password is not None) << 6 | (connect.username is not None) << 7
     )
     if will is not None:
+        if not 0 <= will.qos <= 2:
+            raise LocalError(f"a will of QoS {will.qos}", "QoS is 0, 1 or 2.")
         flags |= 0x04 | will.qos << 3 | will.retain << 5
     parts = [
         b"\0\4MQTT",
@@ -177,7 +179,7 @@ def decode_connack(buffer: bytes, header: int, body: int, end: int, version: int
     code = reader.u8()
     if version == V5:
         if code not in REASON_CODES[PacketType.CONNACK]:
-            raise MalformedPacket(f"0x{code:02X} is no reason code of CONNACK", "MQTT5-3.2.2-8")
+            raise ProtocolError(f"0x{code:02X} is no reason code of CONNACK", "MQTT5-3.2.2-8")
         properties = decode_properties(reader, PacketType.CONNACK)
     elif code in REASON_OF_RETURN_CODE:
         code = REASON_OF_RETURN_CODE[code]
@@ -206,7 +208,7 @@ def decode_disconnect(buffer: bytes, header: int, body: int, end: int, version: 
         return Disconnect()
     code = reader.u8()
     if code not in REASON_CODES[PacketType.DISCONNECT]:
-        raise MalformedPacket(f"0x{code:02X} is no reason code of DISCONNECT", "MQTT5-3.14.2-1")
+        raise ProtocolError(f"0x{code:02X} is no reason code of DISCONNECT", "MQTT5-3.14.2-1")
     if not reader.left:
         return Disconnect(code)
     properties = decode_properties(reader, PacketType.DISCONNECT)
@@ -235,7 +237,7 @@ def decode_auth(buffer: bytes, header: int, body: int, end: int, version: int) -
         return Auth()
     code = reader.u8()
     if code not in REASON_CODES[PacketType.AUTH]:
-        raise MalformedPacket(f"0x{code:02X} is no reason code of AUTH", "MQTT5-3.15.2-1")
+        raise ProtocolError(f"0x{code:02X} is no reason code of AUTH", "MQTT5-3.15.2-1")
     properties = decode_properties(reader, PacketType.AUTH)
     reader.done()
     if properties.authentication_method is None:

@@ -108,7 +108,7 @@ class Publish:
                 position = self._decode_properties(buffer, position, end)
         if size == 0 and self.alias == 0:
             if version == 5:
-                raise ProtocolError("neither a topic nor a topic alias", "MQTT5-3.3.2.3.4")
+                raise ProtocolError("neither a topic nor a topic alias", "MQTT5-3.3.2.1")
             raise MalformedPacket("an empty topic", "MQTT3-4.7.3-1")
         self.payload = view[position:end]
 
@@ -326,9 +326,7 @@ def decode_ack(buffer: bytes, header: int, body: int, end: int, version: int) ->
         return Ack(packet_type, packet_id)
     reason_code = reader.u8()
     if reason_code and reason_code not in REASON_CODES[packet_type]:
-        raise MalformedPacket(
-            f"0x{reason_code:02X} is no reason code of this packet", ACK_CLAUSES[packet_type]
-        )
+        raise ProtocolError(f"0x{reason_code:02X} is no reason code of this packet", ACK_CLAUSES[packet_type])
     if size == 3:
         return Ack(packet_type, packet_id, reason_code)
     properties = decode_properties(reader, packet_type)

@@ -109,12 +109,10 @@ def decode_suback(buffer: bytes, header: int, body: int, end: int, version: int)
     packet_id = _decode_packet_id(reader)
     properties = decode_properties(reader, PacketType.SUBACK) if version == V5 else Properties()
     codes = tuple(reader.rest())
-    allowed = REASON_CODES[PacketType.SUBACK] if version == V5 else _SUBACK_311
-    if not codes or not allowed.issuperset(codes):
-        raise MalformedPacket(
-            "SUBACK without reason codes, or with unknown ones",
-            "MQTT5-3.9.3-2" if version == V5 else "MQTT3-3.9.3-2",
-        )
+    if version == V5:
+        _check_codes(codes, PacketType.SUBACK, "MQTT5-3.9.3-2")
+    elif not codes or not _SUBACK_311.issuperset(codes):
+        raise MalformedPacket("SUBACK without return codes, or with unknown ones", "MQTT3-3.9.3-2")
     return Suback(packet_id, codes, properties)
 
 
@@ -151,8 +149,7 @@ def decode_unsuback(buffer: bytes, header: int, body: int, end: int, version: in
         return Unsuback(packet_id)
     properties = decode_properties(reader, PacketType.UNSUBACK)
     codes = tuple(reader.rest())
-    if not codes or not REASON_CODES[PacketType.UNSUBACK].issuperset(codes):
-        raise MalformedPacket("UNSUBACK without reason codes, or with unknown ones", "MQTT5-3.11.3-2")
+    _check_codes(codes, PacketType.UNSUBACK, "MQTT5-3.11.3-2")
     return Unsuback(packet_id, codes, properties)
 
 
@@ -164,8 +161,15 @@ def encode_unsuback(unsuback: Unsuback, version: int) -> bytes:
 def _decode_packet_id(reader: Reader) -> int:
     packet_id = reader.u16()
     if packet_id == 0:
-        raise ProtocolError("packet identifier 0", "MQTT5-2.2.1-3")
+        raise MalformedPacket("packet identifier 0", "MQTT5-2.2.1-3")
     return packet_id
+
+
+def _check_codes(codes: tuple[int, ...], packet_type: int, clause: str) -> None:
+    if not codes:
+        raise MalformedPacket("an acknowledgement without reason codes", clause)
+    if not REASON_CODES[packet_type].issuperset(codes):
+        raise ProtocolError("an acknowledgement with an unknown reason code", clause)
 
 
 def _check_count(filters: list[SubscribeFilter] | list[str]) -> None:

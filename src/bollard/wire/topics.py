@@ -4,21 +4,22 @@ Pure functions over strings, for all versions. Who may use a topic, and what its
 here. Levels are what stands between slashes; an empty level is a level. [MQTT5-4.7.1]
 """
 
-from bollard.base.errors import PeerError
+from bollard.base.errors import MalformedPacket, PeerError
 
 _SHARE = "$share/"
 
 
 def check_topic_name(topic: str, max_levels: int = 128) -> None:
-    """Raise `PeerError` 0x90 unless `topic` is a topic name.
+    """Raise `MalformedPacket` unless `topic` is a topic name, `PeerError` 0x90 for too many levels.
 
-    At least one character, at most 65,535 bytes of UTF-8, no wildcard, no NUL, at most `max_levels` levels.
+    A topic name has at least one character, at most 65,535 bytes of UTF-8, no wildcard and no NUL. More than
+    `max_levels` levels is correctly formed and not accepted, which is just what 0x90 says. [MQTT5-3.14.2.1]
     """
     fault = _text_fault(topic)
     if fault:
-        raise PeerError(0x90, f"a topic name {fault}", "MQTT5-4.7.3-1")
+        raise MalformedPacket(f"a topic name {fault}", "MQTT5-4.7.3-1")
     if "+" in topic or "#" in topic:
-        raise PeerError(0x90, "a topic name must not hold a wildcard", "MQTT5-3.3.2-2")
+        raise MalformedPacket("a topic name must not hold a wildcard", "MQTT5-3.3.2-2")
     # Attack: topics of tens of thousands of levels, which cost a tree node each.
     if topic.count("/") >= max_levels:
         raise PeerError(0x90, f"a topic name has more than {max_levels} levels")

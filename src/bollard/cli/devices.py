@@ -1,0 +1,169 @@
+"""`bollard devices`: the registry, and what its changes end."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from msgspec import to_builtins
+
+from bollard.cli.handover import hand_over, prepare_folder
+from bollard.cli.output import day, say_json, say_table
+from bollard.cli.target import find_config, json_option, target_options
+
+if TYPE_CHECKING:
+    from bollard.server.config import Config
+    from bollard.server.requests import Device, Request
+
+
+@click.group(invoke_without_command=True)
+@target_options
+@json_option
+def command(directory: Path | None, config_file: Path | None, as_json: bool) -> None:
+    """List, show, revoke, suspend, resume, rotate identities.
+
+    \b
+    Example:  bollard devices
+              bollard devices revoke plug
+    """
+    from bollard.server.requests import Devices, ListDevices
+
+    ctx = click.get_current_context()
+    ctx.obj = {"directory": directory, "config_file": config_file, "as_json": as_json}
+    if ctx.invoked_subcommand is not None:
+        return
+    found = _ask(find_config(directory, config_file), ListDevices())
+    assert isinstance(found, Devices)
+    if as_json:
+        say_json(to_builtins(found.devices))
+        return
+    if not found.devices:
+        click.echo("Nobody is enrolled yet. The first device: bollard enroll plug --password")
+        return
+    heads = ("id", "state", "template", "credentials", "connected", "enrolled")
+    say_table(heads, [_row(device) for device in found.devices])
+
+
+def _row(device: "Device") -> tuple[str, ...]:
+    active = sum(certificate.state == "active" for certificate in device.certificates)
+    kinds = (["password"] if device.password else []) + (["certificate"] if active else [])
+    connected = "-" if device.connected is None else str(device.connected)
+    return (
+        device.id,
+        device.state,
+        device.template,
+        ", ".join(kinds) or "none",
+        connected,
+        day(device.created_at),
+    )
+
+
+@command.command()
+@click.argument("identity", metavar="ID")
+@target_options
+@json_option
+def show(identity: str, **options: Any) -> None:
+    """Everything that the registry knows of ID."""
+    from bollard.server.requests import Device, ShowDevice
+
+    config, as_json = _target(options)
+    device = _ask(config, ShowDevice(identity))
+    assert isinstance(device, Device)
+    if as_json:
+        say_json(to_builtins(device))
+        return
+    heads = ("id", "state", "template", "credentials", "connected", "enrolled")
+    for head, cell in zip(heads, _row(device), strict=True):
+        click.echo(f"{head:12} {cell}")
+    for certificate in device.certificates:
+        click.echo(
+            f"certificate  {certificate.serial} {certificate.state}, until {day(certificate.not_after)}"
+        )
+
+
+def _change(identity: str, to: str, options: dict[str, Any]) -> None:
+    from bollard.server.requests import Changed, ChangeDevice
+
+    config, as_json = _target(options)
+    changed = _ask(config, ChangeDevice(identity, to))  # type: ignore[arg-type]  # one of its literals
+    assert isinstance(changed, Changed)
+    if as_json:
+        say_json({"id": changed.id, "state": changed.state, **to_builtins(changed.ended)})
+        return
+    click.echo(f"{changed.id} is {changed.state}.")
+    if changed.running and to != "active":
+        ended = changed.ended
+        click.echo(
+            f"Ended in {ended.took_ms:.0f} ms: {ended.connections} connections, {ended.sessions} sessions, "
+            f"{ended.wills} wills, {ended.retained} retained messages."
+        )
+
+
+@command.command()
+@click.argument("identity", metavar="ID")
+@target_options
+@json_option
+def revoke(identity: str, **options: Any) -> None:
+    """Shut ID out for good, and end what lives of it now.
+
+    Its connections, sessions, wills and retained messages end at once. For a pause: suspend.
+    """
+    _change(identity, "revoked", options)
+
+
+@command.command()
+@click.argument("identity", metavar="ID")
+@target_options
+@json_option
+def suspend(identity: str, **options: Any) -> None:
+    """Shut ID out until it is resumed; its sessions are kept."""
+    _change(identity, "suspended", options)
+
+
+@command.command()
+@click.argument("identity", metavar="ID")
+@target_options
+@json_option
+def resume(identity: str, **options: Any) -> None:
+    """Let a suspended ID in again."""
+    _change(identity, "active", options)
+
+
+@command.command()
+@click.argument("identity", metavar="ID")
+@click.option("--password", "credential", flag_value="password", help="A new password (the default).")
+@click.option("--certificate", "credential", flag_value="certificate", help="A new key and certificate.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the files here; certificates: devices/ID."
+)
+@target_options
+@json_option
+def rotate(identity: str, credential: str | None, out: Path | None, **options: Any) -> None:
+    """Give ID a new credential; the old one ends at once."""
+    from bollard.identity.names import check_identity
+    from bollard.server.requests import Credential, Enrolled, Rotate
+    from bollard.server.state import StateDirectory
+
+    check_identity(identity)
+    config, as_json = _target(options)
+    kind: Credential = "certificate" if credential == "certificate" else "password"
+    if kind == "certificate" and out is None:
+        out = StateDirectory(config.state_dir).devices / identity
+    folder = prepare_folder(out) if out is not None else None
+    enrolled = _ask(config, Rotate(identity, kind))
+    assert isinstance(enrolled, Enrolled)
+    hand_over(enrolled, folder, None, as_json=as_json)
+
+
+def _target(options: dict[str, Any]) -> "tuple[Config, bool]":
+    """Configuration and JSON flag: options after the sub-command count, then those before it."""
+    before: dict[str, Any] = click.get_current_context().obj
+    directory, config_file = options["directory"], options["config_file"]
+    if directory is None and config_file is None:
+        directory, config_file = before["directory"], before["config_file"]
+    return find_config(directory, config_file), options["as_json"] or before["as_json"]
+
+
+def _ask(config: "Config", request: "Request") -> object:
+    from bollard.server.ask import ask
+
+    return ask(config, request)

@@ -1,0 +1,92 @@
+"""The command `bollard`: finds the sub-command, loads only that, and turns errors into exit codes.
+
+0 fine, 1 found or failed, 2 usage or could not run, 130 interrupted. What a sub-command does is in the
+file of its name, which exposes `command`.
+"""
+
+import importlib
+import os
+import sys
+
+import click
+
+from bollard.base.errors import BollardError
+
+#: Name, module and the line of help: shown without loading the module, so that `bollard` starts fast.
+COMMANDS = {
+    "up": ("bollard.cli.up", "Set up on the first run, then run the broker."),
+    "serve": ("bollard.cli.serve", "Run the broker from a configuration file."),
+    "check": ("bollard.cli.check", "Check configuration and policy without starting."),
+    "enroll": ("bollard.cli.enroll", "Give a device or application its identity."),
+    "devices": ("bollard.cli.devices", "List, show, revoke, suspend, resume, rotate identities."),
+    "status": ("bollard.cli.status", "How the running broker is, and who is connected."),
+    "pub": ("bollard.cli.pub", "Publish messages to a broker."),
+    "sub": ("bollard.cli.sub", "Subscribe to a broker and print what comes."),
+}
+
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help) for name, (_, help) in COMMANDS.items()])
+
+
+def _show_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        from bollard.server.build import version_line
+
+        click.echo(version_line())
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Version and variant.",
+)
+def command() -> None:
+    """An MQTT broker that is safe on first run.
+
+    \b
+    Begin:    bollard up
+    Then:     bollard enroll plug --password
+    """
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code. `arguments` None means those of the process."""
+    try:
+        result = command.main(arguments, prog_name="bollard", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except click.Abort:
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BollardError as error:
+        click.echo(f"bollard: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python must not complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

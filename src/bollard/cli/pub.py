@@ -1,0 +1,193 @@
+"""`bollard pub`: publish one message, or one for each line of input."""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bollard.base.errors import LocalError
+from bollard.cli.output import say_json
+from bollard.cli.remote import client_arguments, notice_of_reconnect, remote_options
+
+if TYPE_CHECKING:
+    from bollard.client import Client, Properties
+
+#: A line of input that becomes one message (attack, or accident: input without line ends).
+MAX_LINE_BYTES = 16_777_216
+
+_TEXT, _NUMBER, _BYTES = "text", "number", "bytes"
+#: The properties that a message can be given, as the specification names them.
+PROPERTIES = {
+    "payload-format-indicator": _NUMBER,
+    "message-expiry-interval": _NUMBER,
+    "content-type": _TEXT,
+    "response-topic": _TEXT,
+    "correlation-data": _BYTES,
+}
+
+
+@click.command()
+@remote_options
+@click.option("-t", "--topic", required=True, help="Topic to publish to.")
+@click.option("-m", "--message", help="The payload, as text.")
+@click.option("--file", type=click.Path(path_type=Path, dir_okay=False), help="The payload is this file.")
+@click.option("--stdin-lines", is_flag=True, help="Each line of input is one message.")
+@click.option("--empty", is_flag=True, help="No payload: with --retain it removes the retained message.")
+@click.option(
+    "-q", "--qos", type=click.IntRange(0, 2), default=0, show_default=True, help="Quality of service."
+)
+@click.option("-r", "--retain", is_flag=True, help="The server keeps the message for later subscribers.")
+@click.option(
+    "--expiry", type=click.IntRange(0, 0xFFFF_FFFF), help="Seconds until it is no longer delivered (5)."
+)
+@click.option("--content-type", help="What the payload is, such as application/json (5).")
+@click.option("--response-topic", help="Where an answer is expected (5).")
+@click.option("--correlation-data", help="What an answer has to repeat (5).")
+@click.option(
+    "--property", "named", multiple=True, metavar="NAME=VALUE", help="Any of the above by its name."
+)
+@click.option(
+    "--user-property", "user", multiple=True, metavar="KEY=VALUE", help="Repeatable, keeps order (5)."
+)
+@click.option("--reconnect", is_flag=True, help="Connect again when the connection is lost.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each message.")
+def command(**options: Any) -> int:
+    """Publish to an MQTT broker.
+
+    The client id of a settings file is not used here, so that `pub` does not push out a running `sub`; give
+    --client-id if the server insists on one.
+
+    \b
+    Example:  bollard pub --settings plug.json -t devices/plug/state -m on --qos 1
+    Example:  tail -f log | bollard pub --settings plug.json -t devices/plug/log --stdin-lines
+    """
+    sources = [
+        options["message"] is not None,
+        options["file"] is not None,
+        options["stdin_lines"],
+        options["empty"],
+    ]
+    if sum(sources) != 1:
+        raise click.UsageError("Give the payload by one of --message, --file, --stdin-lines and --empty.")
+    if options["stdin_lines"] and options["password_stdin"]:
+        raise click.UsageError("--stdin-lines and --password-stdin cannot both read the input.")
+    properties = message_properties(options)
+    arguments = client_arguments(options)
+    arguments["client_id"] = options["client_id"] or ""
+    asyncio.run(_publish(arguments, options, properties))
+    return 0
+
+
+def message_properties(options: dict[str, Any]) -> "Properties | None":
+    """The properties that the options give a message, None if none. Raises `UsageError`."""
+    from bollard.client import Properties
+
+    values = dict(_split(text, "--property") for text in options["named"])
+    short = {
+        "message-expiry-interval": options["expiry"],
+        "content-type": options["content_type"],
+        "response-topic": options["response_topic"],
+        "correlation-data": options["correlation_data"],
+    }
+    values |= {name: str(value) for name, value in short.items() if value is not None}
+    user = tuple(_split(text, "--user-property") for text in options["user"])
+    if not values and not user:
+        return None
+    properties = Properties(user_properties=user)
+    for name, text in values.items():
+        setattr(properties, name.replace("-", "_"), _value(name, text))
+    return properties
+
+
+def _split(text: str, option: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.UsageError(f"{option} wants NAME=VALUE, not {text!r}.")
+    return name, value
+
+
+def _value(name: str, text: str) -> object:
+    kind = PROPERTIES.get(name)
+    if kind is None:
+        raise click.UsageError(f"--property {name} is unknown. Known are {', '.join(PROPERTIES)}.")
+    if kind == _BYTES:
+        return text.encode()
+    if kind == _TEXT:
+        return text
+    if not text.isascii() or not text.isdigit():
+        raise click.UsageError(f"--property {name} wants a number, not {text!r}.")
+    return int(text)
+
+
+async def _publish(
+    arguments: dict[str, Any], options: dict[str, Any], properties: "Properties | None"
+) -> None:
+    from bollard.client import Client
+
+    payload = None if options["stdin_lines"] else _payload(options)
+    async with Client(
+        **arguments, reconnect=options["reconnect"], on_reconnect=notice_of_reconnect
+    ) as client:
+        if payload is not None:
+            await _one(client, payload, options, properties)
+            return
+        async for line in _lines(0):
+            await _one(client, line, options, properties)
+
+
+async def _one(
+    client: "Client", payload: bytes, options: dict[str, Any], properties: "Properties | None"
+) -> None:
+    topic, qos, retain = options["topic"], options["qos"], options["retain"]
+    code = await client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
+    if options["as_json"]:
+        say_json({"topic": topic, "bytes": len(payload), "qos": qos, "retain": retain, "reason_code": code})
+
+
+def _payload(options: dict[str, Any]) -> bytes:
+    if options["file"] is None:
+        return (options["message"] or "").encode()
+    path: Path = options["file"]
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise LocalError(
+            f"cannot read {path}: {error.strerror}", "Check the path and its permissions."
+        ) from error
+
+
+async def _lines(descriptor: int) -> AsyncIterator[bytes]:
+    """Lines from a file descriptor, without their ends, read no faster than they are taken.
+
+    A thread of its own reads: regular files cannot be polled, and a daemon thread does not keep Ctrl-C waiting.
+    """
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=64)
+
+    def put(line: bytes | None) -> None:
+        asyncio.run_coroutine_threadsafe(queue.put(line), loop).result()
+
+    threading.Thread(target=_read_lines, args=(descriptor, put), daemon=True).start()
+    while (line := await queue.get()) is not None:
+        if len(line) > MAX_LINE_BYTES:
+            raise LocalError(f"a line of input is longer than {MAX_LINE_BYTES} bytes", "Use --file instead.")
+        yield line
+
+
+def _read_lines(descriptor: int, put: Callable[[bytes | None], None]) -> None:
+    # Not through sys.stdin: its lock, held by a waiting daemon thread, would crash the end of the process.
+    rest = b""
+    # RuntimeError: the event loop has ended before the input has.
+    with suppress(RuntimeError):
+        while len(rest) <= MAX_LINE_BYTES and (data := os.read(descriptor, 65_536)):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                put(line.removesuffix(b"\r"))
+        if rest:
+            put(rest)
+        put(None)

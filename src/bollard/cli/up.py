@@ -1,0 +1,108 @@
+"""`bollard up`: everything from nothing to a running broker, in one command."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bollard.base.errors import LocalError
+
+if TYPE_CHECKING:
+    from bollard.server.compose import Started
+    from bollard.server.config import Address, Config
+
+DEFAULT_HOST = "0.0.0.0"  # noqa: S104  # devices are on the network; the listener is TLS
+DEFAULT_PORT = 8883
+
+WELCOME = """
+Bollard is running. It made everything that it needs in {state}
+
+  what devices pin   {root_file}
+  its SHA-256        {pin}
+  move off this machine, to a safe place:
+                     {recovery}
+
+Your first device, in another terminal:
+
+  {enroll}
+
+Who may do what:     {policy}
+Stop with Ctrl-C; the same command starts it again."""
+
+
+@click.command()
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="State directory; made if missing.")
+@click.option("--host", help="Listen on this address instead of the configured one.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Listen on this port; 0 takes a free one.")
+def command(directory: Path | None, host: str | None, port: int | None) -> None:
+    """Set up on the first run, then run the broker.
+
+    The first run makes authorities, server certificates, configuration and policy in the state
+    directory. Later runs just start.
+
+    \b
+    Example:  bollard up
+              bollard up --dir ./state --port 8884
+    """
+    from bollard.server.compose import run
+    from bollard.server.load import load_config
+    from bollard.server.state import StateDirectory, default_directory, prepare
+    from bollard.server.units import parse_host
+
+    try:
+        host = parse_host(host) if host is not None else None
+    except ValueError as error:
+        raise click.BadParameter(f"expected {error}", param_hint="--host") from None
+    state = StateDirectory((directory or default_directory()).absolute())
+    recovery = None
+    if not state.config.exists():
+        recovery = prepare(state.root, _bind(host, port))
+    config = override(load_config(state.config), host, port)
+
+    def announce(started: "Started") -> None:
+        say_listening(started)
+        if recovery is not None:
+            option = f" --dir {directory}" if directory else ""
+            click.echo(
+                WELCOME.format(
+                    state=state.root,
+                    root_file=started.root_file,
+                    pin=started.pin,
+                    recovery=recovery,
+                    enroll=f"bollard enroll plug --password{option}",
+                    policy=state.policy,
+                )
+            )
+
+    run(config, announce)
+
+
+def _bind(host: str | None, port: int | None) -> "Address":
+    """What the new configuration says: the options, but a port that will be the same next time."""
+    from bollard.server.config import Address
+
+    return Address(host or DEFAULT_HOST, port or DEFAULT_PORT)
+
+
+def override(config: "Config", host: str | None, port: int | None) -> "Config":
+    """`config` with its first TCP listener on `host` and `port`, where these are given."""
+    if host is None and port is None:
+        return config
+    listeners = list(config.listeners)
+    for index, listener in enumerate(listeners):
+        if not listener.unix:
+            bind = replace(
+                listener.bind,
+                host=listener.bind.host if host is None else host,
+                port=listener.bind.port if port is None else port,
+            )
+            listeners[index] = replace(listener, bind=bind)
+            return replace(config, listeners=tuple(listeners))
+    raise LocalError(f"{config.file} has no TCP listener that --host and --port could move", "Edit the file.")
+
+
+def say_listening(started: "Started") -> None:
+    """The lines that scripts wait for: one for each bound address."""
+    for kind, address in started.listeners:
+        click.echo(f"listening {address} {kind}")

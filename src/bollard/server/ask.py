@@ -1,0 +1,38 @@
+"""One way to ask for an operation: of the running broker, or else of its state directory itself."""
+
+import time
+
+from bollard.base.errors import LocalError
+from bollard.server.config import Config
+from bollard.server.control import Control
+from bollard.server.control_socket import ask_socket
+from bollard.server.identities import open_identities
+from bollard.server.requests import Request, Result
+from bollard.server.state import StateDirectory
+from bollard.store.database import StateLock
+
+#: How long a broker that is starting, or another command, is waited for.
+PATIENCE_S = 10.0
+
+
+def ask(config: Config, request: Request) -> Result:
+    """Have `request` done. Raises LocalError with what was wrong and what to do."""
+    state = StateDirectory(config.state_dir)
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        answer = ask_socket(state.control_socket, request)
+        if answer is not None:
+            return answer
+        try:
+            lock = StateLock(state.root).__enter__()
+        except LocalError:
+            # In use, yet nobody answers: a broker between lock and socket, or another command.
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.1)
+            continue
+        try:
+            with open_identities(state) as identities:
+                return Control(config, identities.registry, identities.authorities).handle(request)
+        finally:
+            lock.__exit__(None, None, None)

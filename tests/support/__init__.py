@@ -1,0 +1,1 @@
+"""What the test rooms share. No test lives here."""
