@@ -17,7 +17,7 @@ TESTS ?= tests
 
 VARIANT := $(if $(filter 1,$(BOLLARD_PURE)),pure,compiled)
 ROOM := build/$(VARIANT)
-SOURCES := $(shell find src -name '*.py' -o -name '*.pxd' -o -name 'py.typed') pyproject.toml setup.py README.md
+SOURCES := $(sort $(shell find src -name '*.py' -o -name '*.pxd' -o -name 'py.typed')) pyproject.toml setup.py README.md
 
 # Uncompiled, the suites whose result can depend on compilation, and what stands on them.
 CORE := $(wildcard tests/base tests/wire tests/session tests/routing tests/policy tests/engine \
@@ -28,7 +28,9 @@ DEV := $(ROOM)/dev-venv/bin/python
 RUN := $(ROOM)/run-venv/bin/python
 MAKE_WHEEL := $(ROOM)/make-venv/bin/python
 
-.PHONY: up test test-compiled test-pure check format fuzz bench interop clean
+.PHONY: up test test-compiled test-pure check format fuzz \
+  check-format check-lint check-types check-floors check-docs \
+  bench interop clean FORCE
 .DELETE_ON_ERROR:
 
 up: $(ROOM)/run-venv/.ready
@@ -47,11 +49,21 @@ test-pure: $(ROOM)/dev-venv/.ready
 	@echo "== the core suites, on the plain source: $$(PYTHONPATH=src $(DEV) -m bollard --version)"
 	PYTHONPATH=src BOLLARD_PURE=1 $(DEV) -m pytest $(CORE)
 
-check: $(ROOM)/dev-venv/.ready
+check: check-format check-lint check-types check-floors check-docs
+
+check-format: $(ROOM)/dev-venv/.ready
 	$(DEV) -m ruff format --check src tests tools setup.py $(wildcard fuzz bench)
+
+check-lint: $(ROOM)/dev-venv/.ready
 	$(DEV) -m ruff check src tests tools setup.py $(wildcard fuzz bench)
+
+check-types: $(ROOM)/dev-venv/.ready
 	$(DEV) -m mypy --config-file pyproject.toml --cache-dir $(ROOM)/mypy
+
+check-floors: $(ROOM)/dev-venv/.ready
 	PYTHONPATH=src $(ROOM)/dev-venv/bin/lint-imports --no-cache
+
+check-docs: $(ROOM)/dev-venv/.ready
 	PYTHONPATH=src $(DEV) tools/spec_table.py --check
 	PYTHONPATH=src $(DEV) tools/config_reference.py --check
 
@@ -80,8 +92,13 @@ $(ROOM)/make-venv/.ready: tools/preflight.py pyproject.toml
 	@$(MAKE_WHEEL) $(PIP) install "setuptools>=77" "wheel" "Cython>=3.1"
 	@touch $@
 
+# Changes when a source comes or goes, which the time of no other file tells.
+$(ROOM)/sources: FORCE
+	@mkdir -p $(ROOM)
+	@printf '%s\n' $(SOURCES) | cmp -s - $@ || printf '%s\n' $(SOURCES) > $@
+
 # One wheel serves every environment, so the source is compiled once.
-$(ROOM)/wheel/.ready: $(ROOM)/make-venv/.ready $(SOURCES)
+$(ROOM)/wheel/.ready: $(ROOM)/make-venv/.ready $(ROOM)/sources $(SOURCES)
 	@echo "Building the package ($(VARIANT))"
 	@$(MAKE_WHEEL) tools/prune_build.py
 	@rm -rf $(ROOM)/wheel && mkdir -p $(ROOM)/wheel

@@ -44,6 +44,8 @@ CHAPTERS = {
 #: [MQTT5-1.5.4-1] or MQTT5-1.5.4-1; more of one section follow as "/-2" or ", -2", up to one as " … -6".
 TAG = re.compile(r"\b(MQTT[35]-\d+(?:\.\d+)+)-(\d+)((?:(?:/|, ?| ?… ?)-\d+)*)(?!\d|\.\d)")
 MORE = re.compile(r"(/|,|…) ?-(\d+)")
+#: Its tables hold tags that are wrong on purpose, and right ones that show nothing.
+OWN_TEST = "spec/test_spec_table.py"
 SHOWN_TESTS = 4
 SHOWN_PLACES = 4
 
@@ -172,10 +174,12 @@ def gather(root: Path) -> tuple[dict[str, Clause], list[str]]:
         elif serves(clause, found.path):
             clause.places.append(f"{found.path}:{found.symbol}".rstrip(":"))
     for found in scan(root, "tests"):
+        if found.path == OWN_TEST:
+            continue
         clause = clauses.get(found.tag)
         if clause is not None and test_name(found):
             clause.tests.append(test_name(found))
-        elif clause is None and not found.path.startswith("spec/test_spec_table"):
+        elif clause is None:
             errors.append(f"tests/{found.path}:{found.line}: {found.tag} is no normative statement")
     for clause in clauses.values():
         clause.places = sorted(set(clause.places))

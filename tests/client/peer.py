@@ -3,7 +3,7 @@
 from typing import Any
 
 from bollard.client.messages import Settings
-from bollard.client.protocol import ClientProtocol
+from bollard.client.protocol import CONNECT_TOKEN, ClientProtocol
 from bollard.wire.codec import Packet, decode_all, encode
 from bollard.wire.connect import Connack
 from bollard.wire.properties import Properties
@@ -44,7 +44,8 @@ class Talk:
         return self.core.publish(topic, payload, qos=qos, retain=retain, properties=None, now=self.now)
 
     def outcomes(self) -> dict[int, Any]:
-        return dict(self.core.take_outcomes())
+        """What has ended since the last look, by token; without how CONNECT went."""
+        return {token: result for token, result in self.core.take_outcomes() if token != CONNECT_TOKEN}
 
     def take(self) -> str:
         """The topic of the next message, which is thereby taken."""

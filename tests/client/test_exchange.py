@@ -47,7 +47,7 @@ def test_the_exchange_runs_inside_connect() -> None:
     talk.say(Auth(0x18, said(b"q")))
     assert talk.sent() == [Auth(0x18, said(b"re:q"))]
     talk.say(Connack(False, 0, said(b"proof")))
-    assert isinstance(talk.outcomes()[CONNECT_TOKEN], Connack)
+    assert isinstance(dict(talk.core.take_outcomes())[CONNECT_TOKEN], Connack)
 
 
 def test_the_mechanism_sees_the_certificate_of_the_server() -> None:

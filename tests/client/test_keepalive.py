@@ -29,7 +29,7 @@ def test_sending_alone_does_not_prove_that_the_server_lives() -> None:
 
 def test_an_answer_begins_a_new_round() -> None:
     clock = started(60)
-    clock.due(45.0, reading=True)
+    clock.pinged(45.0)
     clock.sent(45.0)
     clock.heard(46.0)
     clock.ponged()
@@ -38,26 +38,26 @@ def test_an_answer_begins_a_new_round() -> None:
 
 def test_silence_after_a_ping_means_dead() -> None:
     clock = started(60)
-    clock.due(45.0, reading=True)
+    clock.pinged(45.0)
     assert clock.deadline() == 45.0 + RESPONSE_S
     assert clock.due(45.0 + RESPONSE_S, reading=True) == "dead"
 
 
 def test_bytes_of_anything_extend_the_wait_for_the_answer() -> None:
     clock = started(60)
-    clock.due(45.0, reading=True)
+    clock.pinged(45.0)
     clock.heard(59.0)
     assert clock.due(60.0, reading=True) == ""
 
 
 def test_a_short_keep_alive_waits_no_longer_than_itself() -> None:
     clock = started(4)
-    clock.due(3.0, reading=True)
+    clock.pinged(3.0)
     assert clock.deadline() == 7.0
 
 
 def test_while_we_do_not_read_the_server_is_not_blamed() -> None:
     clock = started(4)
-    clock.due(3.0, reading=False)
+    clock.pinged(3.0)
     assert clock.due(100.0, reading=False) == ""
     assert clock.due(104.0, reading=True) == "dead"

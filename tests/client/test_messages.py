@@ -18,6 +18,7 @@ from bollard.wire.properties import Properties
         {"max_packet_bytes": 0},
         {"session_expiry_s": -1},
         {"client_id": "x" * 65_536},
+        {"client_id": "\udcff"},
         {"will": Will("a/#", b"")},
         {"will": Will("a", b"", 3)},
         {"will": Will("a", b"x" * 65_536)},

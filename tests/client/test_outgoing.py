@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from bollard.client.errors import (
@@ -164,7 +166,7 @@ def test_when_the_session_is_lost_qos_1_is_sent_as_new_and_qos_2_is_unknown(vers
     ids=["qos", "retain", "size"],
 )
 def test_what_the_server_said_it_does_not_take_is_not_sent(
-    said: dict[str, int], qos: int, retain: bool, size: int
+    said: dict[str, Any], qos: int, retain: bool, size: int
 ) -> None:
     talk = Talk()
     talk.connect(**said)

@@ -55,7 +55,7 @@ def test_version_5_announces_its_bounds() -> None:
 def test_a_good_connack_connects(version: int) -> None:
     talk = Talk(version=version)
     talk.connect()
-    assert isinstance(talk.outcomes()[CONNECT_TOKEN], Connack)
+    assert isinstance(dict(talk.core.take_outcomes())[CONNECT_TOKEN], Connack)
     assert not talk.core.closing
 
 
@@ -320,6 +320,42 @@ def test_while_reading_stops_a_missing_ping_answer_is_no_loss() -> None:
         talk.now = talk.core.next_deadline()
         talk.core.tick(talk.now)
     assert not talk.core.closing
+
+
+def test_a_ping_proves_that_qos_0_arrived(version: int) -> None:
+    talk = Talk(version=version, max_queue_messages=1)
+    talk.connect()
+    assert talk.core.prove(talk.now) == 0
+    talk.publish()
+    talk.sent()
+    token = talk.core.prove(talk.now)
+    assert talk.sent() == [Pingreq()]
+    talk.deliver("a")
+    talk.say(Pingresp())
+    assert talk.outcomes()[token] == 0
+
+
+def test_the_answer_to_an_earlier_ping_proves_nothing() -> None:
+    talk = Talk(keepalive_s=100)
+    talk.connect()
+    talk.now += 75
+    talk.core.tick(talk.now)
+    talk.publish()
+    token = talk.core.prove(talk.now)
+    talk.say(Pingresp())
+    assert token not in talk.outcomes()
+    talk.say(Pingresp())
+    assert talk.outcomes() == {token: 0}
+    assert not talk.core.closing
+
+
+def test_a_loss_ends_the_wait_for_the_proof() -> None:
+    talk = Talk()
+    talk.connect()
+    talk.publish()
+    token = talk.core.prove(talk.now)
+    talk.core.lost()
+    assert talk.outcomes()[token] is talk.core.failure
 
 
 def test_auth_without_a_mechanism_is_a_protocol_error() -> None:

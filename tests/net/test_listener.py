@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bollard.base.errors import LocalError
-from bollard.net.listener import Listener, ListenerSettings, bind_tcp, place
+from bollard.net.listener import Listener, ListenerSettings, bind_tcp, bind_unix, place
 
 from .conftest import Certificates
 from .fake_broker import FakeBroker, serving, until
@@ -136,14 +136,18 @@ def test_several_addresses_share_one_free_port() -> None:
 
 
 def test_a_failure_of_one_address_frees_the_others() -> None:
-    with socket.socket() as busy:
-        busy.bind(("127.0.0.2", 0))
-        busy.listen()
-        port = busy.getsockname()[1]
-        with pytest.raises(OSError, match="in use"):
-            bind_tcp([(socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "127.0.0.2")], port)
-        with socket.socket() as again:
-            again.bind(("127.0.0.1", port))
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="assign requested address"):
+        bind_tcp([(socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "192.0.2.1")], 0)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_unix_socket_is_never_open_to_others_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "chmod", lambda path, mode: None)  # as if we died right after bind
+    bind_unix(tmp_path / "mqtt.sock", 0o660).close()
+    assert stat.S_IMODE((tmp_path / "mqtt.sock").stat().st_mode) == 0o600
 
 
 def test_ipv6_addresses_stand_in_brackets() -> None:

@@ -5,6 +5,7 @@ import contextlib
 import ssl
 from ipaddress import ip_network
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trustme
@@ -15,6 +16,7 @@ from websockets.uri import parse_uri
 
 from bollard.base.events import TransportRefused
 from bollard.net.listener import ListenerSettings
+from bollard.net.steps import Stepper
 from bollard.net.stream import HIGH_WATER_BYTES, Door, peer_address
 
 from .conftest import Certificates
@@ -217,6 +219,32 @@ async def test_a_large_frame_before_authentication_is_refused_and_after_it_accep
         await until(lambda: len(server.broker.accepted[0].received) == 500_002)
 
 
+@pytest.mark.parametrize("settings", [WSS, WS], ids=["tls", "plain"])
+async def test_a_flood_of_tiny_frames_is_taken_in_slices_without_loss(
+    certificates: Certificates, settings: ListenerSettings
+) -> None:
+    encrypted = not settings.allow_plaintext
+    context = certificates.server("websocket") if encrypted else None
+    broker = FakeBroker(on_receive=lambda connection, data: None)
+    async with serving(settings, context, broker) as server:
+        flooding, other = WebClient(server), WebClient(server)
+        await flooding.open(certificates.client() if encrypted else None)
+        await other.open(certificates.client() if encrypted else None)
+        expected = bytes(range(250)) * 40
+        for byte in expected:
+            flooding.protocol.send_binary(bytes([byte]))
+        flooding.protocol.send_close(1000)
+        flooding.flush()
+        if not encrypted:
+            flooding.writer.write_eof()
+        await until(lambda: server.broker.accepted[0].received)
+        assert len(server.broker.accepted[0].received) < len(expected), "all at once"
+        other.send(b"x")
+        await until(lambda: server.broker.accepted[1].received == b"x")
+        await until(lambda: server.broker.gone == [server.broker.accepted[0]])
+        assert server.broker.accepted[0].received == expected
+
+
 # Who is let in.
 
 
@@ -380,6 +408,22 @@ async def test_trickled_handshake_bytes_do_not_buy_time(certificates: Certificat
                 break
         else:
             pytest.fail("the peer was never dropped")
+
+
+async def test_a_peer_that_sends_faster_than_handshakes_are_run_is_not_read(
+    certificates: Certificates,
+) -> None:
+    async with serving(TLS, certificates.server()) as server:
+        waiting: list[Stepper] = []
+        server.pump.steps = SimpleNamespace(submit=waiting.append)
+        _, writer = await server.connect()
+        for _ in range(100):
+            writer.write(b"\x16\x03\x01\x40\x00" + bytes(0x4000))
+        await until(lambda: waiting)
+        (stream,) = waiting
+        await until(lambda: not stream.transport.is_reading())
+        stream.step()
+        await until(lambda: server.of(TransportRefused))
 
 
 async def test_an_established_connection_has_no_handshake_deadline(certificates: Certificates) -> None:

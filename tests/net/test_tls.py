@@ -173,6 +173,12 @@ def test_an_untrusting_client_is_named_as_such(certificates: Certificates) -> No
     assert "give it the CA file" in explain(wire.server_error)
 
 
+def test_renegotiation_and_compression_are_off(certificates: Certificates) -> None:
+    options = certificates.server().options
+    assert options & ssl.OP_NO_RENEGOTIATION
+    assert options & ssl.OP_NO_COMPRESSION
+
+
 def test_alpn_is_optional_and_names_one_transport(certificates: Certificates) -> None:
     client = certificates.client()
     client.set_alpn_protocols(["http/1.1", "mqtt"])

@@ -7,7 +7,8 @@ import pytest
 
 from bollard.base.errors import ConfigError
 from bollard.base.toml import Document
-from bollard.policy.rules import Pattern, Rights, Rules, Subjects, parse_policy, read_rules
+from bollard.policy.model import Pattern, Rights, Rules, Subjects
+from bollard.policy.rules import parse_policy, read_rules
 
 from .texts import FILE, rules_of
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from bollard.base.toml import Document
 from bollard.policy.compile import Policy
-from bollard.policy.rules import Rules, read_rules
+from bollard.policy.model import Rules
+from bollard.policy.rules import read_rules
 
 FILE = Path("policy.toml")
 

@@ -22,7 +22,9 @@ from .packets import V5, V311, Message, connect, lasting, message, properties_of
 
 
 class Link(Protocol):
-    """The transport below a client."""
+    """The transport below a client. `ended`: the end has been read, or it was broken off."""
+
+    ended: bool
 
     def write(self, data: bytes) -> None: ...
 
@@ -185,6 +187,7 @@ class Client:
         """Nothing has come, and the connection is open."""
         found = [self._decode(packet) for packet in self._waiting()]
         assert not found, f"expected nothing, found {found}"
+        assert not self.link.ended, "the connection is closed"
 
     def expect_closed(self, code: int | None = None) -> None:
         """The broker has closed. In 5.0 a DISCONNECT with `code` came before, in 3.1.1 nothing did.

@@ -1,7 +1,5 @@
 """The engine in memory as a `Broker` of conversations: no socket, and time passes when the script says so."""
 
-from collections.abc import Callable
-
 from bollard.base.authentication import Authenticator
 from bollard.base.types import Peer
 from bollard.engine.broker import Broker as Engine
@@ -22,10 +20,10 @@ class MemoryLink:
         self.broker = broker
         self.connection = connection
         self.inbox = b""
-        self.closed = False
+        self.ended = False
 
     def write(self, data: bytes) -> None:
-        if self.closed:
+        if self.ended:
             return
         self.broker.engine.receive(self.connection, data, self.broker.now)
         self.broker.turn()
@@ -35,26 +33,39 @@ class MemoryLink:
         return found
 
     def at_end(self) -> bool:
-        return self.closed and not self.inbox
+        return self.ended and not self.inbox
 
     def drop(self) -> None:
-        self.closed = True
+        self.ended = True
         self.broker.engine.lost(self.connection, self.broker.now)
         self.broker.turn()
 
 
 class MemoryBroker(Broker):
-    """With `durable`, what the engine wants on disk is there at once while `disk` is true, else at `commit`."""
+    """The engine; `options` are texts that it takes at its making.
+
+    With `durable`, what it wants on disk is there at once while `disk` is true, else at `commit`.
+    """
 
     def __init__(
-        self, limits: Limits, authorizer: Authorizer, authenticator: Authenticator, durable: bool = False
+        self,
+        limits: Limits,
+        authorizer: Authorizer,
+        authenticator: Authenticator,
+        durable: bool = False,
+        **options: str,
     ) -> None:
         super().__init__()
         self.now = START
         self.disk = True
         self.authenticator = authenticator
         self.engine = Engine(
-            limits=limits, authorizer=authorizer, entropy=Counting(), now=self.now, durable=durable
+            limits=limits,
+            authorizer=authorizer,
+            entropy=Counting(),
+            now=self.now,
+            durable=durable,
+            **options,
         )
 
     def dial(self) -> MemoryLink:
@@ -86,10 +97,10 @@ class MemoryBroker(Broker):
     def _flush(self, connection: Connection) -> None:
         link = connection.owner
         assert isinstance(link, MemoryLink)
-        if not link.closed:
+        if not link.ended:
             link.inbox += connection.take_output()
-        if connection.closing and not link.closed:
-            link.closed = True
+        if connection.closing and not link.ended:
+            link.ended = True
             self.engine.lost(connection, self.now)
 
     def advance(self, seconds: float) -> None:
@@ -104,6 +115,3 @@ class MemoryBroker(Broker):
 
     def settle(self) -> None:
         self.turn()
-
-
-Build = Callable[..., Broker]

@@ -22,8 +22,7 @@ def test_an_error_of_ours_ends_only_the_connection_that_met_it(
     monkeypatch.setattr("bollard.engine.rare.receive_subscribe", fail)
     a.send(subscribe(1, sub("a")), Pingreq())
     a.everything()
-    assert a.link.at_end()
-    a.live = False
+    a.expect_closed()
     b.ping()
     assert len(daemon.warnings) == 1
     daemon.warnings.clear()

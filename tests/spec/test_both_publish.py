@@ -349,3 +349,24 @@ def test_a_message_that_is_not_allowed_is_acknowledged_and_goes_nowhere(build: B
     watcher.expect_nothing()
     a.publish("yes", b"x")
     watcher.expect_message("yes", b"x")
+
+
+# between the versions
+
+
+@clause("MQTT3-3.8.4-6", "MQTT5-3.8.4-8", "MQTT3-4.5.0-1", "MQTT5-4.5.0-1")
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_clients_of_both_versions_get_the_same_message(broker: Broker, version: int, qos: int) -> None:
+    receivers = [watching(broker, V311), watching(broker, V5)]
+    sender = broker.connected(version)
+    sender.publish("a/b", b"x" * 200, qos=qos, packet_id=1 if qos else 0)
+    for receiver in receivers:
+        receiver.expect_message("a/b", b"x" * 200, qos=qos)
+        receiver.expect_nothing()
+
+
+@clause("MQTT3-3.3.1-5", "MQTT5-3.3.1-5")
+def test_a_retained_message_is_kept_for_both_versions(broker: Broker, version: int) -> None:
+    broker.connected(version).publish("a", b"x", retain=True)
+    for other in (V311, V5):
+        watching(broker, other).expect_message("a", b"x", retain=True)

@@ -4,7 +4,7 @@ import pytest
 
 from .clauses import clause
 from .conversation import Broker
-from .packets import connect, lasting, packet, puback, will
+from .packets import connect, lasting, packet, puback, pubrec, will
 
 
 @clause("MQTT3-3.1.3-2", "MQTT5-3.1.3-2")
@@ -25,31 +25,32 @@ def test_a_session_belongs_to_its_client_id(broker: Broker, version: int) -> Non
 
 
 def listening_session(broker: Broker, version: int, client_id: str = "a") -> None:
-    """A session that is kept, with a QoS 1 subscription to "news"; nobody is connected to it."""
+    """A session that is kept, with a QoS 2 subscription to "news"; nobody is connected to it."""
     a = broker.connected(version, client_id, clean=False, **lasting(version))
-    a.subscribe("news", qos=1)
+    a.subscribe("news", qos=2)
     a.disconnect()
 
 
-def tell(broker: Broker, version: int, payload: bytes = b"x", qos: int = 1, topic: str = "news") -> None:
+def tell(broker: Broker, version: int, payload: bytes = b"x", qos: int = 1) -> None:
+    """Somebody publishes to "news", QoS 1 or 2, and goes."""
     sender = broker.connected(version)
-    sender.publish(topic, payload, qos=qos, packet_id=1 if qos else 0)
-    if qos == 1:
-        sender.expect(puback(1))
+    sender.publish("news", payload, qos=qos, packet_id=1)
+    sender.expect(puback(1) if qos == 1 else pubrec(1))
     sender.disconnect()
 
 
 @clause("MQTT3-3.1.2-4", "MQTT3-3.1.2-5", "MQTT5-3.1.2-5", "MQTT3-3.2.2-2", "MQTT5-3.2.2-3", "MQTT3-4.1.0-1")
 @clause("MQTT3-4.5.0-1", "MQTT5-4.5.0-1", "MQTT3-3.1.4-3", "MQTT5-3.1.4-4", "MQTT5-3.1.2-23")
-def test_a_kept_session_is_resumed_with_what_came_meanwhile(broker: Broker, version: int) -> None:
+@pytest.mark.parametrize("qos", [1, 2])
+def test_a_kept_session_is_resumed_with_what_came_meanwhile(broker: Broker, version: int, qos: int) -> None:
     listening_session(broker, version)
-    tell(broker, version)
+    tell(broker, version, qos=qos)
     a = broker.client(version)
     a.send(connect(version, "a", clean=False, **lasting(version)))
     a.expect_connack(session_present=True)
-    a.expect_message("news", b"x", qos=1)
-    tell(broker, version, b"y")
-    a.expect_message("news", b"y", qos=1)
+    a.expect_message("news", b"x", qos=qos)
+    tell(broker, version, b"y", qos=qos)
+    a.expect_message("news", b"y", qos=qos)
 
 
 @clause("MQTT3-3.1.2-4", "MQTT5-3.1.2-6", "MQTT3-3.2.2-3", "MQTT5-3.2.2-3")

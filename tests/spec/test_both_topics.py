@@ -9,7 +9,7 @@ from bollard.wire.connect import Pingreq
 from .clauses import clause
 from .conftest import Build
 from .conversation import Broker
-from .packets import connect, message, sub, subscribe
+from .packets import Message, connect, message, sub, subscribe
 
 # filters
 

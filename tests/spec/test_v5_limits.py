@@ -12,7 +12,8 @@ from bollard.wire.properties import Properties
 from .clauses import clause
 from .conftest import Build
 from .conversation import Broker
-from .doors import METHOD, STRANGER, TOLD, denying
+from .doors import METHOD, STRANGER, TOLD, Doorman, Rules, denying
+from .memory import MemoryBroker
 from .packets import V5, Message, connect, message, puback, pubrel, sub, subscribe, unsubscribe, will
 
 # limits that the client tells
@@ -81,12 +82,14 @@ def test_aliases_to_a_client_stay_within_its_maximum(broker: Broker) -> None:
     assert found == [(topic, topic.encode()) for topic in topics]
 
 
-@pytest.mark.parametrize("asked", [None, 0, 1])
+@pytest.mark.parametrize(("asked", "told"), [(None, None), (0, None), (1, "answers/everyone")])
 @clause("MQTT5-3.1.2-28")
-def test_response_information_is_not_returned_unasked(broker: Broker, asked: int | None) -> None:
+def test_response_information_is_returned_only_where_it_was_asked_for(
+    asked: int | None, told: str | None
+) -> None:
+    broker = MemoryBroker(Limits(), Rules(), Doorman(), response_information="answers/${id}")
     answer = broker.client(V5).connect("a", request_response_information=asked)
-    if not asked:
-        assert answer.properties.response_information is None
+    assert answer.properties.response_information == told
 
 
 @clause("MQTT5-3.1.2-29")

@@ -7,7 +7,7 @@ import pytest
 from bollard.wire.connect import Pingreq
 
 from .clauses import clause
-from .conversation import Broker, Client
+from .conversation import Broker, Client, kept
 from .packets import (
     V5,
     Message,
@@ -58,6 +58,15 @@ def test_another_subscription_without_no_local_delivers_all_the_same(broker: Bro
     a.publish("a", b"own")
     a.expect_message("a", b"own")
     a.expect_nothing()
+
+
+@clause("MQTT5-3.8.3-3")
+def test_the_will_of_a_client_is_local_to_it_too(broker: Broker) -> None:
+    a = kept(broker, V5, will=will(qos=1))
+    a.subscribe(sub("will", 1, no_local=True))
+    a.drop()
+    again = kept(broker, V5)
+    again.expect_nothing()
 
 
 @clause("MQTT5-3.8.3-4")

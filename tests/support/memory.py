@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from bollard.base.authentication import Accepted, Answer, Question
+from bollard.base.authentication import Accepted, Answer, Question
 from bollard.base.events import Event
 from bollard.base.types import Peer
 from bollard.engine.broker import Broker
+from bollard.engine.journal import Batch
 from bollard.engine.limits import Limits
 from bollard.engine.ports import Authorizer
 from bollard.session.connection import Connection
@@ -69,7 +71,7 @@ class House:
         self.answers = True
         self.commits = True
         self.questions: list[Question] = []
-        self.batches: list[tuple[int, list[object]]] = []
+        self.batches: list[tuple[int, Batch]] = []
         self.events: list[Event] = []
         self.devices: list[Device] = []
         self.broker = Broker(
@@ -133,7 +135,7 @@ class House:
     def _journal(self) -> None:
         sequence, records = self.broker.take_journal()
         if records:
-            self.batches.append((sequence, list(records)))
+            self.batches.append((sequence, records))
 
     def commit(self) -> bool:
         """All batches taken so far are on disk; False when there were none."""

@@ -171,12 +171,14 @@ def test_a_refusal_never_says_that_a_session_is_present(version: int) -> None:
         (b"\x20\1\0", 4, 0x81),
         (b"\x20\3\2\0\0", 5, 0x81),
         (b"\x20\3\0\1\0", 5, 0x82),
+        (b"\x20\3\1\x87\0", 5, 0x82),
+        (b"\x20\2\1\5", 4, 0x82),
         (b"\x20\2\0\0", 5, 0x81),
         (b"\x20\4\0\0\0\0", 5, 0x81),
     ],
 )
 def test_a_connack_is_refused(data: bytes, version: int, code: int) -> None:
-    """[MQTT5-3.2.2-1] [MQTT5-3.2.2-8]"""
+    """[MQTT5-3.2.2-1] [MQTT5-3.2.2-6] [MQTT5-3.2.2-8] [MQTT3-3.2.2-4]"""
     with pytest.raises(PeerError) as caught:
         decode_all(data, version)
     assert caught.value.code == code

@@ -239,6 +239,11 @@ def test_the_head_and_what_follows_make_a_publish() -> None:
         assert len(packet.payload) == size
 
 
+def test_qos_1_is_not_sent_without_a_packet_identifier() -> None:
+    with pytest.raises(ValueError, match="identifier"):
+        encode_publish(b"t", b"", qos=1)
+
+
 def test_a_head_that_cannot_be_is_refused() -> None:
     with pytest.raises(LocalError):
         publish_head(bytes(65_536), 0, 0, 0, 0)

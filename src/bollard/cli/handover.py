@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from bollard.server.requests import Enrolled
 
 Settings = dict[str, str | int]
+#: An example of a filter to subscribe to and of a topic to publish to.
+Topics = tuple[str, str]
 
 RECIPES = ("bollard", "mosquitto", "paho")
 
@@ -74,12 +76,14 @@ def hand_over(enrolled: "Enrolled", folder: Path | None, recipe: str | None, *, 
     if recipe is None:
         click.echo(_facts(enrolled, settings, settings_file))
     for name in RECIPES if recipe is None else (recipe,):
-        click.echo(_RECIPES[name](settings, settings_file, _topic(enrolled)))
+        click.echo(_RECIPES[name](settings, settings_file, _topics(enrolled)))
 
 
-def _topic(enrolled: "Enrolled") -> str:
-    """A filter that the templates of a new installation let this identity subscribe to."""
-    return "devices/#" if enrolled.template == "app" else f"devices/{enrolled.id}/#"
+def _topics(enrolled: "Enrolled") -> Topics:
+    """What the templates of a new installation let this identity subscribe and publish to."""
+    if enrolled.template == "app":
+        return "devices/#", "devices/plug/cmd/on"
+    return f"devices/{enrolled.id}/#", f"devices/{enrolled.id}/state"
 
 
 def _facts(enrolled: "Enrolled", settings: Settings, settings_file: Path | None) -> str:
@@ -95,11 +99,9 @@ def _facts(enrolled: "Enrolled", settings: Settings, settings_file: Path | None)
     return "\n".join(lines)
 
 
-def _bollard(settings: Settings, settings_file: Path | None, topic: str) -> str:
+def _bollard(settings: Settings, settings_file: Path | None, topics: Topics) -> str:
     if settings_file is not None:
-        return (
-            f"\nbollard:\n  bollard sub --settings {shlex.quote(str(settings_file))} -t {shlex.quote(topic)}"
-        )
+        return f"\nbollard:\n  bollard sub --settings {shlex.quote(str(settings_file))} -t {shlex.quote(topics[0])}"
     words = [
         "bollard",
         "sub",
@@ -110,21 +112,21 @@ def _bollard(settings: Settings, settings_file: Path | None, topic: str) -> str:
         "--ca-file",
         settings["ca_file"],
     ]
-    words += ["--username", settings["username"], "-t", topic]
+    words += ["--username", settings["username"], "-t", topics[0]]
     return f"\nbollard:\n  BOLLARD_PASSWORD={settings['password']} {_shell(words)}"
 
 
-def _mosquitto(settings: Settings, settings_file: Path | None, topic: str) -> str:
+def _mosquitto(settings: Settings, settings_file: Path | None, topics: Topics) -> str:
     words = ["-h", settings["host"], "-p", settings["port"], "--cafile", settings["ca_file"]]
     if "password" in settings:
         words += ["-u", settings["username"], "-P", settings["password"]]
     else:
         words += ["--cert", settings["cert_file"], "--key", settings["key_file"]]
-    publish = [*words, "-t", topic.replace("#", "state"), "-m", "hello"]
-    return f"\nmosquitto:\n  mosquitto_sub {_shell([*words, '-t', topic])}\n  mosquitto_pub {_shell(publish)}"
+    publish = [*words, "-t", topics[1], "-m", "hello"]
+    return f"\nmosquitto:\n  mosquitto_sub {_shell([*words, '-t', topics[0]])}\n  mosquitto_pub {_shell(publish)}"
 
 
-def _paho(settings: Settings, settings_file: Path | None, topic: str) -> str:
+def _paho(settings: Settings, settings_file: Path | None, topics: Topics) -> str:
     client_id, host = json.dumps(settings["client_id"]), json.dumps(settings["host"])
     ca_file = json.dumps(settings["ca_file"])
     if "password" in settings:

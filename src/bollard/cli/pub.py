@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 #: A line of input that becomes one message (attack, or accident: input without line ends).
 MAX_LINE_BYTES = 16_777_216
+STDIN = 0
 
 _TEXT, _NUMBER, _BYTES = "text", "number", "bytes"
 #: The properties that a message can be given, as the specification names them.
@@ -136,7 +137,7 @@ async def _publish(
         if payload is not None:
             await _one(client, payload, options, properties)
             return
-        async for line in _lines(0):
+        async for line in _lines(STDIN):
             await _one(client, line, options, properties)
 
 
@@ -151,7 +152,8 @@ async def _one(
 
 def _payload(options: dict[str, Any]) -> bytes:
     if options["file"] is None:
-        return (options["message"] or "").encode()
+        # Bytes that are no UTF-8 come through the argument as they were typed.
+        return os.fsencode(options["message"] or "")
     path: Path = options["file"]
     try:
         return path.read_bytes()

@@ -186,7 +186,7 @@ def _will(options: dict[str, Any]) -> "Will | None":
         return None
     return Will(
         options["will_topic"],
-        options["will_message"].encode(),
+        os.fsencode(options["will_message"]),
         options["will_qos"],
         options["will_retain"],
         Properties(will_delay_interval=options["will_delay"]),

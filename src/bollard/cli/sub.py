@@ -128,13 +128,17 @@ def show(message: "Message", *, as_json: bool = False, raw: bool = False) -> Non
     """Print one message. Control characters reach a terminal only as escapes; --raw to a file is unchanged."""
     if as_json:
         say_json(as_record(message))
-    elif raw and not sys.stdout.isatty():
+    elif raw and not _is_terminal():
         click.echo(message.payload)
     elif raw:
         click.echo(visible(message.payload.decode("utf-8", "backslashreplace")))
     else:
         payload = message.payload.decode("utf-8", "backslashreplace")
         click.echo(f"{visible(message.topic)} {visible(payload)}")
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def as_record(message: "Message") -> dict[str, object]:

@@ -100,7 +100,13 @@ class Settings:
         if self.session_expiry_s is not None:
             _within("session_expiry_s", self.session_expiry_s, 0, 0xFFFF_FFFF)
         for name, text in (("client_id", self.client_id), ("username", self.username or "")):
-            _within(f"length of {name}", len(text.encode()), 0, MAX_STRING_BYTES)
+            try:
+                size = len(text.encode())
+            except UnicodeEncodeError as error:
+                raise LocalError(
+                    f"{name} is not text", "It must be possible to write it as UTF-8."
+                ) from error
+            _within(f"length of {name}", size, 0, MAX_STRING_BYTES)
 
     def _check_311(self) -> None:
         """What only version 5 has. [MQTT3-3.1.3-7] [MQTT3-3.1.2-22]"""

@@ -82,6 +82,8 @@ class ClientProtocol:
         self._last_token = OWN_TOKEN
         self._asked_clean = True
         self._exchange = Exchange(settings.authentication)
+        self._unproven = False
+        self._proof = 0
         self._now = 0.0
 
     # -- the shell's verbs ------------------------------------------------------------------------------
@@ -121,7 +123,7 @@ class ClientProtocol:
         self._now = now
         action = self._keepalive.due(now, reading=not self.holding)
         if action == "ping":
-            self._send(encode(Pingreq(), self.settings.version))
+            self._ping()
         elif action == "dead":
             gone = ConnectionLost("the server stopped answering", "Check the network.", heals=True)
             self._fail(gone, ReasonCode.UNSPECIFIED_ERROR)
@@ -152,6 +154,7 @@ class ClientProtocol:
     def holding(self) -> bool:
         """Do packets stay unread until messages are taken?"""
         awaited = self._outgoing.unanswered or self._requests.unanswered or self._exchange.token
+        awaited = awaited or self._proof
         return self.inbox.full and not awaited
 
     # -- the application's verbs ------------------------------------------------------------------------
@@ -163,6 +166,7 @@ class ClientProtocol:
         check_name(topic)
         token = self._token()
         self._outgoing.add(Outbound(token, topic, payload, qos, retain, properties))
+        self._unproven = self._unproven or qos == 0
         self._now = now
         self._flush()
         self._read_on()
@@ -195,6 +199,20 @@ class ClientProtocol:
         self._guarded(lambda: self._begin_again(token, server_certificate))
         self._read_on()
         return token
+
+    def prove(self, now: float) -> int:
+        """Ask for a sign that everything sent so far has arrived; 0 where there is nothing to prove.
+
+        A server answers PINGREQ after what came before it, which QoS 0 does not tell otherwise.
+        """
+        if self.state is not State.CONNECTED or not self._unproven:
+            return 0
+        self._now = now
+        self._unproven = False
+        self._proof = self._token()
+        self._ping()
+        self._read_on()
+        return self._proof
 
     def disconnect(self, now: float, *, send_will: bool = False) -> None:
         """Say goodbye; the session ends with it where it was only kept for reconnecting."""
@@ -239,6 +257,10 @@ class ClientProtocol:
         if self.state is State.CONNECTED:
             self._guarded(self._read)
 
+    def _ping(self) -> None:
+        self._send(encode(Pingreq(), self.settings.version))
+        self._keepalive.pinged(self._now)
+
     def _send(self, data: bytes) -> None:
         self._output.append(data)
         self._keepalive.sent(self._now)
@@ -267,12 +289,11 @@ class ClientProtocol:
         self.closing = True
         self.state = State.IDLE
         self._keepalive.stop()
-        if self._exchange.token:
-            # An authentication belongs to its connection; unlike a message it cannot be taken up again.
-            self._outcomes.append(
-                (self._exchange.token, self.failure or ClientClosed("the client is closed"))
-            )
-            self._exchange.token = 0
+        # These belong to their connection; unlike a message they cannot be taken up again.
+        for token in (self._exchange.token, self._proof):
+            if token:
+                self._outcomes.append((token, self.failure or ClientClosed("the client is closed")))
+        self._exchange.token = self._proof = 0
 
     def _connect_packet(self, server_certificate: bytes | None) -> bytes:
         settings = self.settings
@@ -333,6 +354,7 @@ class ClientProtocol:
                 if not self._keepalive.waiting:
                     raise ProtocolError("PINGRESP that nobody asked for")
                 self._keepalive.ponged()
+                self._on_proof()
             case Connack():
                 self._on_connack(packet)
             case Auth():
@@ -397,6 +419,11 @@ class ClientProtocol:
         if data:
             self._send(data)
         self._flush()
+
+    def _on_proof(self) -> None:
+        if self._proof and not self._keepalive.waiting:
+            self._outcomes.append((self._proof, 0))
+            self._proof = 0
 
     def _on_auth(self, packet: Auth) -> None:
         answer = self._exchange.answer(packet)

@@ -20,8 +20,10 @@ from bollard.client.trust import Trust, client_context, explain, fetch_pinned_ro
 #: A connection that stood this long was good: the next loss begins with the shortest delay again.
 STABLE_S = 10.0
 FIRST_DELAY_S = 1.0
-#: What the WebSocket framing may add to a packet.
-WEBSOCKET_SLACK = 65_536
+#: How long closing waits for a sign that the last messages of QoS 0 arrived.
+ARRIVAL_S = 15.0
+#: A server may put many packets into one WebSocket message: so much more than one packet is taken.
+WEBSOCKET_SLACK = 8_388_608
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +71,21 @@ class Shell:
         if self._again is not None:
             self._again.cancel()
             await asyncio.wait({self._again})
+        await self._arrive()
         if self._ended is None:
             self._ended = ClientClosed("the client is closed")
             self.core.disconnect(self.now(), send_will=send_will)
             self.core.abandon(self._ended)
         self.after()
         await self._hang_up()
+
+    async def _arrive(self) -> None:
+        """Wait until what was sent at QoS 0 has arrived: hanging up could cut it off on a slow network."""
+        token = self.core.prove(self.now())
+        if token:
+            with contextlib.suppress(ClientError, TimeoutError):
+                async with asyncio.timeout(ARRIVAL_S):
+                    await self.answer(token)
 
     async def _connect(self) -> None:
         """One attempt: link, CONNECT, CONNACK. Raises `ClientError`; `LocalError` for our own files."""

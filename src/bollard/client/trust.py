@@ -184,6 +184,9 @@ _VERIFY: dict[int, tuple[str, str]] = {
     64: ("its certificate is for another IP address", _WRONG_NAME),
 }
 
+#: What OpenSSL says, depending on its version, when the other side answers with something else than TLS.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_MESSAGE", "RECORD_LAYER_FAILURE", "TOO_LONG")
+
 
 def explain(error: OSError, place: str) -> ClientError:
     """What a failure to connect to `place` means, with what to do next."""
@@ -209,7 +212,7 @@ def explain(error: OSError, place: str) -> ClientError:
 
 def _explain_tls(error: ssl.SSLError, place: str) -> ClientError:
     reason = (error.reason or str(error)).upper()
-    if "WRONG_VERSION_NUMBER" in reason or "HTTP_REQUEST" in reason:
+    if any(word in reason for word in _NO_TLS):
         return ConnectFailed(
             f"the server at {place} does not speak TLS on this port",
             "Use its TLS port; only where you accept that anyone can listen, allow plaintext.",

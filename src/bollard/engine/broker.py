@@ -15,21 +15,23 @@ from bollard.base.events import Event
 from bollard.base.types import Peer
 from bollard.engine.connect import (
     accept,
-    attach,
     challenge,
     reauthenticated,
     refuse,
 )
 from bollard.engine.core import Core
+from bollard.engine.disk import failed, took
 from bollard.engine.intake import process
-from bollard.engine.journal import Record
+from bollard.engine.journal import Batch
 from bollard.engine.leave import close, connect_timeout, end_session, route_own
 from bollard.engine.limits import Limits
 from bollard.engine.ports import Authorizer, Entropy
 from bollard.engine.publish import drop_retained
+from bollard.engine.records import Kept
+from bollard.engine.restore import Restored, restore
 from bollard.engine.subscribe import (
     continue_replay,
-    ready_to_replay,
+    ready_to_continue,
 )
 from bollard.session.connection import Connection
 from bollard.session.message import Message
@@ -123,11 +125,10 @@ class Broker:
         core.pressing = False
         for connection in list(core.replays):
             continue_replay(core, connection)
-        ready: list[Connection] = []
-        for connection in core.dirty:
+        for connection in list(core.dirty):
             if connection.overflowed and connection.state != CLOSED:
                 self._overflow(connection)
-            ready.append(connection)
+        ready = list(core.dirty)
         core.dirty.clear()
         for connection in ready:
             connection.dirty = False
@@ -144,8 +145,7 @@ class Broker:
         """When `tick` is wanted, in monotonic seconds; infinity for never."""
         core = self.core
         for connection in core.replays:
-            session: Session | None = connection.session
-            if session is not None and ready_to_replay(connection, session):
+            if ready_to_continue(core, connection):
                 return core.now
         return core.deadlines.next()
 
@@ -201,9 +201,9 @@ class Broker:
         core = self.core
         core.now = now
         connections = sessions = wills = retained = 0
-        for admission in core.admissions:
+        for admission in list(core.admissions.values()):
             if admission.session.principal == principal:
-                close(core, admission.connection, 0, reason)
+                close(core, admission.connection, 0, reason, will=False)
         for session in list(core.sessions.get(principal, {}).values()):
             if session.will is not None:
                 wills += 1
@@ -217,7 +217,7 @@ class Broker:
                 sessions += 1
                 end_session(core, session, reason)
             elif session.number:
-                core.journal.session(session)
+                core.journal.session(session, False)
         if purge:
             for message in [m for m in core.retained if m.author == principal]:
                 drop_retained(core, message)
@@ -232,7 +232,8 @@ class Broker:
     def shutdown(self, now: float) -> None:
         """Say good-bye to everyone. Kept sessions stay kept. [MQTT5 reason code 0x8B]"""
         self.core.now = now
-        for connection in list(self.connections()):
+        waiting = [admission.connection for admission in self.core.admissions.values()]
+        for connection in [*self.connections(), *waiting]:
             close(self.core, connection, ReasonCode.SERVER_SHUTTING_DOWN, "the server stops")
 
     # The server's own messages, the disk, the news ---------------------------------------------------
@@ -243,31 +244,41 @@ class Broker:
         message = Message(topic, topic.encode(), payload, qos, int(retain), "", "", b"", 0.0)
         route_own(self.core, message)
 
-    def take_journal(self) -> tuple[int, list[Record]]:
-        """The records to be written next, and the number to give `committed` when they are on disk."""
+    @property
+    def journal_waits(self) -> bool:
+        """Whether `take_journal` would give anything."""
+        return bool(self.core.journal.batch)
+
+    @property
+    def journal_presses(self) -> bool:
+        """Whether somebody waits for what `take_journal` gives, so that it should be written at once."""
+        core = self.core
+        return bool(core.holding or core.admissions)
+
+    def take_journal(self) -> tuple[int, Batch]:
+        """The changes to be written next, and the number to give `committed` when they are on disk.
+
+        One batch at a time: the next is taken after `committed` or `refused` for the one before.
+        """
         return self.core.journal.take()
+
+    def refused(self, batch: Batch, reason: str, now: float) -> None:
+        """The disk did not take `batch`; nothing is lost, it is part of the next one."""
+        self.core.now = now
+        failed(self.core, batch, reason)
 
     def committed(self, sequence: int, now: float) -> None:
         """Every batch up to `sequence` is on disk: let go what waited for it."""
         core = self.core
         core.now = now
-        core.journal.committed = sequence
-        for connection in list(core.holding):
-            if connection.release(sequence):
-                core.holding.pop(connection, None)
-        ready = [admission for admission in core.admissions if admission.sequence <= sequence]
-        if ready:
-            core.admissions = [a for a in core.admissions if a.sequence > sequence]
-        for admission in ready:
-            attach(
-                core,
-                admission.connection,
-                admission.session,
-                admission.packet,
-                admission.connack,
-                admission.present,
-            )
-            process(core, admission.connection)
+        took(core, sequence)
+
+    def restore(self, kept: Kept, now: float, wall: float) -> Restored:
+        """Take up the state that a store holds. Once, before the first connection; the broker is durable.
+
+        `wall` is the wall-clock second of `now`.
+        """
+        return restore(self.core, kept, now, wall)
 
     def take_events(self) -> list[Event]:
         """What happened since the last call."""

@@ -18,13 +18,11 @@ from bollard.engine.leave import (
     expire_session,
     fire_will,
     keepalive,
-    owed,
-    stay_away,
 )
 from bollard.session.aliases import InboundAliases, OutboundAliases
 from bollard.session.connection import Connection
 from bollard.session.session import Session
-from bollard.session.states import ASKED, CHALLENGED, CLOSED, CONNECTED
+from bollard.session.states import ASKED, CHALLENGED, CONNECTED
 from bollard.session.will import Will
 from bollard.wire.codec import encode
 from bollard.wire.connect import Auth, Connack, Connect
@@ -228,17 +226,12 @@ def accept(core: Core, connection: Connection, packet: Connect, answer: Accepted
     session.will_at = 0.0
     core.deadlines.drop(fire_will, (core, session))
     core.deadlines.drop(expire_session, (core, session))
-    if core.journaling and session.expiry_s:
-        session.ends_at = core.now + session.expiry_s
-        core.journal.session(session)
-    elif session.number:
-        # A kept session goes on as one that ends with its connection.
-        core.journal.forget(owed(session))
-        core.journal.end_session(session)
+    if core.journaling and (session.expiry_s or session.number):
+        core.journal.session(session, True)
     data = encode(connack, packet.version)
     if core.journal.writes != writes:
-        core.admissions.append(
-            Admission(core.journal.sequence, connection, session, packet, data, connack.session_present)
+        core.admissions[session] = Admission(
+            core.journal.sequence, connection, session, packet, data, connack.session_present
         )
     else:
         attach(core, connection, session, packet, data, connack.session_present)
@@ -266,6 +259,9 @@ def _may_connect(core: Core, connection: Connection, packet: Connect) -> Refused
             )
     sessions = core.sessions.get(principal)
     known = sessions is not None and connection.client_id in sessions
+    kept = core.find(principal, connection.client_id)
+    if core.journal.failing and (_granted_expiry(core, packet) or (kept is not None and kept.number)):
+        return Refused(ReasonCode.QUOTA_EXCEEDED, "its session cannot be stored now", "the store is full")
     if sessions is not None and not known and len(sessions) >= core.limits.max_sessions:
         core.limit("max_sessions", None, connection, f"{len(sessions)} sessions")
         return Refused(ReasonCode.QUOTA_EXCEEDED, "its principal has too many sessions", "too many sessions")
@@ -277,9 +273,12 @@ def _session(core: Core, connection: Connection, packet: Connect) -> tuple[Sessi
     [MQTT3-3.1.2-4, -5, -6]; an earlier connection to it ends. [MQTT5-3.1.4-3] [MQTT3-3.1.4-2]"""
     principal, client_id = connection.principal, connection.client_id
     session = core.find(principal, client_id)
-    if session is not None and session.connection is not None:
-        close(core, session.connection, ReasonCode.SESSION_TAKEN_OVER, "the client connected again")
-        session = core.find(principal, client_id)
+    if session is not None:
+        waiting = core.admissions.get(session)
+        earlier = waiting.connection if waiting is not None else session.connection
+        if earlier is not None:
+            close(core, earlier, ReasonCode.SESSION_TAKEN_OVER, "the client connected again")
+            session = core.find(principal, client_id)
     if session is not None and packet.clean_start:
         end_session(core, session, "the client started clean")
         session = None
@@ -338,15 +337,6 @@ def attach(
     core: Core, connection: Connection, session: Session, packet: Connect, connack: bytes, present: bool
 ) -> None:
     """Join connection and session: from here on the client is connected."""
-    if connection.state == CLOSED:
-        _unattached(core, session)
-        return
-    if core.find(session.principal, session.client_id) is not session:
-        # Another CONNECT of the same client came while the disk was busy, and started clean.
-        close(core, connection, ReasonCode.SESSION_TAKEN_OVER, "the client connected again")
-        return
-    if session.connection is not None:
-        close(core, session.connection, ReasonCode.SESSION_TAKEN_OVER, "the client connected again")
     limits = core.limits
     asked = packet.properties
     connection.state = CONNECTED
@@ -377,19 +367,6 @@ def attach(
     )
     connection.put(connack)
     resume(core, session)
-
-
-def _unattached(core: Core, session: Session) -> None:
-    """The connection was lost while its session was on the way to the disk: nobody was told that it was
-    accepted, so there is no will, and the session waits for its client or ends."""
-    if session.connection is not None or core.find(session.principal, session.client_id) is not session:
-        return
-    session.will = None
-    if session.expiry_s == 0:
-        end_session(core, session, "")
-    else:
-        stay_away(core, session)
-        core.journal.session(session)
 
 
 def _will(core: Core, will: WireWill | None) -> Will | None:

@@ -1,6 +1,7 @@
 cimport cython
 
 from bollard.base.counters cimport Counters
+from bollard.engine.journal cimport Journal
 from bollard.routing.tree cimport Tree
 from bollard.session.connection cimport Connection
 from bollard.session.message cimport Delivery, Message
@@ -24,7 +25,7 @@ cdef class Core:
     cdef public object retained
     cdef public dict sessions
     cdef public object deadlines
-    cdef public object journal
+    cdef public Journal journal
     cdef public bint journaling
     cdef public Counters counters
     cdef public long long policy_generation
@@ -34,7 +35,7 @@ cdef class Core:
     cdef public list dirty
     cdef public bint pressing
     cdef public dict replays
-    cdef public list admissions
+    cdef public object admissions
     cdef public dict holding
     cdef public list questions
     cdef public list events
@@ -50,7 +51,6 @@ cdef class Core:
     cpdef void denied(self, Connection connection, object action, str topic, object decision) except *
     cpdef void limit(self, str name, Session session, Connection connection, str detail) except *
     cpdef Session find(self, str principal, str client_id)
-    cpdef str share_of(self, Delivery delivery)
     cpdef void record(self, Session session, Delivery delivery, int packet_id) except *
     cpdef void settled(self, Session session, Delivery delivery) except *
     cpdef void put_after_commit(self, Connection connection, long long writes_before, bytes data) except *

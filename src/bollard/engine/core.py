@@ -129,7 +129,7 @@ class Core:
         self.rights: dict[tuple[str, str, int], bool] = {}
         self.dirty: list[Connection] = []
         self.pressing = False
-        self.admissions: list[Admission] = []
+        self.admissions: dict[Session, Admission] = {}
         self.holding: dict[Connection, None] = {}
         self.replays: dict[Connection, deque[Replay]] = {}
         self.questions: list[Question] = []
@@ -206,15 +206,10 @@ class Core:
         of_principal = self.sessions.get(principal)
         return of_principal.get(client_id) if of_principal else None
 
-    def share_of(self, delivery: Delivery) -> str:
-        """The shared subscription that a delivery came through, as a filter; "" if none."""
-        group = delivery.group
-        return f"$share/{group.name}/{group.filter}" if group is not None else ""
-
     def record(self, session: Session, delivery: Delivery, packet_id: int) -> None:
         """Keep a delivery on disk, where its session is kept."""
         if session.number:
-            self.journal.queue(session, delivery, packet_id, self.share_of(delivery))
+            self.journal.queue(session, delivery, packet_id)
 
     def settled(self, session: Session, delivery: Delivery) -> None:
         """The delivery is finished, or will never be: nothing of it is kept."""

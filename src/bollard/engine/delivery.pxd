@@ -34,6 +34,9 @@ cdef void _enqueue(Core core, Session session, Delivery delivery) except *
 @cython.locals(connection=Connection, inflight=Inflight, delivery=Delivery)
 cpdef void send_waiting(Core core, Session session) except *
 
+@cython.locals(inflight=Inflight)
+cpdef Delivery following(Connection connection, Session session)
+
 @cython.locals(connection=Connection, inflight=Inflight)
 cpdef void resume(Core core, Session session) except *
 

@@ -8,7 +8,6 @@ from collections import deque
 
 from bollard.base.errors import ProtocolError
 from bollard.engine.core import Core
-from bollard.engine.journal import RELEASED, WAITING
 from bollard.session.connection import PRESSING_BYTES, Connection
 from bollard.session.message import Delivery
 from bollard.session.session import Session
@@ -35,8 +34,11 @@ def deliver(core: Core, session: Session, delivery: Delivery) -> None:
     if connection is not None and session.queue is None:
         inflight = session.sending()
         if inflight.again is None and inflight.count() < connection.window:
-            _send(core, session, connection, delivery, False)
-            return
+            if connection.room_for(delivery.message.size):
+                _send(core, session, connection, delivery, False)
+                return
+            # A slow reader, or much at once: the rest follows when this is written.
+            core.replays.setdefault(connection, deque())
     _enqueue(core, session, delivery)
 
 
@@ -58,11 +60,12 @@ def _send(core: Core, session: Session, connection: Connection, delivery: Delive
     packet_id = inflight.take(delivery)
     if session.number:
         if recorded:
-            core.journal.advance(session, delivery, packet_id, WAITING, core.share_of(delivery))
+            core.journal.advance(session, delivery, packet_id)
         else:
             core.record(session, delivery, packet_id)
         if delivery.qos == 2:
-            packet = connection.encode(delivery, packet_id, 0, core.now)
+            # Without an alias: what goes out meanwhile must not refer to what still waits.
+            packet = connection.encode(delivery, packet_id, 0, core.now, False)
             if packet is not None:
                 connection.hold(core.journal.sequence, packet)
                 core.holding[connection] = None
@@ -104,10 +107,16 @@ def send_waiting(core: Core, session: Session) -> None:
     connection: Connection | None = session.connection
     if connection is None:
         return
-    inflight = session.sending()
-    while inflight.again is not None and inflight.count() < connection.window:
-        _send_again(core, session, connection)
-    while session.queue is not None and inflight.again is None and inflight.count() < connection.window:
+    while True:
+        delivery = following(connection, session)
+        if delivery is None:
+            return
+        if not connection.room_for(delivery.message.size):
+            core.replays.setdefault(connection, deque())
+            return
+        if session.sending().again is not None:
+            _send_again(core, session, connection)
+            continue
         delivery = session.dequeue()
         if delivery.message.expired(core.now):
             # [MQTT5-3.3.2-5]
@@ -118,6 +127,17 @@ def send_waiting(core: Core, session: Session) -> None:
             core.counters.publish_dropped += 1
         else:
             _send(core, session, connection, delivery, True)
+
+
+def following(connection: Connection, session: Session) -> Delivery | None:
+    """What goes out next; None when nothing waits or the window is closed."""
+    inflight = session.inflight
+    if inflight is not None:
+        if inflight.count() >= connection.window:
+            return None
+        if inflight.again is not None:
+            return inflight.sent[inflight.again[0]]
+    return session.queue[0] if session.queue is not None else None
 
 
 def resume(core: Core, session: Session) -> None:
@@ -135,14 +155,10 @@ def resume(core: Core, session: Session) -> None:
 def _send_again(core: Core, session: Session, connection: Connection) -> None:
     """The next PUBLISH of a resumed session, with DUP set. [MQTT5-3.3.1-1] [MQTT3-3.3.1-1]"""
     inflight = session.sending()
-    again = inflight.again
-    assert again is not None
-    packet_id = again.popleft()
-    if not again:
-        inflight.again = None
-    delivery = inflight.sent.get(packet_id)
-    if delivery is None:
-        return
+    assert inflight.again is not None
+    packet_id = inflight.again[0]
+    inflight.skip(packet_id)
+    delivery = inflight.sent[packet_id]
     if not core.still_allowed(session, delivery):
         del inflight.sent[packet_id]
         core.settled(session, delivery)
@@ -162,6 +178,8 @@ def puback(core: Core, session: Session, packet_id: int) -> None:
     if delivery.qos != 1:
         inflight.sent[packet_id] = delivery
         raise ProtocolError("PUBACK for a QoS 2 message", "MQTT5-4.3.3")
+    if inflight.again is not None:
+        inflight.skip(packet_id)
     if session.number:
         core.settled(session, delivery)
     if session.queue is not None or inflight.again is not None:
@@ -175,11 +193,16 @@ def pubrec(core: Core, connection: Connection, session: Session, packet_id: int,
     if delivery is None:
         known = packet_id in inflight.released
         code = 0 if known or connection.version != 5 else NOT_FOUND
-        connection.put(encode_ack(PUBREL, packet_id, code, connection.version))
+        # Behind the one that waits for the disk, if it does.
+        core.put_after_commit(
+            connection, core.journal.writes, encode_ack(PUBREL, packet_id, code, connection.version)
+        )
         return
     if delivery.qos != 2:
         raise ProtocolError("PUBREC for a QoS 1 message", "MQTT5-4.3.2")
     del inflight.sent[packet_id]
+    if inflight.again is not None:
+        inflight.skip(packet_id)
     if reason_code >= 0x80:
         core.settled(session, delivery)
         send_waiting(core, session)
@@ -187,7 +210,7 @@ def pubrec(core: Core, connection: Connection, session: Session, packet_id: int,
     inflight.released[packet_id] = delivery
     if session.number:
         # PUBREL lets the client forget the identifier: a crash must not make us send PUBLISH again.
-        core.journal.advance(session, delivery, packet_id, RELEASED, "")
+        core.journal.release(session, delivery, packet_id)
         connection.hold(core.journal.sequence, short_ack(PUBREL, packet_id))
         core.holding[connection] = None
     else:

@@ -53,6 +53,7 @@ def close(
     session: Session | None = connection.session
     connection.session = None
     if session is None:
+        _turn_away(core, connection, will)
         return
     session.connection = None
     core.counters.clients_connected -= 1
@@ -60,7 +61,7 @@ def close(
     core.events.append(
         ClientDisconnected(session.principal, session.client_id, peer.address, by, code, reason)
     )
-    _leave(core, session, will)
+    leave(core, session, will)
 
 
 def _disconnect(core: Core, connection: Connection, code: int, tell: str) -> None:
@@ -78,7 +79,17 @@ def _disconnect(core: Core, connection: Connection, code: int, tell: str) -> Non
         connection.put(packet)
 
 
-def _leave(core: Core, session: Session, with_will: bool) -> None:
+def _turn_away(core: Core, connection: Connection, with_will: bool) -> None:
+    """If the connection was accepted and waited for the disk: its session is without a client again, and
+    its will is due as if CONNACK had been sent. [MQTT5-3.1.2-8]"""
+    session = core.find(connection.principal, connection.client_id)
+    admission = core.admissions.get(session) if session is not None else None
+    if session is not None and admission is not None and admission.connection is connection:
+        del core.admissions[session]
+        leave(core, session, with_will)
+
+
+def leave(core: Core, session: Session, with_will: bool) -> None:
     """The client is away: its will is due now or later, its session ends now or later."""
     if session.inflight is not None:
         session.inflight.again = None
@@ -98,7 +109,7 @@ def _leave(core: Core, session: Session, with_will: bool) -> None:
     stay_away(core, session)
     hand_over(core, session)
     if session.number:
-        core.journal.session(session)
+        core.journal.session(session, False)
 
 
 def keepalive(subject: tuple[Core, Connection], now: float) -> float:
@@ -156,7 +167,7 @@ def fire_will(subject: tuple[Core, Session], now: float) -> float:
     if session.connection is None and session.will_at and session.will_at <= now:
         publish_will(core, session)
         if session.number:
-            core.journal.session(session)
+            core.journal.session(session, False)
     return NO_MORE
 
 

@@ -47,7 +47,10 @@ cdef void _receive_marked(
     Core core, Connection connection, Session session, Publish packet, Route route, bytes topic,
     bint intact,
 ) except *
+cdef bint _needs_disk(Core core, Session session, Publish packet, Route route) except *
+cdef void _decline(Core core, Connection connection, Publish packet) except *
 cdef void _check_offer(Core core, Publish packet) except *
+cdef bint _stored(Core core, str name) except *
 
 @cython.locals(unfinished=Py_ssize_t, bound=Py_ssize_t)
 cdef void _check_quota(Core core, Connection connection, Session session) except *

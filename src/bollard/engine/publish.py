@@ -74,8 +74,6 @@ def new_route(core: Core, connection: Connection, topic: bytes) -> Route:
         name = topic.decode()
     except UnicodeDecodeError:
         raise MalformedPacket("the topic is not UTF-8", "MQTT5-1.5.4-1") from None
-    if "\0" in name:
-        raise MalformedPacket("the topic holds U+0000", "MQTT5-1.5.4-2")
     if topic.count(b"/") >= limits.max_topic_levels:
         core.limit("max_topic_levels", None, connection, "a topic name is too deep")
         raise PeerError(
@@ -143,6 +141,9 @@ def _receive_marked(
             return
     if packet.qos:
         _check_quota(core, connection, session)
+    if core.journal.failing and route.allowed and _needs_disk(core, session, packet, route):
+        _decline(core, connection, packet)
+        return
     reason_code = _accept(core, connection, packet, route, topic, intact)
     if packet.qos == 0:
         return
@@ -158,6 +159,29 @@ def _receive_marked(
         core.put_after_commit(connection, writes, short_ack(kind, packet.packet_id))
     else:
         core.put_after_commit(connection, writes, encode_ack(kind, packet.packet_id, reason_code, version))
+
+
+def _needs_disk(core: Core, session: Session, packet: Publish, route: Route) -> bool:
+    """Whether accepting the message promises something that must survive."""
+    if (packet.retain and _stored(core, route.name)) or (packet.qos == 2 and session.number):
+        return True
+    plan = plan_for(core, route.name)
+    receivers: list[Session] = [s for branch in plan.branches if branch.qos for s in branch.sessions]
+    for group in plan.groups:
+        receivers.extend(group.members)
+    return packet.qos != 0 and any(receiver.number for receiver in receivers)
+
+
+def _decline(core: Core, connection: Connection, packet: Publish) -> None:
+    """The disk takes nothing: nothing is routed, so that a refusal is the truth. [MQTT5-3.4.2-1]"""
+    core.counters.publish_dropped += 1
+    if packet.qos and connection.version != 5:
+        # 3.1.1 can refuse only by not acknowledging.
+        raise PeerError(QUOTA_EXCEEDED, "the store takes nothing now")
+    if packet.qos:
+        kind = PUBACK if packet.qos == 1 else PUBREC
+        refusal = encode_ack(kind, packet.packet_id, QUOTA_EXCEEDED, 5)
+        core.put_after_commit(connection, core.journal.writes, refusal)
 
 
 def _check_offer(core: Core, packet: Publish) -> None:
@@ -176,13 +200,12 @@ def _check_quota(core: Core, connection: Connection, session: Session) -> None:
     3.1.1 knows no quota; there the same bound stops a client that never sends PUBREL from filling memory.
     """
     unfinished = len(session.received) if session.received is not None else 0
-    if connection.held is not None:
-        unfinished += len(connection.held)
+    unfinished += connection.held_pubacks
     bound = core.receive_maximum if connection.version == 5 else 65_535
     if unfinished >= bound:
         core.limit("receive_maximum", session, connection, f"{unfinished} messages are not finished")
         raise PeerError(
-            ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, "more messages at once than Receive Maximum", "MQTT5-3.3.4-9"
+            ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, "more messages at once than Receive Maximum", "MQTT5-3.3.4-7"
         )
 
 
@@ -241,8 +264,10 @@ def retain(core: Core, message: Message) -> bool:
     store.put(message)
     if old is not None and old.expires_at:
         core.deadlines.drop(expire_retained, (core, old))
-    if core.journaling:
-        core.journal.retain(message, old)
+    if _stored(core, message.name):
+        core.journal.retain(message)
+        if old is not None:
+            core.journal.unretain(old)
     if message.expires_at:
         core.deadlines.add(message.expires_at, expire_retained, (core, message))
     return True
@@ -262,8 +287,13 @@ def drop_retained(core: Core, message: Message) -> None:
     core.retained.remove(message.name)
     if message.expires_at:
         core.deadlines.drop(expire_retained, (core, message))
-    if core.journaling:
+    if _stored(core, message.name):
         core.journal.unretain(message)
+
+
+def _stored(core: Core, name: str) -> bool:
+    """Whether the retained message of a topic is kept on disk. What the server says about itself is not."""
+    return core.journaling and not name.startswith("$SYS/")
 
 
 def distribute(
@@ -283,7 +313,11 @@ def distribute(
     plan = route.plan
     if plan is None or plan.generation != core.tree.generation:
         plan = route.plan = plan_for(core, route.name)
-    publisher = connection.session if connection is not None else None
+    if connection is not None:
+        publisher = connection.session
+    else:
+        # A will is local to its client as well. [MQTT5-3.8.3-3]
+        publisher = core.find(message.author, message.client_id) if message is not None else None
     version = connection.version if connection is not None else 0
     raw = None
     receivers = 0

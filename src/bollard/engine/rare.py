@@ -1,6 +1,6 @@
 """The packets that are rare, those before CONNACK, and what a fault of the peer leads to."""
 
-from bollard.base.errors import PeerError, ProtocolError
+from bollard.base.errors import MalformedPacket, PeerError, ProtocolError
 from bollard.base.events import ConnectRefused
 from bollard.engine.connect import receive_auth, receive_connect
 from bollard.engine.core import Core
@@ -21,6 +21,8 @@ PINGRESP = b"\xd0\x00"
 def dispatch(core: Core, connection: Connection, session: Session, kind: int) -> None:
     """A packet of a connected client. [MQTT5-3.1.0-2] [MQTT3-3.1.0-2]"""
     if kind not in LEGAL[CONNECTED]:
+        if connection.framer.header & 0x0F:
+            raise MalformedPacket("a reserved flag is set", "MQTT5-2.1.3-1")
         raise ProtocolError(f"packet type {kind} is not allowed now", "MQTT5-3.1.0-2")
     match _decode(connection):
         case Pingreq():

@@ -9,7 +9,7 @@ from collections import deque
 from bollard.base.errors import MalformedPacket, PeerError
 from bollard.base.types import Action
 from bollard.engine.core import Core, Replay
-from bollard.engine.delivery import deliver
+from bollard.engine.delivery import deliver, following, send_waiting
 from bollard.engine.leave import close
 from bollard.routing.tree import Subscription
 from bollard.session.connection import Connection
@@ -95,6 +95,8 @@ def _subscribe(
         core.counters.denied_subscribe += 1
         core.denied(connection, Action.SUBSCRIBE, filter, decision)
         return ReasonCode.NOT_AUTHORIZED
+    if core.journal.failing and session.number:
+        return ReasonCode.QUOTA_EXCEEDED
     qos = min(wanted.qos, limits.maximum_qos)
     subscription = Subscription(
         session, inner, group, qos, wanted.no_local, wanted.retain_as_published, identifier
@@ -131,27 +133,37 @@ def _unsubscribe(core: Core, session: Session, filter: str) -> int:
 
 
 def continue_replay(core: Core, connection: Connection) -> None:
-    """Send what is owed of retained messages, as far as output and window allow now."""
-    pending = core.replays.get(connection)
+    """Send what is owed of queue and retained messages, as far as output and window allow now."""
     session: Session | None = connection.session
-    if pending is None:
+    if connection not in core.replays or session is None:
         return
-    if session is None:
-        del core.replays[connection]
-        return
+    if connection.writable:
+        send_waiting(core, session)
+    pending = core.replays[connection]
     while pending and ready_to_replay(connection, session):
         message = next(pending[0].messages, None) if _stands(session, pending[0]) else None
         if message is None:
             pending.popleft()
         else:
             _replay(core, session, pending[0].subscription, message)
-    if not pending:
+    if not pending and following(connection, session) is None:
         del core.replays[connection]
 
 
 def ready_to_replay(connection: Connection, session: Session) -> bool:
-    """Whether the client has room: output short, transport taking, nothing of QoS 1 or 2 queued."""
+    """Whether there is room for a retained message: output short, transport taking, nothing queued."""
     return connection.writable and connection.size < REPLAY_BYTES and session.queue is None
+
+
+def ready_to_continue(core: Core, connection: Connection) -> bool:
+    """Whether `continue_replay` would send something now."""
+    session: Session | None = connection.session
+    if session is None or not connection.writable:
+        return False
+    delivery = following(connection, session)
+    if delivery is not None:
+        return connection.room_for(delivery.message.size)
+    return bool(core.replays[connection]) and ready_to_replay(connection, session)
 
 
 def _replay(core: Core, session: Session, subscription: Subscription, message: Message) -> None:

@@ -15,7 +15,7 @@ from bollard.base.authentication import Answer, Authenticator, Question, Refused
 from bollard.base.events import Event, LimitReached, ServerWarning, TransportRefused
 from bollard.base.types import Peer
 from bollard.net.gate import Gate, TransportLimits
-from bollard.net.handshakes import Handshakes
+from bollard.net.steps import Steps
 from bollard.net.stream import Stream
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class Pump:
         "authenticator",
         "broker",
         "gate",
-        "handshakes",
         "loop",
+        "steps",
     )
 
     def __init__(
@@ -60,7 +60,7 @@ class Pump:
         self.broker = broker
         self.authenticator = authenticator
         self.gate = Gate(limits or TransportLimits())
-        self.handshakes = Handshakes(self.loop)
+        self.steps = Steps(self.loop)
         self._observe = observe
         self._throttle = Throttle()
         self._scheduled = False
@@ -102,7 +102,8 @@ class Pump:
                 stream.drop()
             await self._wait_empty()
         self._turn()
-        self._set_timer(NEVER)
+        if self._timer is not None:
+            self._timer.cancel()
 
     async def _wait_empty(self) -> None:
         if self._emptied is not None and self.gate.total:
@@ -159,9 +160,7 @@ class Pump:
         """The transport takes output again."""
         if stream.connection is not None:
             self.broker.writable(stream.connection, time.monotonic())
-            if stream.connection.closing:
-                self.guard(stream, stream.flush)
-        self.wake()
+            self.wake()
 
     def forget(self, stream: Stream) -> None:
         """Part `stream` from its connection, if it has one: the broker handles it as lost."""
@@ -246,17 +245,15 @@ class Pump:
 
     def _set_timer(self, deadline: float) -> None:
         """Wake up at `deadline`. A timer that is set for earlier stays: it costs less than to move it."""
+        if self._timer_at <= deadline:
+            return
         if self._timer is not None:
-            if self._timer_at <= deadline < NEVER:
-                return
             self._timer.cancel()
-            self._timer = None
         self._timer_at = deadline
-        if deadline < NEVER:
-            delay = deadline - time.monotonic()
-            # Timers of uvloop count whole milliseconds: one that fires early would make us spin.
-            later = delay + TIMER_GRAIN_S if delay > 0 else 0.0
-            self._timer = self.loop.call_later(later, self._on_timer)
+        delay = deadline - time.monotonic()
+        # Timers of uvloop count whole milliseconds: one that fires early would make us spin.
+        later = delay + TIMER_GRAIN_S if delay > 0 else 0.0
+        self._timer = self.loop.call_later(later, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -77,15 +77,16 @@ class TlsStream(Stream):
         self._incoming.write(data)
         if not self._queued:
             self._queued = True
-            self.pump.handshakes.submit(self)
+            self.pump.steps.submit(self)
         elif self._incoming.pending > FEED_BYTES:
             self.transport.pause_reading()
 
-    def shake(self) -> None:
-        """Move the handshake on with what has arrived. Called by the queue of handshakes."""
-        self._queued = False
+    def step(self) -> None:
         if self.phase == HANDSHAKE:
+            self._queued = False
             self.pump.guard(self, self._shake)
+        else:
+            super().step()
 
     def _shake(self) -> None:
         assert self._tls is not None

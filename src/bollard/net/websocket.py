@@ -142,4 +142,4 @@ class WebSocket:
 def _why_rejected(error: Exception | None) -> str:
     if isinstance(error, InvalidOrigin):
         return "WebSocket from a page whose origin is not listed under `origins`"
-    return f"WebSocket upgrade refused: {error}"
+    return f"WebSocket upgrade refused: {str(error)[:200]}"

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from bollard.base.types import ANONYMOUS, Action, Decision, Principal
 from bollard.policy.decide import Node, Profile, decide
-from bollard.policy.rules import GROUP, IDENTITY, RIGHTS, Deny, Grant, Group, Pattern, Rights, Rules, Subjects
+from bollard.policy.model import GROUP, IDENTITY, RIGHTS, Deny, Grant, Group, Pattern, Rights, Rules, Subjects
 
 #: Which right each action needs, by the number of the action.
 NEEDED = {
@@ -36,7 +36,7 @@ _Named = TypeVar("_Named", Grant, Deny)
 class Applied:
     """A rule as it applies to one identity: `rights` with `${group}` filled in, `${id}` still open.
 
-    `rule` is its name in decisions, such as "template.device"; `via` says how it came to apply.
+    `rule` is its name in decisions, such as "template.device" or "preset.ha"; `via` says how it came to apply.
     """
 
     rule: str
@@ -153,7 +153,7 @@ class Policy:
                 rights = _fill_group(rights, group)
             else:
                 group = ""
-            found.setdefault((name, group), Applied(f"template.{name}", via, True, rights, group))
+            found.setdefault((name, group), Applied(template.rule, via, True, rights, group))
         return list(found.values())
 
     def _index_members(self, groups: Iterable[Group]) -> None:

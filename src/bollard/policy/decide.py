@@ -8,7 +8,7 @@ whole level. So a name such as "a/+" could never be read as part of a filter.
 from collections.abc import Iterable
 
 from bollard.base.types import Action, Decision
-from bollard.policy.rules import ID
+from bollard.policy.model import ID
 
 _SUBSCRIBE = int(Action.SUBSCRIBE)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bollard.base.types import Action, Decision, Principal
 from bollard.policy.compile import NEEDED, Applied, Policy
-from bollard.policy.rules import ID, RIGHTS, Grant, Pattern, Rights
+from bollard.policy.model import ID, RIGHTS, Grant, Pattern, Rights
 
 
 @dataclass(frozen=True, slots=True)

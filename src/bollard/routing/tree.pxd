@@ -34,6 +34,9 @@ cdef class Tree:
     @cython.locals(node=Node, child=Node, parent=Node, path=list, levels=list, depth=Py_ssize_t)
     cpdef void remove(self, Subscription subscription) except *
 
+    @cython.locals(node=Node, child=Node)
+    cpdef object group(self, str name, str filter)
+
     @cython.locals(found=list, groups=list)
     cpdef tuple match(self, str topic)
 

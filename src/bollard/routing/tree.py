@@ -112,6 +112,16 @@ class Tree:
             del parent.children[levels[depth - 1]]
         self.generation += 1
 
+    def group(self, name: str, filter: str) -> SharedGroup | None:
+        """The shared subscription `$share/<name>/<filter>`, if it has members."""
+        node = self._root
+        for level in filter.split("/"):
+            child = node.children.get(level) if node.children is not None else None
+            if child is None:
+                return None
+            node = child
+        return node.groups.get(name) if node.groups is not None else None
+
     def match(self, topic: str) -> tuple[list[Subscription], list[SharedGroup]]:
         """Every subscription and shared group whose filter matches the Topic Name `topic`.
 

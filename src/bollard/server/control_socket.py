@@ -10,6 +10,7 @@ import os
 import socket
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -37,7 +38,7 @@ class _Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ControlServer:
-    """Serves `handle`, called in a worker thread, one request at a time."""
+    """Serves `handle`, called in a thread of its own, one request at a time."""
 
     def __init__(
         self, path: Path, handle: Callable[[Request], Result], report: Callable[[str], None]
@@ -46,7 +47,7 @@ class ControlServer:
         self._path = path
         self._handle = handle
         self._report = report
-        self._turn = asyncio.Lock()
+        self._worker = ThreadPoolExecutor(1, "control")
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -67,11 +68,13 @@ class ControlServer:
         self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=MAX_REQUEST_BYTES)
 
     async def stop(self) -> None:
-        """Take no more requests and remove the socket."""
+        """Take no more requests and remove the socket. The operation in hand is finished first."""
         if self._server is not None:
             self._server.close()
             with contextlib.suppress(FileNotFoundError):
                 self._path.unlink()
+        # Not on the loop: the operation may wait for the loop.
+        await asyncio.to_thread(self._worker.shutdown)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -80,16 +83,16 @@ class ControlServer:
             writer.write(msgspec.json.encode(await self._answer(line)) + b"\n")
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 await writer.drain()
-        except (OSError, ValueError, TimeoutError):
-            pass  # whoever asked has gone, stalls, or sent more than a request can be
+        except (OSError, ValueError, TimeoutError, asyncio.CancelledError):
+            pass  # whoever asked has gone, stalls, or sent more than a request can be; or the broker stops
         finally:
             writer.close()
 
     async def _answer(self, line: bytes) -> _Answer:
         try:
             request = _REQUESTS.decode(line)
-            async with self._turn:
-                result = await asyncio.to_thread(self._handle, request)
+            loop = asyncio.get_running_loop()
+            result = await loop.run_in_executor(self._worker, self._handle, request)
         except msgspec.MsgspecError as error:
             return _Answer(failure=Failure(f"not a request: {error}", "Use the bollard of the same version."))
         except LocalError as error:

@@ -51,7 +51,9 @@ def parse_address(value: object, base: Path) -> Address:
     if value.startswith("unix:"):
         return Address(path=_socket_path(value.removeprefix("unix:"), base))
     host, colon, port = value.rpartition(":")
-    if not colon or not re.fullmatch(r"\d{1,5}", port) or int(port) > 65_535:
+    # "::1:8883" is an address by itself: without brackets nobody knows where the port begins.
+    bare_ipv6 = ":" in host and not host.startswith("[")
+    if not colon or bare_ipv6 or not re.fullmatch(r"\d{1,5}", port) or int(port) > 65_535:
         raise ValueError('an address and a port (0 to 65535), such as "0.0.0.0:8883" or "[::]:8883"')
     return Address(host=parse_host(host), port=int(port))
 

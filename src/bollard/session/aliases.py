@@ -31,7 +31,7 @@ class InboundAliases:
         known = self._topics.get(alias)
         if known is None:
             raise PeerError(
-                ReasonCode.PROTOCOL_ERROR, f"topic alias {alias} was never given a topic", "MQTT5-3.3.4-1"
+                ReasonCode.PROTOCOL_ERROR, f"topic alias {alias} was never given a topic", "MQTT5-3.3.2.3.4"
             )
         return known
 

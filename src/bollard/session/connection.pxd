@@ -33,6 +33,8 @@ cdef class Connection:
     cdef public Py_ssize_t max_packet_out
     cdef public Py_ssize_t window
     cdef public object held
+    cdef public Py_ssize_t held_bytes
+    cdef public Py_ssize_t held_pubacks
     cdef public dict routes
     cdef public InboundAliases aliases_in
     cdef public OutboundAliases aliases_out
@@ -57,10 +59,12 @@ cdef class Connection:
         message=Message, topic=bytes, properties=bytes, alias=cython.int, known=bint,
         remaining=cython.longlong, rest=Py_ssize_t, head=bytes,
     )
-    cpdef bytes encode(self, Delivery delivery, int packet_id, int dup, double now)
+    cpdef bytes encode(self, Delivery delivery, int packet_id, int dup, double now, bint aliased)
 
     cpdef void hold(self, long long sequence, bytes data) except *
+    @cython.locals(data=bytes)
     cpdef bint release(self, long long committed) except *
+    cpdef bint room_for(self, Py_ssize_t size) except *
 
     @cython.locals(chunks=list, data=bytes)
     cpdef bytes take_output(self)

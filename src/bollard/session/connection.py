@@ -20,6 +20,8 @@ from bollard.wire.spec import MAX_REMAINING_LENGTH
 if TYPE_CHECKING:
     from bollard.session.session import Session
 
+#: First byte of a PUBACK.
+PUBACK = 0x40
 #: Topics whose route is kept for each connection: a bound against publishers with endless topics.
 MAX_ROUTES = 1024
 #: Output above which the shell is asked to write before the turn ends.
@@ -34,7 +36,8 @@ class Connection:
     more. `window` is how many QoS 1 and 2 messages the client takes at once (its Receive Maximum, never
     above ours), `max_packet_out` the largest packet it accepts. `overflowed` says that more than
     `max_outbox_bytes` wait for a client that does not read, in spite of QoS 0 messages being dropped.
-    `asked` says that a question about its identity is open.
+    `asked` says that a question about its identity is open; `held_bytes` and `held_pubacks` count
+    what waits for the disk.
     """
 
     __slots__ = (
@@ -52,6 +55,8 @@ class Connection:
         "exchange",
         "framer",
         "held",
+        "held_bytes",
+        "held_pubacks",
         "keepalive_s",
         "last_seen",
         "max_outbox_bytes",
@@ -101,6 +106,8 @@ class Connection:
         self.max_packet_out = MAX_REMAINING_LENGTH + 5
         self.window = 0
         self.held: deque[tuple[int, bytes]] | None = None
+        self.held_bytes = 0
+        self.held_pubacks = 0
         self.routes: dict[bytes, Any] = {}
         self.aliases_in: InboundAliases | None = None
         self.aliases_out: OutboundAliases | None = None
@@ -143,7 +150,7 @@ class Connection:
         if packet_id == 0 and self.size + delivery.message.size > self.max_outbox_bytes:
             return False
         if self.aliases_out is not None or dup:
-            alone = self.encode(delivery, packet_id, dup, now)
+            alone = self.encode(delivery, packet_id, dup, now, True)
             if alone is None:
                 return False
             self.put(alone)
@@ -170,11 +177,11 @@ class Connection:
                 self.mark()
         return True
 
-    def encode(self, delivery: Delivery, packet_id: int, dup: int, now: float) -> bytes | None:
+    def encode(self, delivery: Delivery, packet_id: int, dup: int, now: float, aliased: bool) -> bytes | None:
         """A PUBLISH whose bytes fit this connection only; None when the client does not accept its size.
 
-        An alias is spent on a topic at its first message; later ones carry the alias alone, so what
-        this returns must be sent.
+        With `aliased`, an alias is spent on a topic at its first message; later ones carry the alias
+        alone, so what this returns must be sent, and at once.
         """
         message = delivery.message
         topic = message.topic
@@ -182,7 +189,7 @@ class Connection:
         alias = 0
         known = False
         if self.version == 5:
-            if self.aliases_out is not None:
+            if aliased and self.aliases_out is not None:
                 alias = self.aliases_out.known(topic)
                 known = alias != 0
                 if known:
@@ -204,6 +211,11 @@ class Connection:
             head += packet_id_bytes(packet_id)
         return head + properties + message.payload
 
+    def room_for(self, size: int) -> bool:
+        """Whether a QoS 1 or 2 message may go out now: within the output's bound, or alone."""
+        waiting = self.size + self.held_bytes
+        return waiting == 0 or waiting + size <= self.max_outbox_bytes
+
     def hold(self, sequence: int, data: bytes) -> None:
         """Append `data` to the output once journal batch `sequence` is on disk, in this order."""
         if self.state == CLOSED:
@@ -211,6 +223,13 @@ class Connection:
         if self.held is None:
             self.held = deque()
         self.held.append((sequence, data))
+        self.held_bytes += len(data)
+        self.held_pubacks += data[0] == PUBACK
+        if self.held_bytes > self.max_outbox_bytes:
+            # Attack: filling memory with answers while the disk is slow.
+            self.overflowed = True
+            if not self.dirty:
+                self.mark()
 
     def release(self, committed: int) -> bool:
         """Output what waited for batches up to `committed`. True when nothing waits any more."""
@@ -218,7 +237,10 @@ class Connection:
         if held is None:
             return True
         while held and held[0][0] <= committed:
-            self.put(held.popleft()[1])
+            data = held.popleft()[1]
+            self.held_bytes -= len(data)
+            self.held_pubacks -= data[0] == PUBACK
+            self.put(data)
         if held:
             return False
         self.held = None

@@ -16,5 +16,7 @@ cdef class Inflight:
     @cython.locals(count=Py_ssize_t)
     cpdef Py_ssize_t count(self)
 
+    cpdef void skip(self, int packet_id) except *
+
     @cython.locals(packet_id=cython.int)
     cpdef int take(self, Delivery delivery) except -1

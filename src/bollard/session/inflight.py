@@ -32,6 +32,14 @@ class Inflight:
         count = len(self.sent) + len(self.released)
         return count if self.again is None else count - len(self.again)
 
+    def skip(self, packet_id: int) -> None:
+        """It need not be sent again any more: it was, or the client has answered before it was."""
+        again = self.again
+        if again is not None and packet_id in again:
+            again.remove(packet_id)
+            if not again:
+                self.again = None
+
     def take(self, delivery: Delivery) -> int:
         """Give `delivery` a Packet Identifier that is not in use. [MQTT5-2.2.1-4] [MQTT3-2.3.1-4]
 

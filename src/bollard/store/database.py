@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from bollard.base.errors import LocalError
-from bollard.store.migrations import migrate
+from bollard.store.migrations import MIGRATIONS, Migration, migrate
 
 BUSY_TIMEOUT_S = 5.0
 
@@ -28,7 +28,7 @@ _PRAGMAS = (
 )
 
 
-def open_database(path: Path) -> sqlite3.Connection:
+def open_database(path: Path, migrations: tuple[Migration, ...] = MIGRATIONS) -> sqlite3.Connection:
     """The database at `path`, made with mode 0600 if missing, with its schema brought up to date.
 
     The connection is in autocommit mode (`transaction` groups), and may be used by any thread, one at a
@@ -45,7 +45,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     try:
         for pragma in _PRAGMAS:
             database.execute(pragma)
-        migrate(database)
+        migrate(database, migrations)
     except sqlite3.Error as error:
         database.close()
         raise _unusable(path, error) from None

@@ -187,6 +187,8 @@ def decode_connack(buffer: bytes, header: int, body: int, end: int, version: int
     else:
         raise MalformedPacket(f"{code} is no return code of CONNACK", "MQTT3-3.2.2.3")
     reader.done()
+    if flags and code:
+        raise ProtocolError("a refusal that says that a session is present", "MQTT5-3.2.2-6")
     return Connack(bool(flags), int(code), properties)
 
 

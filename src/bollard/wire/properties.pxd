@@ -33,7 +33,7 @@ cdef class Properties:
     cdef public object shared_subscription_available
 
 
-@cython.locals(size="Py_ssize_t", end="Py_ssize_t", identifier="int", seen="unsigned long long", users=list, numbers=list)
+@cython.locals(size="Py_ssize_t", end="Py_ssize_t", identifier="int", seen="unsigned long long", one="unsigned long long", users=list, numbers=list)
 cpdef Properties decode_properties(Reader reader, int packet)
 
 cpdef bytes encode_properties(Properties properties, int packet)

@@ -221,6 +221,7 @@ def decode_properties(reader: Reader, packet: int) -> Properties:
         return properties
     block = reader.slice(size)
     seen = 0
+    one = 1  # as wide as `seen` when compiled
     users: list[tuple[str, str]] = []
     numbers: list[int] = []
     while block.left:
@@ -240,7 +241,7 @@ def decode_properties(reader: Reader, packet: int) -> Properties:
         else:
             if seen >> identifier & 1:
                 raise ProtocolError(f"property {name} stands twice")
-            seen |= 1 << identifier
+            seen |= one << identifier
             setattr(properties, name, _decode_value(block, kind, name, smallest))
     properties.user_properties = tuple(users)
     properties.subscription_identifiers = tuple(numbers)

@@ -16,15 +16,13 @@ cdef class Publish:
     cdef public bytes forward
     cdef public tuple identifiers
 
-    cdef tuple _fields(self)
-
     @cython.locals(
         view="const unsigned char *", qos=int, position=Py_ssize_t, size=Py_ssize_t, packet_id=int,
     )
     cpdef void decode(self, bytes buffer, int header, Py_ssize_t body, Py_ssize_t end, int version) except *
 
     @cython.locals(
-        reader=Reader, size=Py_ssize_t, view="const unsigned char *", seen="unsigned long long", users=int,
+        reader=Reader, size=Py_ssize_t, view="const unsigned char *", seen="unsigned long long", one="unsigned long long", users=int,
         kept=Py_ssize_t, identifier=int, start=Py_ssize_t,
     )
     cdef Py_ssize_t _decode_properties(self, bytes buffer, Py_ssize_t position, Py_ssize_t end) except -1

@@ -127,6 +127,7 @@ class Publish:
             raise MalformedPacket("the properties are cut short")
         end = position + size
         seen = 0
+        one = 1  # as wide as `seen` when compiled
         users = 0
         kept = position  # where the present run of bytes to pass on begins
         while position < end:
@@ -140,7 +141,7 @@ class Publish:
             if identifier < 0x30 and identifier != 0x0B:
                 if seen >> identifier & 1:
                     raise ProtocolError(f"property 0x{identifier:02X} stands twice")
-                seen |= 1 << identifier
+                seen |= one << identifier
             start = position
             position = _skip_forwarded(buffer, identifier, position + 1, end)
             if position == 0:
@@ -274,7 +275,9 @@ def encode_publish(
     version: int = 4,
     properties: Properties | None = None,
 ) -> bytes:
-    """A whole PUBLISH; `LocalError` when it cannot be one."""
+    """A whole PUBLISH; `LocalError` when it cannot be one, `ValueError` without an identifier it needs."""
+    if qos and not packet_id:
+        raise ValueError("QoS 1 and 2 need a packet identifier")  # [MQTT5-2.2.1-3] [MQTT3-2.3.1-1]
     middle = packet_id_bytes(packet_id) if qos else b""
     if version == 5:
         middle += encode_properties(properties, 3)

@@ -12,6 +12,7 @@ cdef class Reader:
     @cython.locals(pos=Py_ssize_t, view="const unsigned char *")
     cpdef int u16(self) except -1
 
+    @cython.locals(high="long long")
     cpdef long long u32(self) except -1
 
     @cython.locals(pos=Py_ssize_t, view="const unsigned char *", value=int, shift=int, digit=int)

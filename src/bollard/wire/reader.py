@@ -47,7 +47,8 @@ class Reader:
 
     def u32(self) -> int:
         """Four bytes, big-endian."""
-        return self.u16() << 16 | self.u16()
+        high = self.u16()
+        return high << 16 | self.u16()
 
     def varint(self) -> int:
         """A variable byte integer, 0 to 268,435,455, in as few bytes as it needs. [MQTT5-1.5.5-1]"""

@@ -1,0 +1,53 @@
+"""Where expensive steps get their processor time, so that they cannot starve everyone else.
+
+A full TLS handshake costs as much as forwarding hundreds of messages, and a megabyte of tiny WebSocket
+frames as much as many handshakes. Streams therefore hand in one step at a time, and only as many as fit a
+budget run per turn of the loop; reads and writes of the others come in between. Whoever wants handshakes on
+other cores replaces `submit`: a step touches nothing but its own stream until that joins the broker.
+"""
+
+import asyncio
+import time
+from collections import deque
+from typing import Protocol
+
+#: Seconds of steps per turn of the loop: the delay that a storm of them adds for others.
+TURN_BUDGET_S = 0.002
+
+
+class Stepper(Protocol):
+    """Something with a piece of work to move on. `step` must not raise."""
+
+    def step(self) -> None: ...
+
+
+class Steps:
+    """A queue of steps, worked off in the order in which they came."""
+
+    __slots__ = ("_budget_s", "_loop", "_queue", "_scheduled")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, budget_s: float = TURN_BUDGET_S) -> None:
+        self._loop = loop
+        self._budget_s = budget_s
+        self._queue: deque[Stepper] = deque()
+        self._scheduled = False
+
+    def submit(self, stepper: Stepper) -> None:
+        """Run `stepper.step()` once, soon, on the loop."""
+        self._queue.append(stepper)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._run)
+
+    def _run(self) -> None:
+        self._scheduled = False
+        end = time.monotonic() + self._budget_s
+        while self._queue:
+            self._queue.popleft().step()
+            if time.monotonic() >= end:
+                break
+        if self._queue:
+            self._schedule()

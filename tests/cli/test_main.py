@@ -1,0 +1,81 @@
+"""The command line itself: names, help, version, exit codes, and a fast start."""
+
+import os
+import subprocess
+import sys
+
+import click
+import pytest
+
+from bollard.cli.main import COMMANDS, command, main
+from cli.daemon import COMMAND, bollard
+
+
+def test_every_command_loads_and_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in COMMANDS:
+        assert main([name, "--help"]) == 0
+        assert "Example:" in capsys.readouterr().out, name
+
+
+def test_every_sub_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("show", "revoke", "suspend", "resume", "rotate"):
+        assert main(["devices", name, "--help"]) == 0
+        assert "Usage: bollard devices" in capsys.readouterr().out
+
+
+def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--help"])
+    text = capsys.readouterr().out
+    assert all(f"  {name}" in text for name in COMMANDS)
+
+
+def test_the_version_tells_the_variant(capsys: pytest.CaptureFixture[str]) -> None:
+    from bollard.wire import framer
+
+    assert main(["--version"]) == 0
+    variant = "pure Python" if str(framer.__file__).endswith(".py") else "compiled"
+    assert capsys.readouterr().out == f"bollard 0.1.0 ({variant})\n"
+
+
+def test_a_wrong_word_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["enrol"]) == 2
+    assert main(["up", "--port", "70000"]) == 2
+    assert main(["up", "--host", "no good"]) == 2
+    assert main(["check", "--dir", "a", "--config", "b"]) == 2
+    assert "exclude each other" in capsys.readouterr().err
+
+
+def test_help_and_version_load_neither_broker_nor_cryptography() -> None:
+    script = (
+        "import sys; from bollard.cli.main import main; main(['--help']); main(['--version']);"
+        "sys.exit(any(name in sys.modules for name in ('bollard.server.compose', 'cryptography', 'asyncio')))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=30)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_reader_that_leaves_is_no_error_message() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as nowhere:
+        done = subprocess.run(
+            [*COMMAND, "--help"], stdout=nowhere, stderr=subprocess.PIPE, text=True, check=False, timeout=30
+        )
+    assert done.stderr == ""
+    assert done.returncode == 1
+
+
+def test_an_interrupt_ends_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(click.Group, "main", interrupted)
+    assert main(["--help"]) == 130
+    assert isinstance(command, click.Group)
+
+
+def test_commands_on_nothing_say_how_to_begin(tmp_path: os.PathLike[str]) -> None:
+    for words in (["devices"], ["status"], ["enroll", "plug"], ["check"], ["devices", "revoke", "plug"]):
+        done = bollard(*words, "--dir", tmp_path)
+        assert done.returncode == 2
+        assert "bollard up" in done.stderr

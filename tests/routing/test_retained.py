@@ -1,0 +1,110 @@
+"""The retained store: one message a topic, found by filter, bounded."""
+
+from dataclasses import dataclass
+
+from bollard.routing.retained import RetainedStore
+from hypothesis import given
+from hypothesis import strategies as st
+from support.topics import filters, naive_match, names
+
+
+@dataclass(frozen=True)
+class Kept:
+    name: str
+    size: int = 1
+
+
+def store(*topics: str) -> RetainedStore[Kept]:
+    made: RetainedStore[Kept] = RetainedStore(1000, 10_000)
+    for topic in topics:
+        made.put(Kept(topic))
+    return made
+
+
+def matched(kept: RetainedStore[Kept], filter: str) -> list[str]:
+    return sorted(message.name for message in kept.match(filter))
+
+
+@given(st.sets(names), filters)
+def test_a_filter_finds_exactly_the_topics_that_it_matches(topics: set[str], filter: str) -> None:
+    kept = store(*topics)
+    assert matched(kept, filter) == sorted(topic for topic in topics if naive_match(filter, topic))
+
+
+@given(st.lists(st.tuples(st.booleans(), names, st.integers(0, 5))))
+def test_count_and_bytes_are_those_of_what_is_kept(steps: list[tuple[bool, str, int]]) -> None:
+    kept = store()
+    expected: dict[str, int] = {}
+    for put, topic, size in steps:
+        if put:
+            kept.put(Kept(topic, size))
+            expected[topic] = size
+        else:
+            removed = kept.remove(topic)
+            assert (removed is not None) == (topic in expected)
+            expected.pop(topic, None)
+    assert (kept.count, kept.bytes) == (len(expected), sum(expected.values()))
+    assert {message.name: message.size for message in kept} == expected
+    for topic in list(expected):
+        kept.remove(topic)
+    assert kept._root.children in (None, {})
+
+
+def test_removal_leaves_no_level_behind() -> None:
+    kept = store("a/b/c", "a/b")
+    kept.remove("a/b/c")
+    assert matched(kept, "#") == ["a/b"]
+    kept.remove("a/b")
+    assert kept._root.children == {}
+
+
+def test_a_level_is_not_a_topic_of_its_own() -> None:
+    kept = store("a/b")
+    assert kept.get("a") is None
+    assert kept.remove("a") is None
+    assert kept.get("a/b") == Kept("a/b")
+
+
+def test_too_many_messages_do_not_fit_but_a_replacement_does() -> None:
+    kept: RetainedStore[Kept] = RetainedStore(2, 100)
+    kept.put(Kept("a"))
+    kept.put(Kept("b"))
+    assert not kept.fits(Kept("c"))
+    assert kept.fits(Kept("a"))
+
+
+def test_too_many_bytes_do_not_fit_and_the_one_replaced_is_not_counted() -> None:
+    kept: RetainedStore[Kept] = RetainedStore(100, 10)
+    kept.put(Kept("a", 6))
+    assert not kept.fits(Kept("b", 5))
+    assert kept.fits(Kept("b", 4))
+    assert kept.fits(Kept("a", 10))
+    assert not kept.fits(Kept("a", 11))
+
+
+@given(filters, st.lists(names, min_size=1, unique=True), st.data())
+def test_the_store_may_change_while_a_match_is_under_way(
+    filter: str, topics: list[str], data: st.DataObject
+) -> None:
+    kept = store(*topics)
+    found: list[str] = []
+    gone: set[str] = set()
+    for message in kept.match(filter):
+        found.append(message.name)
+        victim = data.draw(st.sampled_from(topics))
+        kept.remove(victim)
+        replaced = data.draw(names)
+        kept.put(Kept(replaced))
+        gone |= {victim, replaced}
+    assert len(found) == len(set(found))
+    assert set(found) >= {topic for topic in topics if naive_match(filter, topic)} - gone
+
+
+def test_what_is_put_after_a_match_began_is_not_part_of_it() -> None:
+    kept = store("a", "b")
+    match = kept.match("#", kept.stamp)
+    kept.put(Kept("c"))
+    kept.put(Kept("b", 2))
+    assert [message.name for message in match] == ["a"]
+
+

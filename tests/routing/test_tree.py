@@ -1,0 +1,118 @@
+"""The subscription tree against matching each filter by itself."""
+
+from bollard.routing.tree import Subscription, Tree
+from hypothesis import given
+from hypothesis import strategies as st
+from support.topics import filters, naive_match, names
+
+GROUPS = ["", "g", "h"]
+
+
+def entry(session: object, filter: str, group: str = "") -> Subscription:
+    return Subscription(session, filter, group, 0, False, False, 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), filters, st.sampled_from(GROUPS))), names)
+def test_the_tree_finds_what_matching_each_filter_finds(
+    wanted: list[tuple[int, str, str]], topic: str
+) -> None:
+    tree = Tree()
+    sessions = [object() for _ in range(4)]
+    expected: dict[tuple[int, str, str], None] = {}
+    for who, filter, group in wanted:
+        tree.add(entry(sessions[who], filter, group))
+        expected[who, filter, group] = None
+    found, groups = tree.match(topic)
+    single = {(sessions.index(s.session), s.filter, "") for s in found}
+    shared = {
+        (sessions.index(member), group.filter, group.name) for group in groups for member in group.members
+    }
+    assert len(found) == len(single)
+    assert single | shared == {key for key in expected if naive_match(key[1], topic)}
+    assert tree.count == sum(not group for _, _, group in expected)
+    assert tree.shared_count == sum(bool(group) for _, _, group in expected)
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 2), filters, st.sampled_from(GROUPS)), max_size=40),
+    names,
+)
+def test_additions_and_removals_in_any_order_leave_what_was_not_removed(
+    steps: list[tuple[bool, int, str, str]], topic: str
+) -> None:
+    tree = Tree()
+    sessions = [object() for _ in range(3)]
+    standing: set[tuple[int, str, str]] = set()
+    for add, who, filter, group in steps:
+        before = tree.generation
+        if add:
+            tree.add(entry(sessions[who], filter, group))
+            standing.add((who, filter, group))
+            assert tree.generation > before
+        else:
+            tree.remove(entry(sessions[who], filter, group))
+            if (who, filter, group) in standing:
+                assert tree.generation > before
+            standing.discard((who, filter, group))
+    found, groups = tree.match(topic)
+    present = {(sessions.index(s.session), s.filter, s.group) for s in found}
+    present |= {(sessions.index(m), g.filter, g.name) for g in groups for m in g.members}
+    assert present == {key for key in standing if naive_match(key[1], topic)}
+    assert tree.count + tree.shared_count == len(standing)
+
+
+def test_a_subscription_replaces_the_earlier_one_of_its_session() -> None:
+    tree, session = Tree(), object()
+    tree.add(entry(session, "a"))
+    better = Subscription(session, "a", "", 2, False, True, 7)
+    tree.add(better)
+    assert tree.match("a")[0] == [better]
+    assert tree.count == 1
+
+
+def test_replacing_a_subscription_counts_as_a_change() -> None:
+    tree, session = Tree(), object()
+    tree.add(entry(session, "a"))
+    before = tree.generation
+    tree.add(entry(session, "a"))
+    assert tree.generation > before
+
+
+def test_removal_takes_every_level_that_only_it_needed() -> None:
+    tree, session = Tree(), object()
+    deep = [entry(session, "/".join("abcdefgh"[:depth]), group) for depth in range(1, 9) for group in GROUPS]
+    for one in deep:
+        tree.add(one)
+    for one in deep:
+        tree.remove(one)
+    # A node that was left behind would be found again by a filter that ends in it.
+    assert (tree.count, tree.shared_count) == (0, 0)
+    assert tree.match("a/b/c/d/e/f/g/h") == ([], [])
+    if hasattr(tree, "_root"):  # a compiled tree keeps it to itself
+        assert tree._root.empty()
+
+
+def test_removing_what_is_not_there_changes_nothing() -> None:
+    tree, session = Tree(), object()
+    tree.add(entry(session, "a/b"))
+    for filter, group in [("a", ""), ("a/b", "g"), ("a/b/c", ""), ("x", "")]:
+        tree.remove(entry(session, filter, group))
+    tree.remove(entry(object(), "a/b"))
+    assert len(tree.match("a/b")[0]) == 1
+
+
+def test_the_same_filter_alone_and_shared_are_two_subscriptions() -> None:
+    tree, session = Tree(), object()
+    tree.add(entry(session, "a"))
+    tree.add(entry(session, "a", "g"))
+    found, groups = tree.match("a")
+    assert (len(found), [group.name for group in groups]) == (1, ["g"])
+    tree.remove(entry(session, "a"))
+    assert [len(part) for part in tree.match("a")] == [0, 1]
+
+
+def test_groups_of_one_name_on_two_filters_are_two_groups() -> None:
+    tree = Tree()
+    tree.add(entry(object(), "a/+", "g"))
+    tree.add(entry(object(), "a/#", "g"))
+    assert sorted(group.filter for group in tree.match("a/b")[1]) == ["a/#", "a/+"]

@@ -1,0 +1,220 @@
+"""The operations on identities: committed first, then enforced in what runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from bollard.base.errors import LocalError
+from bollard.base.types import Principal, Secret
+from bollard.identity.records import State
+from bollard.server.config import Config
+from bollard.server.control import ADMINISTRATIVE_ACTION, NOT_AUTHORIZED, Control
+from bollard.server.identities import Identities, open_identities
+from bollard.server.requests import (
+    AskStatus,
+    Changed,
+    ChangeDevice,
+    Device,
+    Devices,
+    Ended,
+    Enroll,
+    Enrolled,
+    ListDevices,
+    Reload,
+    Reloaded,
+    Rotate,
+    ShowDevice,
+    Status,
+)
+from bollard.server.state import StateDirectory
+from bollard.store.database import StateLock
+from server.state_room import new_state
+
+
+class FakeLive:
+    """Records what control asked of the running broker, and the state of the registry when it did."""
+
+    def __init__(self, identities: Identities) -> None:
+        self._registry = identities.registry
+        self.ended: list[tuple[str, int, bool, State]] = []
+        self.changes = 0
+
+    def registry_changed(self) -> None:
+        self.changes += 1
+
+    def end(self, principal: Principal, code: int, reason: str, *, purge: bool) -> Ended:
+        self.ended.append((principal, code, purge, self._registry.get(principal).state))
+        return Ended(connections=2, sessions=1, wills=1, retained=3)
+
+    def connections_of(self, principal: Principal) -> int:
+        return 2
+
+    def status(self) -> Status:
+        return Status(running=True, pid=7)
+
+    def reload(self) -> Reloaded:
+        return Reloaded(("policy reloaded",))
+
+    def port(self) -> int:
+        return 40_001
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return new_state(tmp_path / "state")
+
+
+@pytest.fixture
+def identities(config: Config) -> Iterator[Identities]:
+    with StateLock(config.state_dir), open_identities(StateDirectory(config.state_dir)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def control(config: Config, identities: Identities) -> Control:
+    return Control(config, identities.registry, identities.authorities)
+
+
+@pytest.fixture
+def live(identities: Identities) -> FakeLive:
+    return FakeLive(identities)
+
+
+@pytest.fixture
+def running(config: Config, identities: Identities, live: FakeLive) -> Control:
+    return Control(config, identities.registry, identities.authorities, live)
+
+
+def enrolled(control: Control, request: Enroll | Rotate) -> Enrolled:
+    answer = control.handle(request)
+    assert isinstance(answer, Enrolled)
+    return answer
+
+
+def device(control: Control, identity: str) -> Device:
+    answer = control.handle(ShowDevice(identity))
+    assert isinstance(answer, Device)
+    return answer
+
+
+def test_a_password_is_given_once_and_checks_out(control: Control, identities: Identities) -> None:
+    answer = enrolled(control, Enroll("plug"))
+    assert (answer.username, answer.client_id, answer.host, answer.port) == (
+        "plug",
+        "plug",
+        "127.0.0.1",
+        8883,
+    )
+    stored = identities.registry.get("plug")
+    assert identities.verifier.check(Secret(answer.password.encode()), stored.verifier)
+    assert answer.password not in repr(answer)
+    assert Path(answer.ca_file).read_text() == answer.root_pem
+
+
+def test_a_certificate_is_for_the_identity_and_in_the_registry(control: Control) -> None:
+    answer = enrolled(control, Enroll("camera", "certificate"))
+    leaf, _authority = x509.load_pem_x509_certificates(answer.chain_pem.encode())
+    assert leaf.subject.rfc4514_string() == "CN=camera"
+    (certificate,) = device(control, "camera").certificates
+    assert certificate.serial == f"{leaf.serial_number:x}"
+    assert certificate.state == "active"
+    assert answer.password == ""
+    assert "PRIVATE KEY" in answer.key_pem
+
+
+@pytest.mark.parametrize("credential", ["password", "certificate"])
+def test_an_unknown_template_enrolls_nobody_and_names_the_nearest(control: Control, credential: str) -> None:
+    with pytest.raises(LocalError, match="devise") as caught:
+        control.handle(Enroll("plug", credential, "devise"))  # type: ignore[arg-type]  # one of its literals
+    assert '"device"' in caught.value.remedy
+    assert control.handle(ListDevices()) == Devices(())
+
+
+@pytest.mark.parametrize("name", ["anonymous", "a/b", "", "a" * 65, "+", "#", "a b"])
+def test_a_name_that_means_something_in_a_topic_is_refused(control: Control, name: str) -> None:
+    with pytest.raises(LocalError):
+        control.handle(Enroll(name))
+
+
+def test_enrolling_twice_is_refused_and_keeps_the_first_password(
+    control: Control, identities: Identities
+) -> None:
+    first = enrolled(control, Enroll("plug"))
+    with pytest.raises(LocalError, match="already enrolled"):
+        control.handle(Enroll("plug"))
+    verifier = identities.registry.get("plug").verifier
+    assert identities.verifier.check(Secret(first.password.encode()), verifier)
+
+
+def test_without_a_broker_a_revocation_is_committed(control: Control) -> None:
+    control.handle(Enroll("plug"))
+    changed = control.handle(ChangeDevice("plug", "revoked"))
+    assert isinstance(changed, Changed)
+    assert (changed.state, changed.running, changed.ended.connections) == ("revoked", False, 0)
+    assert device(control, "plug").state == "revoked"
+
+
+def test_a_revocation_ends_everything_after_it_was_committed(running: Control, live: FakeLive) -> None:
+    running.handle(Enroll("plug"))
+    changed = running.handle(ChangeDevice("plug", "revoked"))
+    assert isinstance(changed, Changed)
+    assert live.ended == [("plug", ADMINISTRATIVE_ACTION, True, State.REVOKED)]
+    assert (changed.ended.connections, changed.ended.wills, changed.ended.retained) == (2, 1, 3)
+    assert changed.ended.took_ms > 0
+
+
+def test_a_suspension_keeps_the_sessions_and_a_resumption_ends_nothing(
+    running: Control, live: FakeLive
+) -> None:
+    running.handle(Enroll("plug"))
+    running.handle(ChangeDevice("plug", "suspended"))
+    assert live.ended == [("plug", ADMINISTRATIVE_ACTION, False, State.SUSPENDED)]
+    before = live.changes
+    running.handle(ChangeDevice("plug", "active"))
+    assert len(live.ended) == 1
+    assert live.changes == before + 1
+
+
+def test_a_rotated_password_replaces_the_old_and_ends_its_connections(
+    running: Control, live: FakeLive, identities: Identities
+) -> None:
+    first = enrolled(running, Enroll("plug"))
+    second = enrolled(running, Rotate("plug"))
+    verifier = identities.registry.get("plug").verifier
+    assert not identities.verifier.check(Secret(first.password.encode()), verifier)
+    assert identities.verifier.check(Secret(second.password.encode()), verifier)
+    assert live.ended == [("plug", NOT_AUTHORIZED, False, State.ACTIVE)]
+    assert second.ended is not None
+    assert second.ended.connections == 2
+
+
+def test_a_rotated_certificate_supersedes_the_old(control: Control) -> None:
+    control.handle(Enroll("camera", "certificate"))
+    control.handle(Rotate("camera", "certificate"))
+    assert [c.state for c in device(control, "camera").certificates] == ["superseded", "active"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [ShowDevice("ghost"), ChangeDevice("ghost", "revoked"), Rotate("ghost"), Rotate("ghost", "certificate")],
+)
+def test_who_is_not_enrolled_cannot_be_changed(
+    control: Control, request_: ShowDevice | ChangeDevice | Rotate
+) -> None:
+    with pytest.raises(LocalError, match="ghost"):
+        control.handle(request_)
+
+
+def test_the_running_broker_tells_its_port_connections_and_status(running: Control) -> None:
+    assert enrolled(running, Enroll("plug")).port == 40_001
+    assert device(running, "plug").connected == 2
+    assert running.handle(AskStatus()) == Status(running=True, pid=7)
+    assert running.handle(Reload()) == Reloaded(("policy reloaded",))
+
+
+def test_without_a_broker_there_is_no_status_and_nothing_to_reload(control: Control) -> None:
+    assert control.handle(AskStatus()) == Status(running=False)
+    with pytest.raises(LocalError, match="no broker"):
+        control.handle(Reload())
