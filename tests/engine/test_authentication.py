@@ -1,6 +1,7 @@
 """Enhanced authentication: an exchange with a mechanism, at CONNECT and later."""
 
 import pytest
+
 from bollard.base.authentication import Accepted, Answer, Challenge, Question, Refused
 from bollard.wire.connect import Auth, Connack, Disconnect
 from bollard.wire.properties import Properties
@@ -186,8 +187,6 @@ def test_a_continuation_without_a_challenge_is_a_protocol_error() -> None:
 def test_a_challenge_larger_than_the_client_takes_ends_the_exchange() -> None:
     house = House(answerer=Counting())
     device = house.open()
-    device.send(
-        connect("c", authentication_method=METHOD, authentication_data=b"0", maximum_packet_size=10)
-    )
+    device.send(connect("c", authentication_method=METHOD, authentication_data=b"0", maximum_packet_size=10))
     assert device.one(Connack).code == ReasonCode.PACKET_TOO_LARGE
     assert device.closed

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from bollard.base.events import ClientDisconnected
 from bollard.engine.broker import KickReport
 from bollard.engine.limits import Limits

@@ -1,6 +1,7 @@
 """Admission: who is let in, to which session, and what CONNACK says."""
 
 import pytest
+
 from bollard.base.authentication import Accepted, Answer, Question, Refused
 from bollard.base.events import ClientConnected, ClientDisconnected, ConnectRefused
 from bollard.base.types import Action
@@ -278,9 +279,7 @@ def test_a_connack_larger_than_the_client_takes_is_not_sent(house: House) -> Non
     ],
 )
 def test_a_will_that_could_not_be_published_refuses_its_client(will: Will, code: int) -> None:
-    house = House(
-        Limits(maximum_qos=1, retain_available=False), Rights((None, Action.WILL, "denied"))
-    )
+    house = House(Limits(maximum_qos=1, retain_available=False), Rights((None, Action.WILL, "denied")))
     assert code_of(house, 5, connect("c", will=will)) == code
     assert house.session("c") is None
 

@@ -1,6 +1,7 @@
 """From a routed message to one client: window, queue, resending, and the client that does not read."""
 
 import pytest
+
 from bollard.base.events import LimitReached
 from bollard.base.types import Action
 from bollard.engine.limits import Limits

@@ -4,9 +4,10 @@ import gc
 import math
 import weakref
 
-from bollard.engine.expiry import FEW, NO_MORE, Deadlines
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bollard.engine.expiry import FEW, NO_MORE, Deadlines
 from support.memory import House
 
 

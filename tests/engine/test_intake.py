@@ -1,14 +1,15 @@
 """From bytes to verbs: the cuts of the stream do not matter, and nothing is read after the end."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bollard.base.events import ClientDisconnected, ConnectRefused
 from bollard.wire.codec import encode
 from bollard.wire.connect import Connack, Disconnect, Pingreq, Pingresp
 from bollard.wire.publish import Ack
 from bollard.wire.spec import PacketType, ReasonCode
 from bollard.wire.subscribe import Suback
-from hypothesis import given
-from hypothesis import strategies as st
 from support.memory import House, connect, publish, subscribe
 
 
@@ -137,14 +138,18 @@ def test_a_5_0_client_is_told_what_was_wrong_and_the_log_knows_the_clause(house:
     assert "MQTT5-3.3.1-4" in event.reason
 
 
-@pytest.mark.parametrize("data", [b"\x40\x02\x00\x00", b"\x40\x01\x00", b"\x41\x02\x00\x01", b"\x60\x02\x00\x01"])
+@pytest.mark.parametrize(
+    "data", [b"\x40\x02\x00\x00", b"\x40\x01\x00", b"\x41\x02\x00\x01", b"\x60\x02\x00\x01"]
+)
 def test_a_bad_acknowledgement_ends_the_connection(house: House, version: int, data: bytes) -> None:
     device = house.connect(version=version)
     device.send(data)
     assert device.closed
 
 
-@pytest.mark.parametrize("kind", [PacketType.PUBACK, PacketType.PUBREC, PacketType.PUBREL, PacketType.PUBCOMP])
+@pytest.mark.parametrize(
+    "kind", [PacketType.PUBACK, PacketType.PUBREC, PacketType.PUBREL, PacketType.PUBCOMP]
+)
 def test_an_acknowledgement_of_nothing_is_survived(house: House, version: int, kind: PacketType) -> None:
     device = house.connect(version=version)
     device.ack(kind, 7)

@@ -1,6 +1,7 @@
 """How clients go: wills, their delay, kept sessions, and shared work that others take over."""
 
 import pytest
+
 from bollard.base.events import SessionEnded
 from bollard.base.types import Action
 from bollard.engine.limits import Limits

@@ -1,6 +1,7 @@
 """The way of a PUBLISH, step by step."""
 
 import pytest
+
 from bollard.base.events import AccessDenied
 from bollard.base.types import Action
 from bollard.engine.limits import Limits

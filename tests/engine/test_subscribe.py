@@ -1,6 +1,7 @@
 """SUBSCRIBE and UNSUBSCRIBE, and the retained messages that follow."""
 
 import pytest
+
 from bollard.base.events import AccessDenied
 from bollard.base.types import Action
 from bollard.engine.subscribe import REPLAY_BYTES

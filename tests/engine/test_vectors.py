@@ -7,6 +7,7 @@ names, so that every verdict is one on the whole: what is answered, and whether 
 from dataclasses import dataclass
 
 import pytest
+
 from bollard.base.authentication import Accepted, Answer, Question, Refused
 from bollard.engine.limits import Limits
 from bollard.wire.spec import ReasonCode
@@ -23,7 +24,7 @@ ENGINE = (
         "Reserved flags with another value make a malformed packet, whatever else is wrong.",
         (
             *(f"mosquitto-auth-0{number}" for number in range(11, 15)),
-            *(f"mosquitto-connack-0{number}" for number in range(29, 33)),
+            *(f"mosquitto-connack-0{number}" for number in range(29, 34)),
         ),
     ),
     Overruled(

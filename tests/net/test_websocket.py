@@ -22,8 +22,9 @@ class Browser:
         subprotocol: str | None = "mqtt",
         max_connect_bytes: int = 1000,
         max_packet_bytes: int = 5000,
+        inside_tls: bool = True,
     ) -> None:
-        self.server = WebSocket((ORIGIN,), max_connect_bytes, max_packet_bytes)
+        self.server = WebSocket((ORIGIN,), max_connect_bytes, max_packet_bytes, inside_tls=inside_tls)
         self.client = ClientProtocol(
             parse_uri(f"wss://broker.test{path}"),
             origin=None if origin is None else Origin(origin),
@@ -69,6 +70,13 @@ def test_a_page_of_another_origin_is_refused() -> None:
     browser = Browser(origin="https://evil.example")
     assert browser.response.status_code == 403
     assert "origin is not listed" in browser.server.refusal
+
+
+def test_a_client_that_names_our_own_address_as_its_origin_is_accepted_inside_tls_only() -> None:
+    assert Browser(origin="https://broker.test").response.status_code == 101
+    assert Browser(origin="https://broker.test:1").response.status_code == 403
+    assert Browser(origin="http://broker.test").response.status_code == 403
+    assert Browser(origin="https://broker.test", inside_tls=False).response.status_code == 403
 
 
 def test_a_page_of_a_listed_origin_is_accepted() -> None:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from bollard.routing.retained import RetainedStore
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bollard.routing.retained import RetainedStore
 from support.topics import filters, naive_match, names
 
 
@@ -106,5 +107,3 @@ def test_what_is_put_after_a_match_began_is_not_part_of_it() -> None:
     kept.put(Kept("c"))
     kept.put(Kept("b", 2))
     assert [message.name for message in match] == ["a"]
-
-

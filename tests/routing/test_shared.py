@@ -3,9 +3,10 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from bollard.routing.shared import FITTEST, SharedGroup
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bollard.routing.shared import FITTEST, SharedGroup
 
 
 @dataclass(frozen=True, eq=False)

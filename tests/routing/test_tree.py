@@ -1,8 +1,9 @@
 """The subscription tree against matching each filter by itself."""
 
-from bollard.routing.tree import Subscription, Tree
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bollard.routing.tree import Subscription, Tree
 from support.topics import filters, naive_match, names
 
 GROUPS = ["", "g", "h"]

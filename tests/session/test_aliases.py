@@ -1,6 +1,7 @@
 """Topic aliases, each direction for itself."""
 
 import pytest
+
 from bollard.base.errors import PeerError
 from bollard.session.aliases import InboundAliases, OutboundAliases
 from bollard.wire.spec import ReasonCode

@@ -1,6 +1,9 @@
 """The network half of a client: its output, what fits into it, and what waits for the disk."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bollard.base.counters import Counters
 from bollard.base.types import Peer
 from bollard.session.aliases import OutboundAliases
@@ -9,8 +12,6 @@ from bollard.session.message import Delivery, Message
 from bollard.session.states import CLOSED, CONNECTED
 from bollard.wire.codec import decode_all
 from bollard.wire.publish import Publish
-from hypothesis import given
-from hypothesis import strategies as st
 
 PUBACK = b"\x40\x02\x00\x01"
 PUBREC = b"\x50\x02\x00\x01"
@@ -23,7 +24,9 @@ def connection(version: int = 5, outbox: int = 1000) -> Connection:
     return made
 
 
-def delivery(payload: bytes = b"x", *, qos: int = 0, expires_at: float = 0.0, topic: str = "topic") -> Delivery:
+def delivery(
+    payload: bytes = b"x", *, qos: int = 0, expires_at: float = 0.0, topic: str = "topic"
+) -> Delivery:
     message = Message(topic, topic.encode(), payload, qos, 0, "", "", b"", expires_at)
     return Delivery(message, qos, 0, (), 1)
 
@@ -171,7 +174,9 @@ def test_a_message_whose_time_is_over_is_sent_again_with_nothing_left() -> None:
     assert sent(to)[0].expiry == 0
 
 
-@given(st.lists(st.integers(1, 5), max_size=20).map(sorted), st.lists(st.integers(0, 6), max_size=6).map(sorted))
+@given(
+    st.lists(st.integers(1, 5), max_size=20).map(sorted), st.lists(st.integers(0, 6), max_size=6).map(sorted)
+)
 def test_what_waits_for_the_disk_comes_in_its_order_and_not_too_early(
     sequences: list[int], commits: list[int]
 ) -> None:

@@ -2,10 +2,11 @@
 
 from collections import deque
 
-from bollard.session.inflight import MAX_PACKET_ID, Inflight
-from bollard.session.message import Delivery, Message
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bollard.session.inflight import MAX_PACKET_ID, Inflight
+from bollard.session.message import Delivery, Message
 
 
 def delivery() -> Delivery:

@@ -1,11 +1,12 @@
 """How a message looks on the wire, once for all that get it alike."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bollard.session.message import Delivery, Message
 from bollard.wire.codec import decode_all
 from bollard.wire.properties import Properties
 from bollard.wire.publish import Publish, encode_publish
-from hypothesis import given
-from hypothesis import strategies as st
 
 PROPERTIES = Properties(
     payload_format_indicator=1,

@@ -1,9 +1,10 @@
 """The durable half of a client: its queue."""
 
-from bollard.session.message import Delivery, Message
-from bollard.session.session import Session
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bollard.session.message import Delivery, Message
+from bollard.session.session import Session
 
 
 def delivery(size: int) -> Delivery:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from bollard.base.authentication import Accepted, Answer, Question
-from bollard.base.authentication import Accepted, Answer, Question
 from bollard.base.events import Event
 from bollard.base.types import Peer
 from bollard.engine.broker import Broker
@@ -197,7 +196,9 @@ class Device:
         self.send(publish(self.version, topic, payload, qos=qos, packet_id=packet_id, **options))
         return packet_id
 
-    def subscribe(self, *filters: str | SubscribeFilter, qos: int = 0, identifier: int = 0) -> tuple[int, ...]:
+    def subscribe(
+        self, *filters: str | SubscribeFilter, qos: int = 0, identifier: int = 0
+    ) -> tuple[int, ...]:
         """The codes of SUBACK; what else came stays in `packets`."""
         self.send(subscribe(*filters, qos=qos, identifier=identifier, packet_id=self.packet_id()))
         return self.one(Suback).codes
@@ -340,7 +341,9 @@ def subscribe(
     *filters: str | SubscribeFilter, qos: int = 0, identifier: int = 0, packet_id: int = 1
 ) -> Subscribe:
     wanted = tuple(f if isinstance(f, SubscribeFilter) else SubscribeFilter(f, qos) for f in filters)
-    return Subscribe(packet_id, wanted, Properties(subscription_identifiers=(identifier,) if identifier else ()))
+    return Subscribe(
+        packet_id, wanted, Properties(subscription_identifiers=(identifier,) if identifier else ())
+    )
 
 
 def topics(messages: Iterable[Publish]) -> list[str]:

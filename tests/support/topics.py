@@ -23,4 +23,6 @@ def naive_match(filter: str, topic: str) -> bool:
         if len(levels) < len(wanted):
             return False
         levels = levels[: len(wanted)]
-    return len(wanted) == len(levels) and all(w in ("+", found) for w, found in zip(wanted, levels, strict=True))
+    return len(wanted) == len(levels) and all(
+        w in ("+", found) for w, found in zip(wanted, levels, strict=True)
+    )

@@ -203,7 +203,7 @@ def publish_will(core: Core, session: Session) -> None:
 def route_own(core: Core, message: Message) -> None:
     """Retain and distribute a message that comes from no connection: a will, or the server's own."""
     if message.retain and not retain(core, message):
-        core.limit("max_retained_messages", None, None, f"a message on {message.name}")
+        core.limit(core.retained.bound(message), None, None, f"a message on {message.name}")
         return
     packet = Publish()
     packet.topic = message.topic

@@ -223,7 +223,7 @@ def _accept(
             return NOT_AUTHORIZED
         message = make_message(core, connection, packet, route, topic)
         if not retain(core, message):
-            core.limit("max_retained_messages", None, connection, f"a message on {route.name}")
+            core.limit(core.retained.bound(message), None, connection, f"a message on {route.name}")
             return QUOTA_EXCEEDED
     if distribute(core, connection, packet, route, topic, message, intact) == 0:
         return NO_MATCHING_SUBSCRIBERS

@@ -204,7 +204,12 @@ class Stream:
         """The bytes from here on are MQTT, or WebSocket frames with MQTT in them."""
         limits = self.pump.gate.limits
         if self.door.websocket:
-            self.websocket = WebSocket(self.door.origins, limits.max_connect_bytes, limits.max_packet_bytes)
+            self.websocket = WebSocket(
+                self.door.origins,
+                limits.max_connect_bytes,
+                limits.max_packet_bytes,
+                inside_tls=self.door.context is not None,
+            )
             self.backlog = bytearray()
             self.phase = FRAMED
         else:

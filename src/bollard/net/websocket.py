@@ -37,13 +37,21 @@ class WebSocket:
     "" when the client closed properly.
     """
 
-    __slots__ = ("_held", "_limit", "_max_frame_bytes", "_protocol", "ended", "open", "refusal")
+    __slots__ = ("_held", "_inside_tls", "_limit", "_max_frame_bytes", "_protocol", "ended", "open", "refusal")
 
-    def __init__(self, origins: Sequence[str], max_connect_bytes: int, max_packet_bytes: int) -> None:
+    def __init__(
+        self,
+        origins: Sequence[str],
+        max_connect_bytes: int,
+        max_packet_bytes: int,
+        *,
+        inside_tls: bool = False,
+    ) -> None:
         self.open = False
         self.ended = False
         self.refusal = ""
         self._held = 0
+        self._inside_tls = inside_tls
         self._limit = max_connect_bytes
         self._max_frame_bytes = max_packet_bytes + SLACK_BYTES
         self._protocol = ServerProtocol(
@@ -86,6 +94,8 @@ class WebSocket:
             response = protocol.reject(404, "MQTT over WebSocket is at /mqtt.\n")
             self.refusal = "WebSocket asked for an unknown path; it is at /mqtt"
         else:
+            if self._inside_tls and _same_origin(request):
+                protocol.origins = None
             response = protocol.accept(request)
             if response.status_code != 101:
                 self.refusal = _why_rejected(protocol.handshake_exc)
@@ -137,6 +147,17 @@ class WebSocket:
     def drop_surplus(self) -> None:
         """The peer does not read: keep only the newest answer to its pings (RFC 6455, 5.5.3)."""
         del self._protocol.writes[:-1]
+
+
+def _same_origin(request: Request) -> bool:
+    """Whether the page, if it is one, came from the very address that it connects to.
+
+    Some clients that are no browsers send such an Origin as well. Only inside TLS: there a page of
+    somebody else's cannot make its own name point here, for our certificate does not carry that name.
+    """
+    origins = request.headers.get_all("Origin")
+    hosts = request.headers.get_all("Host")
+    return len(origins) == len(hosts) == 1 and origins[0].lower() == f"https://{hosts[0].lower()}"
 
 
 def _why_rejected(error: Exception | None) -> str:

@@ -84,6 +84,20 @@ def why(policy: Policy, principal: Principal, action: Action, topic: str) -> Exp
     )
 
 
+def missing_rights(policy: Policy, explanation: Explanation) -> tuple[str, ...]:
+    """The rights that a grant on this topic would have to give; none if it is allowed, or if a deny is in the way.
+
+    RETAIN is asked beside PUBLISH, so both are needed.
+    """
+    action, topic = explanation.action, explanation.topic
+    asked = [action, Action.PUBLISH] if action == Action.RETAIN else [action]
+    decisions = {one: policy.decide(explanation.principal, one, topic) for one in asked}
+    if explanation.decision.allowed or any(d.rule and not d.allowed for d in decisions.values()):
+        return ()
+    needed = {NEEDED[one] for one, decision in decisions.items() if not decision.allowed}
+    return tuple(right for right in RIGHTS if right in needed)
+
+
 def effective(policy: Policy, principal: Principal) -> Effective:
     """Every filter that `policy` grants or denies `principal`, with `${id}` filled in."""
     rights = [

@@ -49,6 +49,11 @@ class RetainedStore(Generic[M]):
         size = self.bytes + message.size - (old.size if old is not None else 0)
         return count <= self.max_messages and size <= self.max_bytes
 
+    def bound(self, message: M) -> str:
+        """Which bound keeps out a message that does not fit."""
+        full = self.count >= self.max_messages and self.get(message.name) is None
+        return "max_retained_messages" if full else "max_retained_bytes"
+
     def put(self, message: M) -> None:
         """Store it in place of the one on its topic. [MQTT5-3.3.1-5] [MQTT3-3.3.1-5]"""
         node = self._root

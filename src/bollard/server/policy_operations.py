@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bollard.base.errors import LocalError
-from bollard.base.toml import load_toml
+from bollard.base.toml import MAX_FILE_BYTES, load_toml
 from bollard.server.ask import ask
 from bollard.server.config import Config
 from bollard.server.control_socket import ask_socket
@@ -51,6 +51,10 @@ def edit_policy(path: Path, change: Callable[[Path, str], str]) -> None:
         load_toml(path)  # tells what is wrong with it: missing, unreadable, too long, no TOML
         before = path.read_bytes()
         after = change(path, before.decode("utf-8-sig")).encode()
+        if len(after) > MAX_FILE_BYTES:
+            raise LocalError(
+                f"{path} would be longer than {MAX_FILE_BYTES:,} bytes", "Remove old rules first."
+            )
         _replace(path, before, after)
 
 

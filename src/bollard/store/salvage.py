@@ -5,11 +5,12 @@ never written again, and what can be read of it goes into a fresh store. Nothing
 the engine leaves out those that contradict each other.
 """
 
+# ruff: noqa: S608  (what is put into statements are names of our tables)
 import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,7 @@ class Opened:
         )
 
 
-def open_sessions(
-    path: Path, *, relaxed: bool = False, max_bytes: int = 0
-) -> tuple[SessionStore, Opened]:
+def open_sessions(path: Path, *, relaxed: bool = False, max_bytes: int = 0) -> tuple[SessionStore, Opened]:
     """The session store at `path`, checked if it was not closed, salvaged if it is damaged.
 
     `relaxed` gives up the last moments before a power loss for fewer waits: a commit is not forced to the
@@ -156,7 +155,9 @@ def _open(path: Path, relaxed: bool, max_bytes: int) -> SessionStore:
         database.execute(pragma)
     if max_bytes:
         database.execute(f"PRAGMA max_page_count = {max(max_bytes // PAGE_BYTES, 256)}")
-    return SessionStore(database)
+    store = SessionStore(database)
+    store.begin()
+    return store
 
 
 def _wal_is_missing(path: Path) -> bool:
@@ -166,7 +167,9 @@ def _wal_is_missing(path: Path) -> bool:
 def _examine(path: Path) -> tuple[bool, str]:
     """Whether the store was left open, and what is wrong with it."""
     if not path.exists() or path.stat().st_size == 0:
-        return False, ""
+        wal = path.with_name(path.name + "-wal")
+        empty = not wal.exists() or wal.stat().st_size == 0
+        return not empty, "" if empty else "the file is gone, but for its write-ahead log"
     try:
         database = sqlite3.connect(path, isolation_level=None)
     except sqlite3.Error as error:
@@ -200,10 +203,9 @@ def _salvage(path: Path, problem: str, relaxed: bool, max_bytes: int) -> tuple[S
         origin = aside.with_name(aside.name + suffix)
         if origin.exists():
             shutil.copyfile(origin, copy.with_name(copy.name + suffix))
-    store = _open(path, relaxed, max_bytes)
     saved = _transfer(copy, path)
     _remove(copy)
-    return store, Opened(True, problem, aside, saved)
+    return _open(path, relaxed, max_bytes), Opened(True, problem, aside, saved)
 
 
 def _transfer(source: Path, target: Path) -> dict[str, int]:
@@ -260,7 +262,7 @@ def _readable(origin: sqlite3.Connection, table: str) -> Iterator[list[tuple[Any
 
 def _forward(
     origin: sqlite3.Connection, table: str
-) -> "Iterator[list[tuple[Any, ...]]]":
+) -> Generator[list[tuple[Any, ...]], None, tuple[Any, ...] | None]:
     """Rows in the order of the key. Returns where it gave up, None if the table ended."""
     columns, keys = ", ".join(COLUMNS[table]), KEYS[table]
     places = [COLUMNS[table].index(key) for key in keys]
@@ -307,10 +309,10 @@ def _move_aside(path: Path, why: str) -> Path:
         number += 1
         aside = path.with_name(f"{path.name}.{why}-{stamp}-{number}")
     try:
-        path.rename(aside)
-        wal = path.with_name(path.name + "-wal")
-        if wal.exists():
-            wal.rename(aside.with_name(aside.name + "-wal"))
+        for suffix in ("", "-wal"):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + suffix))
         path.with_name(path.name + "-shm").unlink(missing_ok=True)
         _sync_directory(path.parent)
     except OSError as error:

@@ -7,6 +7,7 @@ Inserts and deletes go many to a statement: each statement gives up the interpre
 event loop and the writer seldom wait for each other.
 """
 
+# ruff: noqa: S608  (what is put into statements are names of our tables)
 import sqlite3
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -129,6 +130,16 @@ class SessionStore:
         self._marked = False
 
     # --- writing -------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Note that from now on the store is in use, in the main file, so that the loss of its write-ahead
+        log cannot hide it. On a disk that is full the first batch notes it."""
+        try:
+            self._database.execute("UPDATE state SET clean = 0")
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._marked = True
+        except sqlite3.OperationalError:
+            self._marked = False
 
     def apply(self, batch: Batch) -> None:
         """Make all of `batch` durable. `sqlite3.Error`: nothing of it is, and it may be tried again.

@@ -1,0 +1,126 @@
+"""`bollard why`: may somebody do something, which rule says so, and what would change it."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from msgspec import to_builtins
+
+from bollard.cli.output import say_json, visible
+from bollard.cli.policy_target import PolicyTarget, check_identity, find_policy, policy_options
+from bollard.cli.target import json_option
+
+if TYPE_CHECKING:
+    from bollard.policy.compile import Policy
+    from bollard.policy.explain import Explanation
+
+#: How long the proposed grant lasts.
+PROPOSED = "1h"
+
+
+@click.command()
+@click.argument("identity", metavar="ID")
+@click.argument("action", type=click.Choice(["publish", "subscribe", "receive", "retain", "will"]))
+@click.argument("topic")
+@click.option("--as", "template", help="As if ID had been enrolled with this template.")
+@policy_options
+@json_option
+def command(
+    identity: str, action: str, topic: str, template: str | None, as_json: bool, **where: Path | None
+) -> int:
+    """Why ID may, or may not, do this with TOPIC, and how to grant it.
+
+    TOPIC is a filter for subscribe, else a topic name. Ends with 0 if it is allowed, 1 if it is denied.
+
+    \b
+    Example:  bollard why kitchen-plug publish devices/hall/cmd/on
+    """
+    from bollard.policy.cases import ACTIONS, check_topic
+    from bollard.policy.explain import why
+    from bollard.wire.topics import split_share
+
+    check_identity(identity)
+    wrong = check_topic(ACTIONS[action], topic)
+    if wrong:
+        raise click.UsageError(f"{topic!r}: {wrong}.")
+    inner = split_share(topic)[1] if action == "subscribe" else topic
+    target = find_policy(**where)
+    policy = target.policy({identity: template} if template is not None else None)
+    told = why(policy, identity, ACTIONS[action], inner)
+    notes = [] if template is not None else _standing(target, identity)
+    if as_json:
+        say_json(_as_json(policy, told, notes, where))
+    else:
+        _show(policy, told, notes, where)
+    return 0 if told.decision.allowed else 1
+
+
+def _show(policy: "Policy", told: "Explanation", notes: list[str], where: dict[str, Path | None]) -> None:
+    from bollard.policy.explain import describe
+
+    for line in (*describe(told), *notes):
+        click.echo(visible(line))
+    fix = _grant(policy, told, where)
+    if fix is not None:
+        click.echo(f"\nTo grant it for a while:\n  {visible(fix[0])}\n\nor in the policy file:\n")
+        click.echo("".join(f"  {visible(line)}\n" for line in fix[1].splitlines()), nl=False)
+    elif told.decision.rule and not told.decision.allowed:
+        name = told.decision.rule
+        click.echo(
+            visible(f'\nNo grant can overrule {name}. To spare this identity, add "{told.principal}" to')
+        )
+        click.echo(visible(f"except in [{name}]; that alone grants nothing."))
+
+
+def _grant(policy: "Policy", told: "Explanation", where: dict[str, Path | None]) -> tuple[str, str] | None:
+    """The command that would grant it, and the table that does; None if a grant would not help."""
+    from datetime import UTC, datetime, timedelta
+
+    from bollard.policy.edit import NewGrant, free_name, grant_block
+    from bollard.policy.explain import missing_rights
+
+    rights = missing_rights(policy, told)
+    if not rights:
+        return None
+    words = ["bollard", "grant", told.principal]
+    for right in rights:
+        words += [f"--{right}", told.topic]
+    words += ["--for", PROPOSED]
+    for option, key in (("--dir", "directory"), ("--config", "config_file")):
+        if where[key] is not None:
+            words += [option, str(where[key])]
+    until = datetime.now(UTC) + timedelta(hours=1)
+    grant = NewGrant(who=told.principal, rights={right: [told.topic] for right in rights}, until=until)
+    return shlex.join(words), grant_block(free_name(policy.rules, told.principal), grant)
+
+
+def _standing(target: PolicyTarget, identity: str) -> list[str]:
+    """Sentences about an identity that cannot connect, whatever the policy says."""
+    from bollard.base.types import ANONYMOUS
+
+    if target.known is None or identity == ANONYMOUS:
+        return []
+    one = target.known.get(identity)
+    if one is None:
+        return [f"nobody is enrolled as {identity!r}: bollard enroll {identity}"]
+    return [] if one.state == "active" else [f"it cannot connect at all: it is {one.state}"]
+
+
+def _as_json(
+    policy: "Policy", told: "Explanation", notes: list[str], where: dict[str, Path | None]
+) -> dict[str, Any]:
+    fix = _grant(policy, told, where)
+    return {
+        "id": told.principal,
+        "action": told.action.name.lower(),
+        "topic": told.topic,
+        "allowed": told.decision.allowed,
+        "rule": told.decision.rule,
+        "reason": told.decision.reason,
+        "template": told.template,
+        "groups": list(told.groups),
+        "nearest": to_builtins(told.nearest),
+        "notes": [*told.notes, *notes],
+        "fix": {"command": fix[0], "grant": fix[1]} if fix else None,
+    }
