@@ -21,7 +21,7 @@ SOURCES := $(sort $(shell find src -name '*.py' -o -name '*.pxd' -o -name 'py.ty
 
 # Uncompiled, the suites whose result can depend on compilation, and what stands on them.
 CORE := $(wildcard tests/base tests/wire tests/session tests/routing tests/policy tests/engine \
-          tests/spec tests/model tests/net tests/identity)
+          tests/spec tests/model tests/net tests/identity tests/client)
 
 PIP := -m pip --disable-pip-version-check --quiet
 DEV := $(ROOM)/dev-venv/bin/python

@@ -76,6 +76,7 @@ def text() -> str:
     parts += ["## `[[listener]]`\n", *table(settings.LISTENER), ""]
     parts += ["## `[metrics]`\n", *table(settings.METRICS), ""]
     parts += ["## `[log]`\n", *table(settings.LOG), ""]
+    parts += ["## `[store]`\n", *table(settings.STORE), ""]
     parts += [
         "## `[limits]`\n",
         "Every bound is on. Each is named here by the abuse that it stops.\n",

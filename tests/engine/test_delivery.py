@@ -299,3 +299,20 @@ def test_identifiers_wrap_around_and_skip_what_is_in_use(house: House) -> None:
     publish(house, *numbered(3))
     assert held.packet_id == 1
     assert [m.packet_id for m in device.messages()] == [65_535, 2, 3]
+
+
+@pytest.mark.parametrize("because", ["right", "size"])
+def test_a_qos_2_message_that_cannot_be_sent_again_is_brought_to_its_end(house: House, because: str) -> None:
+    device = kept(house)
+    publish(house, b"x" * 200, qos=2)
+    [message] = device.messages()
+    device.drop()
+    if because == "right":
+        house.broker.set_authorizer(Rights((None, Action.RECEIVE, "a")), house.now)
+    device = house.connect("k", clean=False, expiry=1000, maximum_packet_size=100)
+    # The client has its identifier in store and would take a new message under it for the old one.
+    assert device.acks() == [(PUBREL, message.packet_id, 0)]
+    device.ack(PUBCOMP, message.packet_id)
+    inflight = session_of(house).inflight
+    assert inflight is not None
+    assert inflight.count() == 0

@@ -20,6 +20,9 @@ COMMANDS = {
     "enroll": ("bollard.cli.enroll", "Give a device or application its identity."),
     "devices": ("bollard.cli.devices", "List, show, revoke, suspend, resume, rotate identities."),
     "status": ("bollard.cli.status", "How the running broker is, and who is connected."),
+    "policy": ("bollard.cli.policy", "Check, test, compare and show access rules."),
+    "why": ("bollard.cli.why", "Why an identity may, or may not, do something."),
+    "grant": ("bollard.cli.grant", "Give rights for a while, or take them back."),
     "pub": ("bollard.cli.pub", "Publish messages to a broker."),
     "sub": ("bollard.cli.sub", "Subscribe to a broker and print what comes."),
 }

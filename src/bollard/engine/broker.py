@@ -255,11 +255,13 @@ class Broker:
         core = self.core
         return bool(core.holding or core.admissions)
 
-    def take_journal(self) -> tuple[int, Batch]:
+    def take_journal(self, wall_offset: float | None = None) -> tuple[int, Batch]:
         """The changes to be written next, and the number to give `committed` when they are on disk.
 
-        One batch at a time: the next is taken after `committed` or `refused` for the one before.
+        `wall_offset` is wall-clock less monotonic time, which may have changed since the last call. One batch at a time: the next is taken after `committed` or `refused` for the one before.
         """
+        if wall_offset is not None:
+            self.core.journal.wall_offset = wall_offset
         return self.core.journal.take()
 
     def refused(self, batch: Batch, reason: str, now: float) -> None:

@@ -40,7 +40,7 @@ cpdef Delivery following(Connection connection, Session session)
 @cython.locals(connection=Connection, inflight=Inflight)
 cpdef void resume(Core core, Session session) except *
 
-@cython.locals(inflight=Inflight, delivery=Delivery, packet_id=cython.int)
+@cython.locals(inflight=Inflight, delivery=Delivery, packet_id=cython.int, allowed=bint)
 cdef void _send_again(Core core, Session session, Connection connection) except *
 
 @cython.locals(inflight=Inflight, delivery=Delivery)
@@ -49,6 +49,11 @@ cpdef void puback(Core core, Session session, int packet_id) except *
 @cython.locals(inflight=Inflight, delivery=Delivery, code=cython.int)
 cpdef void pubrec(
     Core core, Connection connection, Session session, int packet_id, int reason_code
+) except *
+
+@cython.locals(inflight=Inflight)
+cdef void _release(
+    Core core, Connection connection, Session session, int packet_id, Delivery delivery
 ) except *
 
 @cython.locals(inflight=Inflight, delivery=Delivery)

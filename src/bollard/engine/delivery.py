@@ -159,14 +159,20 @@ def _send_again(core: Core, session: Session, connection: Connection) -> None:
     packet_id = inflight.again[0]
     inflight.skip(packet_id)
     delivery = inflight.sent[packet_id]
-    if not core.still_allowed(session, delivery):
+    allowed = core.still_allowed(session, delivery)
+    if allowed and connection.put_delivery(delivery, packet_id, 1, core.now):
+        _count_sent(core, connection, delivery)
+    elif delivery.qos == 2:
+        # The client may have it and take another message under this identifier for the same one: the
+        # exchange is brought to its end without the message.
+        core.counters.publish_dropped += 1
+        _release(core, connection, session, packet_id, delivery)
+    elif allowed:
+        _too_large(core, session, connection, packet_id)
+    else:
         del inflight.sent[packet_id]
         core.settled(session, delivery)
         core.counters.publish_dropped += 1
-    elif connection.put_delivery(delivery, packet_id, 1, core.now):
-        _count_sent(core, connection, delivery)
-    else:
-        _too_large(core, session, connection, packet_id)
 
 
 def puback(core: Core, session: Session, packet_id: int) -> None:
@@ -200,13 +206,22 @@ def pubrec(core: Core, connection: Connection, session: Session, packet_id: int,
         return
     if delivery.qos != 2:
         raise ProtocolError("PUBREC for a QoS 1 message", "MQTT5-4.3.2")
-    del inflight.sent[packet_id]
     if inflight.again is not None:
         inflight.skip(packet_id)
     if reason_code >= 0x80:
+        del inflight.sent[packet_id]
         core.settled(session, delivery)
         send_waiting(core, session)
         return
+    _release(core, connection, session, packet_id, delivery)
+
+
+def _release(
+    core: Core, connection: Connection, session: Session, packet_id: int, delivery: Delivery
+) -> None:
+    """PUBREL: what remains of a QoS 2 exchange is that both sides forget its identifier."""
+    inflight = session.sending()
+    del inflight.sent[packet_id]
     inflight.released[packet_id] = delivery
     if session.number:
         # PUBREL lets the client forget the identifier: a crash must not make us send PUBLISH again.

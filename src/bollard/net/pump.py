@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from bollard.base.authentication import Answer, Authenticator, Question, Refused
 from bollard.base.events import Event, LimitReached, ServerWarning, TransportRefused
 from bollard.base.types import Peer
+from bollard.net.commits import Commits, Disk
 from bollard.net.gate import Gate, TransportLimits
 from bollard.net.steps import Steps
 from bollard.net.stream import Stream
 
 if TYPE_CHECKING:
     from bollard.engine.broker import Broker
+    from bollard.engine.journal import Batch
     from bollard.session.connection import Connection
 
 IMPLEMENTATION_SPECIFIC_ERROR = 0x83
@@ -34,7 +36,9 @@ class Pump:
     """
 
     __slots__ = (
+        "_arrivals",
         "_closing",
+        "_commits",
         "_emptied",
         "_observe",
         "_scheduled",
@@ -68,6 +72,16 @@ class Pump:
         self._timer_at = NEVER
         self._closing: dict[Stream, float] = {}
         self._emptied: asyncio.Event | None = None
+        self._arrivals = 0
+        self._commits: Commits | None = None
+
+    def write_to(self, disk: Disk) -> None:
+        """Have the broker's journal written by `disk`, which reports to `committed`. Before the start."""
+        self._commits = Commits(self.broker, disk, self.wake)
+
+    def committed(self, sequence: int, batch: "Batch", problem: str) -> None:
+        """A batch is on disk, or `problem` says why not. May be called by any thread."""
+        self.loop.call_soon_threadsafe(self._committed, sequence, batch, problem)
 
     # For whoever else calls the broker.
 
@@ -84,10 +98,11 @@ class Pump:
         except Exception:
             self.loop.call_exception_handler({"message": "an observer of events failed"})
 
-    async def stop(self, grace_s: float = 2.0) -> None:
+    async def stop(self, grace_s: float = 2.0) -> bool:
         """Tell every client that the server is shutting down and close; after `grace_s` without a word.
 
-        Listeners must have stopped. Returns when every transport is closed.
+        Listeners must have stopped. Returns when every transport is closed and the journal is written;
+        False if the disk did not take it.
         """
         self._emptied = asyncio.Event()
         for stream in self.gate.strangers():
@@ -102,8 +117,12 @@ class Pump:
                 stream.drop()
             await self._wait_empty()
         self._turn()
+        written = self._commits is None or await self._commits.finish(grace_s)
+        if not written:
+            self.emit(ServerWarning("store failing", "the last changes could not be written before the stop"))
         if self._timer is not None:
             self._timer.cancel()
+        return written
 
     async def _wait_empty(self) -> None:
         if self._emptied is not None and self.gate.total:
@@ -146,6 +165,7 @@ class Pump:
     def receive(self, connection: "Connection", data: bytes) -> None:
         """Give the broker what its peer sent. What follows from it happens once, at the end of the turn,
         unless so much output has gathered that it must not wait."""
+        self._arrivals += 1
         try:
             self.broker.receive(connection, data, time.monotonic())
             if self.broker.pressing:
@@ -209,6 +229,9 @@ class Pump:
             for question in broker.take_questions():
                 self._answer(question)
             self._flush()
+            commits = self._commits
+            if commits is not None and commits.turn(self._arrivals):
+                self._flush()
             for event in broker.take_events():
                 self.emit(event)
             self._set_timer(
@@ -216,10 +239,19 @@ class Pump:
                     broker.next_deadline(),
                     self.gate.next_deadline(),
                     next(iter(self._closing.values()), NEVER),
+                    commits.due if commits is not None else NEVER,
                 )
             )
         except Exception:
             self._warn("the broker failed in a turn")
+
+    def _committed(self, sequence: int, batch: "Batch", problem: str) -> None:
+        assert self._commits is not None
+        try:
+            self._commits.done(sequence, batch, problem)
+        except Exception:
+            self._warn("the broker failed after a commit")
+        self._turn()
 
     def _flush(self) -> None:
         """One write for each connection that has output."""

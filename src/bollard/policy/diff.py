@@ -42,9 +42,11 @@ class Subject:
 
     def stands_for(self, other: "Subject") -> bool:
         """Is what holds for this typical one expected to hold for `other`, who is not?"""
+        if other.name == ANONYMOUS:  # no template, no pattern and no "*" gives it anything
+            return False
         if self.template:
             return other.template == self.template
-        return other.name != ANONYMOUS and fnmatch.fnmatchcase(other.name, self.pattern)
+        return fnmatch.fnmatchcase(other.name, self.pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +280,8 @@ def _told(changes: Mapping[Subject, list[Change]]) -> list[Change]:
         for general, change in plain[subject].items():
             if subject is typical[0] or general not in everybody:
                 besides = tuple(other.name for other in meant if general not in plain[other])
+                if subject is typical[0]:
+                    besides = tuple(s.name for s in typical if general not in plain[s]) + besides
                 told.append(replace(change, besides=besides))
     shared: dict[Change, list[str]] = {}
     for other in others:

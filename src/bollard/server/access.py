@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bollard.base.errors import ConfigError
+from bollard.identity.records import Snapshot
+from bollard.identity.revoke import OnlyActive
 from bollard.policy.compile import Policy
 from bollard.policy.rules import parse_policy
 
@@ -32,6 +34,10 @@ class Access:
         policy = Policy(self._rules, self._templates(), datetime.now(UTC))
         self._changes_at = policy.changes_at
         return policy
+
+    def authorizer(self, registry: Snapshot) -> OnlyActive:
+        """What the engine asks: the policy that holds now, for who is active in `registry`."""
+        return OnlyActive(self.policy(), registry)
 
     def expired(self) -> bool:
         """Whether a grant has begun or ended since the last `policy`, so that a new one is due."""

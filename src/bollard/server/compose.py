@@ -22,6 +22,7 @@ from bollard.base.errors import BollardError, LocalError
 from bollard.base.events import Event, ServerEvent, ServerWarning
 from bollard.engine.broker import Broker
 from bollard.identity.principal import RegistryAuthenticator
+from bollard.identity.records import State
 from bollard.identity.serving import ServerCertificates, ensure_server_certificates
 from bollard.net.listener import Listener, ListenerSettings
 from bollard.net.pump import Pump
@@ -32,6 +33,7 @@ from bollard.server.build import is_compiled
 from bollard.server.config import Config, ListenerConfig, weaknesses
 from bollard.server.control import Control
 from bollard.server.control_socket import ControlServer
+from bollard.server.durability import Durability
 from bollard.server.identities import Identities, open_identities
 from bollard.server.live import LiveBroker, bare_status
 from bollard.server.metrics import BrokerMetrics, MetricsServer
@@ -114,9 +116,9 @@ class Server:
 
     def _build(self) -> None:
         config, now = self._config, time.monotonic()
-        self._broker = Broker(
-            limits=config.limits, authorizer=self._access.policy(), entropy=SystemEntropy(), now=now
-        )
+        self._durability = Durability(self._state.sessions, config.store)
+        self._broker = self._durability.restore(self._make_broker)
+        self._forget_revoked()
         self._numbers = Numbers(self._broker)
         self._metrics = BrokerMetrics(self._numbers.read, __version__, is_compiled())
         self._sys = SysTopics(__version__, self._numbers.read, now)
@@ -127,6 +129,7 @@ class Server:
         )
         authenticator = RegistryAuthenticator(self._identities.registry.snapshot, self._identities.verifier)
         self._pump = Pump(self._broker, authenticator, self._emit, limits=limits)
+        self._durability.start(self._pump)
         self._live = LiveBroker(
             self._broker,
             self._pump,
@@ -138,7 +141,9 @@ class Server:
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         """Bind and start everything; the stack undoes it in reverse order."""
-        stack.push_async_callback(self._pump.stop, STOP_GRACE_S)
+        stack.callback(self._close_store)
+        stack.push_async_callback(self._stop_pump)
+        self._pump.wake()
         for listener_config in self._config.listeners:
             listener = self._listener(listener_config)
             await listener.start()
@@ -155,6 +160,7 @@ class Server:
             stack.callback(task.cancel)
 
     def _announce(self, announce: Callable[[Started], None]) -> None:
+        self._tell_store()
         for sentence in self._weak:
             self._log.tell(ServerWarning("weakened", sentence))
         for sentence in self._certificates.renewed:
@@ -164,6 +170,33 @@ class Server:
         authorities = self._identities.authorities
         announce(Started(bound, authorities.pin, str(authorities.root_file)))
         notify("READY=1", f"STATUS=listening on {', '.join(address for _, address in bound)}")
+
+    def _make_broker(self) -> Broker:
+        return Broker(
+            limits=self._config.limits,
+            authorizer=self._access.policy(),
+            entropy=SystemEntropy(),
+            now=time.monotonic(),
+            durable=True,
+        )
+
+    def _forget_revoked(self) -> None:
+        """What identities left that were revoked while no broker ran, or came back with a backup."""
+        for identity in self._identities.registry.list():
+            if identity.state is State.REVOKED:
+                self._broker.kick(identity.id, 0, "the identity is revoked", time.monotonic(), purge=True)
+
+    async def _stop_pump(self) -> None:
+        self._durability.stopped_well(await self._pump.stop(STOP_GRACE_S))
+
+    def _close_store(self) -> None:
+        self._durability.close()
+        self._tell_store()
+
+    def _tell_store(self) -> None:
+        events, self._durability.events = self._durability.events, []
+        for event in events:
+            self._emit(event)
 
     # --- parts ---------------------------------------------------------------------------------------
 

@@ -81,6 +81,14 @@ class LogConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreConfig:
+    """Where kept sessions and retained messages go. `max_store_bytes` 0 leaves the bound to the disk."""
+
+    allow_relaxed_durability: bool = False
+    max_store_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The whole of a configuration file, judged and complete.
 
@@ -100,6 +108,7 @@ class Config:
     transport_limits: TransportLimits = field(default_factory=TransportLimits)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
 
 
 def weaknesses(config: Config) -> list[str]:
@@ -112,6 +121,8 @@ def weaknesses(config: Config) -> list[str]:
             found.append(f"allow_plaintext: {place} is not encrypted; peers on {whom} may use it")
         if listener.allow_anonymous:
             found.append(f'allow_anonymous: {place} takes clients without credentials as "anonymous"')
+    if config.store.allow_relaxed_durability:
+        found.append("allow_relaxed_durability: a power failure may lose what was acknowledged last")
     if config.metrics.allow_remote:
         found.append(f"allow_remote: metrics on {config.metrics.bind} can be read without a password")
     return found

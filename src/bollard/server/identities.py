@@ -4,7 +4,9 @@ One way for the broker and for commands that run without one. Whoever calls hold
 """
 
 import sqlite3
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -15,16 +17,22 @@ from bollard.identity.registry import Registry
 from bollard.server.state import StateDirectory
 from bollard.store.database import open_database
 from bollard.store.devices import DeviceStore
+from bollard.store.revocations import LoggedStorage, RevocationLog
 
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """The opened registry and what belongs to it; a context manager that closes it."""
+    """The opened registry and what belongs to it; a context manager that closes it.
+
+    `ended_again` names the identities that the revocation log has ended again: somebody restored an older
+    registry.
+    """
 
     registry: Registry
     authorities: Authorities
     verifier: Verifier = field(repr=False)
     database: sqlite3.Connection = field(repr=False)
+    ended_again: tuple[str, ...] = ()
 
     def close(self) -> None:
         self.database.close()
@@ -38,15 +46,24 @@ class Identities:
         self.close()
 
 
-def open_identities(state: StateDirectory) -> Identities:
-    """Registry and authorities of `state`. Raises LocalError if something is missing or damaged."""
+def say_on_stderr(warning: str) -> None:
+    """How a command without a broker says what went wrong beside its work."""
+    print(f"bollard: {warning}", file=sys.stderr)  # noqa: T201  # a command's own words
+
+
+def open_identities(state: StateDirectory, report: Callable[[str], None] = say_on_stderr) -> Identities:
+    """Registry and authorities of `state`. Raises LocalError if something is missing or damaged.
+
+    `report` hears of what went wrong without making a change fail.
+    """
     authorities = load_authorities(state.root)
     database = open_database(state.registry)
     try:
         store = DeviceStore(database)
         verifier = Verifier(ensure_pepper(state.pepper, expected=store.has_verifiers()))
-        registry = Registry(store, verifier, now=time.time())
+        storage = LoggedStorage(store, RevocationLog(state.revocations), report, now=time.time())
+        registry = Registry(storage, verifier, now=time.time())
     except BaseException:
         database.close()
         raise
-    return Identities(registry, authorities, verifier, database)
+    return Identities(registry, authorities, verifier, database, storage.restored)

@@ -12,9 +12,10 @@ from msgspec import structs
 from bollard import __version__
 from bollard.base.types import Principal
 from bollard.engine.broker import Broker
+from bollard.engine.ports import Authorizer
 from bollard.net.pump import Pump
-from bollard.server.access import Access
 from bollard.server.build import is_compiled
+from bollard.server.revocation import IdentityEnded
 from bollard.server.requests import MAX_CLIENTS, ClientInfo, Ended, Reloaded, Status
 
 Answer = TypeVar("Answer")
@@ -32,17 +33,18 @@ class LiveBroker:
         self,
         broker: Broker,
         pump: Pump,
-        access: Access,
+        authorizer: Callable[[], Authorizer],
         *,
         describe: Callable[[], Status],
         reload: Callable[[], Reloaded],
         port: Callable[[], int],
     ) -> None:
-        """`describe` gives a status without clients; `reload` and `port` are called on the loop too."""
+        """`authorizer` gives who may do what as of now, `describe` a status without clients; both, `reload`
+        and `port` are called on the loop."""
         self._loop = asyncio.get_running_loop()
         self._broker = broker
         self._pump = pump
-        self._access = access
+        self._authorizer = authorizer
         self._describe = describe
         self._reload = reload
         self._port = port
@@ -52,13 +54,14 @@ class LiveBroker:
 
     def apply_policy(self) -> None:
         """Judge everything anew by registry and policy as they are. On the loop only."""
-        self._broker.set_authorizer(self._access.policy(), time.monotonic())
+        self._broker.set_authorizer(self._authorizer(), time.monotonic())
         self._pump.wake()
 
     def end(self, principal: Principal, code: int, reason: str, *, purge: bool) -> Ended:
         def kick() -> Ended:
             report = self._broker.kick(principal, code, reason, time.monotonic(), purge=purge)
             self._pump.wake()
+            self._pump.emit(IdentityEnded.of(principal, code, reason, report))
             return Ended(
                 connections=report.connections,
                 sessions=report.sessions,

@@ -20,6 +20,7 @@ from bollard.server.config import (
     LogConfig,
     MetricsConfig,
     Network,
+    StoreConfig,
 )
 from bollard.server.settings import Setting
 
@@ -46,6 +47,7 @@ def load_config(path: Path) -> Config:
         transport_limits=TransportLimits(**_only(TransportLimits, limits)),
         metrics=_metrics(document, base),
         log=LogConfig(**_Table(document, ("log",), settings.LOG, base).values()),
+        store=StoreConfig(**_Table(document, ("store",), settings.STORE, base).values()),
     )
     if config.limits.max_connect_bytes > config.limits.max_packet_bytes:
         raise document.error(

@@ -44,6 +44,7 @@ ROOT = (
     Setting("limits", "table", "Bounds, each on by default."),
     Setting("metrics", "table", "Prometheus."),
     Setting("log", "table", "What is written to standard error."),
+    Setting("store", "table", "Kept sessions, what they are owed, and retained messages."),
 )
 
 LISTENER = (
@@ -80,6 +81,18 @@ LOG = (
         "The least that is written.",
         '"info"',
         choices=("debug", "info", "warning", "error"),
+    ),
+)
+
+STORE = (
+    Setting(
+        "allow_relaxed_durability",
+        "flag",
+        "Acknowledge before the disk has confirmed: a power failure may lose the last seconds.",
+        "false",
+    ),
+    Setting(
+        "max_store_bytes", "size", "The largest that `sessions.db` may grow; 0 is no bound.", "0", high=2**40
     ),
 )
 

@@ -2,6 +2,8 @@
 
     bollard.toml policy.toml      written by the first run, edited by people
     registry.db  pepper  lock     identities and what their secrets are checked against
+    revocations.log               what has ended, for good, whatever registry.db says after a restore
+    sessions.db                   kept sessions, what they are owed, retained messages
     control.sock                  commands to the running broker
     ca/ tls/ devices/             authorities, server certificates, what `enroll` writes by default
 
@@ -26,7 +28,18 @@ CONFIG_NAME = "bollard.toml"
 POLICY_NAME = "policy.toml"
 
 #: Names that only we make. A directory that holds others, and no configuration, is somebody else's.
-_OURS = {"ca", "tls", "devices", POLICY_NAME, "registry.db", "pepper", "lock", "control.sock"}
+_OURS = {
+    "ca",
+    "tls",
+    "devices",
+    POLICY_NAME,
+    "registry.db",
+    "revocations.log",
+    "sessions.db",
+    "pepper",
+    "lock",
+    "control.sock",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +61,16 @@ class StateDirectory:
         return self.root / "registry.db"
 
     @property
+    def sessions(self) -> Path:
+        return self.root / "sessions.db"
+
+    @property
     def pepper(self) -> Path:
         return self.root / "pepper"
+
+    @property
+    def revocations(self) -> Path:
+        return self.root / "revocations.log"
 
     @property
     def control_socket(self) -> Path:

@@ -71,7 +71,7 @@ static void do_connect(const char *id, int clean, const char *will_topic)
         MQTTProperties_add(&properties, &expiry);
         MQTTResponse response = MQTTClient_connect5(client, &options, &properties, NULL);
         check(response.reasonCode, "connect");
-        present = options.returned.sessionPresent;
+        present = -1; /* this library tells it for 3.1.1 only */
         MQTTResponse_free(response);
         MQTTProperties_free(&properties);
     } else {
@@ -79,7 +79,7 @@ static void do_connect(const char *id, int clean, const char *will_topic)
         check(MQTTClient_connect(client, &options), "connect");
         present = options.returned.sessionPresent;
     }
-    printf("connected\t%d\n", present);
+    printf(present < 0 ? "connected\t?\n" : "connected\t%d\n", present);
 }
 
 static void do_subscribe(const char *topic, int qos)
