@@ -38,8 +38,10 @@ up: $(ROOM)/run-venv/.ready
 
 # The compiled suite runs last, so that the last line is the verdict on what users install.
 test:
-	@$(MAKE) --no-print-directory test-pure
-	@$(MAKE) --no-print-directory test-compiled
+	@status=0; \
+	$(MAKE) --no-print-directory test-pure || status=1; \
+	$(MAKE) --no-print-directory test-compiled || status=1; \
+	exit $$status
 
 test-compiled: $(ROOM)/dev-venv/.ready
 	@echo "== the whole suite, on the installed package: $$($(DEV) -m bollard --version)"

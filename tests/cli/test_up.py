@@ -146,6 +146,7 @@ def test_serve_makes_its_authorities_and_listens(tmp_path: Path) -> None:
     with Daemon(tmp_path / "state", config=config) as daemon:
         assert daemon.ca_file.exists()
         assert not (tmp_path / "state" / "bollard.toml").exists()
+        assert daemon.logged("server-root-recovery.txt off this machine")
         done = bollard("enroll", "plug", "--config", config, "--json")
         assert json.loads(done.stdout)["port"] == daemon.port
 

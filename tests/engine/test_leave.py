@@ -216,7 +216,7 @@ def test_each_job_goes_to_one_worker_and_all_get_their_share(house: House, versi
     payloads = jobs(house, 30)
     found = [one.payloads() for one in workers]
     assert [len(part) for part in found] == [10, 10, 10]
-    assert sorted(sum(found, [])) == sorted(payloads)
+    assert sorted(payload for part in found for payload in part) == sorted(payloads)
 
 
 def test_unacknowledged_jobs_of_a_worker_that_leaves_go_to_the_others(house: House, version: int) -> None:

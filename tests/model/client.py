@@ -12,7 +12,7 @@ from bollard.wire.publish import Ack, Publish
 from bollard.wire.spec import PacketType
 from support.memory import Device
 
-from .reference import Entry, Job, Reference, Slot
+from .reference import Entry, Reference, Slot
 
 PUBACK, PUBREC, PUBREL, PUBCOMP = (
     PacketType.PUBACK,
@@ -24,12 +24,14 @@ PUBACK, PUBREC, PUBREL, PUBCOMP = (
 
 @dataclass
 class Pending:
-    """A QoS 1 or 2 message that the client has not finished. `released`: PUBREL came."""
+    """A QoS 1 or 2 message that the client has not finished. `released`: PUBREL came; `optional`: the broker
+    may have dropped it, or given it to another member of a group."""
 
     number: int
     qos: int
+    topic: str = ""
     released: bool = False
-    recorded: bool = False
+    optional: bool = False
 
 
 class Client:
@@ -58,6 +60,17 @@ class Client:
         if not present:
             self.pending, self.latest = {}, {}
 
+    def left(self) -> None:
+        """The connection is gone: unfinished QoS 1 messages of a group may go to another member."""
+        for pending in self.pending.values():
+            pending.optional |= pending.qos == 1 and pending.number in self.reference.jobs
+
+    def rights_changed(self) -> None:
+        """What the client may no longer receive, or its author publish, is not sent again."""
+        for pending in self.pending.values():
+            if pending.qos == 1 and not self.reference.deliverable(pending.number, pending.topic, self.slot):
+                pending.optional = True
+
     def packet_id(self) -> int:
         self.next_id = self.next_id % 65_535 + 1
         return self.next_id
@@ -81,7 +94,7 @@ class Client:
                 pending.released = True
             else:
                 # The server ends an exchange of which the client knows nothing.
-                self.pending[packet.packet_id] = Pending(0, 2, True)
+                self.pending[packet.packet_id] = Pending(0, 2, released=True)
             self.in_flight.add(packet.packet_id)
 
     def receive_publish(self, packet: Publish) -> None:
@@ -101,7 +114,7 @@ class Client:
             assert known is None or known.qos == 1, f"identifier {packet.packet_id} is in use"
             self.first(packet, number, topic)
             if packet.qos:
-                self.pending[packet.packet_id] = Pending(number, packet.qos)
+                self.pending[packet.packet_id] = Pending(number, packet.qos, topic)
         if packet.qos:
             self.in_flight.add(packet.packet_id)
             assert len(self.in_flight) <= self.window, "more in flight than Receive Maximum"
@@ -122,12 +135,14 @@ class Client:
                 assert entry.expires_at > self.reference.now, "an expired message was delivered"
                 self.in_order(packet, number, topic)
                 return
-        for job in self.reference.jobs.get(number, []):
-            if job.group in session.shares and self.may_take(job, packet):
-                job.holders.append(self.slot)
-                assert job.topic == topic
-                assert job.expires_at > self.reference.now, "an expired job was handed out"
-                return
+        job = self.reference.jobs.get(number)
+        if job is not None and any(group in session.shares for group in job.members):
+            job.holders.append((self.slot, packet.qos))
+            assert job.topic == topic
+            assert job.expires_at > self.reference.now, "an expired job was handed out"
+            assert packet.qos <= job.qos
+            assert job.optional or job.fair(), f"a job went to more than one member: {job}"
+            return
         raise AssertionError(f"{number} at QoS {packet.qos} is not owed to {self.slot}: {session.owed}")
 
     def fits(self, entry: Entry, packet: Publish) -> bool:
@@ -137,13 +152,6 @@ class Client:
             bool(packet.retain),
             tuple(sorted(packet.identifiers)),
         )
-
-    def may_take(self, job: Job, packet: Publish) -> bool:
-        """A job has one holder, unless that one left without finishing it."""
-        wish = self.reference.sessions[self.slot].shares[job.group]
-        if packet.qos > min(job.qos, 2) or (packet.qos != min(job.qos, wish.qos) and not job.optional):
-            return False
-        return not job.holders or job.optional
 
     def in_order(self, packet: Publish, number: int, topic: str) -> None:
         """Messages of one author on one topic at one QoS come in the order in which they were published."""
@@ -170,7 +178,6 @@ class Client:
                 self.finish(packet_id)
                 device.ack(PUBCOMP, packet_id)
             else:
-                pending.recorded = True
                 device.ack(PUBREC, packet_id)
             self.absorb()
 

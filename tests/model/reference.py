@@ -7,6 +7,7 @@ nothing of windows, queues, resending or batches: those must not change what is 
 
 import math
 from dataclasses import dataclass, field
+from itertools import permutations
 
 from bollard.base.types import Action, Decision
 from support.topics import naive_match
@@ -29,15 +30,26 @@ class Entry:
 
 @dataclass
 class Job:
-    """One message for one member of a group. `holders` have got it, in order."""
+    """One message for one member of each group that matches it. `members` are those who could get it, and at
+    which QoS; `holders` have got it. `optional`: somebody left or rights changed, so others may take over."""
 
     number: int
     topic: str
     qos: int
-    group: tuple[str, str]
+    members: dict[tuple[str, str], dict[Slot, int]]
     expires_at: float
     optional: bool = False
-    holders: list[Slot] = field(default_factory=list)
+    holders: list[tuple[Slot, int]] = field(default_factory=list)
+
+    def fair(self) -> bool:
+        """Can each holder have got it as the one member of a group of its own?"""
+        if len(self.holders) > len(self.members):
+            return False
+        return any(
+            all(groups[slot] == qos if slot in groups else False for (slot, qos), groups in pairs)
+            for chosen in permutations(self.members.values(), len(self.holders))
+            for pairs in [list(zip(self.holders, chosen, strict=True))]
+        )
 
 
 @dataclass
@@ -100,7 +112,7 @@ class Reference:
         self.now = now
         self.sessions: dict[Slot, Session] = {}
         self.retained: dict[str, Kept] = {}
-        self.jobs: dict[int, list[Job]] = {}
+        self.jobs: dict[int, Job] = {}
         self.denied: frozenset[tuple[str, Action, str]] = frozenset()
         self.authors: dict[int, Slot] = {}
         self.wills: set[int] = set()
@@ -160,10 +172,8 @@ class Reference:
 
     def unsettle(self, session: Session) -> None:
         """What a member of a group leaves behind may go to others, or to nobody when nobody is there."""
-        for jobs in self.jobs.values():
-            for job in jobs:
-                if job.group in session.shares:
-                    job.optional = True
+        for job in self.jobs.values():
+            job.optional |= any(group in session.shares for group in job.members)
 
     def publish_will(self, session: Session) -> None:
         will, session.will, session.will_at = session.will, None, math.inf
@@ -193,7 +203,7 @@ class Reference:
 
     def everything_owed(self) -> list[Entry | Job]:
         found: list[Entry | Job] = [e for session in self.sessions.values() for e in session.owed]
-        return found + [job for jobs in self.jobs.values() for job in jobs]
+        return found + list(self.jobs.values())
 
     # Rights ------------------------------------------------------------------------------------------
 
@@ -203,9 +213,8 @@ class Reference:
             for entry in session.owed:
                 entry.optional |= not self.deliverable(entry.number, entry.topic, session.slot)
                 entry.optional |= entry.retain
-        for jobs in self.jobs.values():
-            for job in jobs:
-                job.optional = True
+        for job in self.jobs.values():
+            job.optional = True
 
     def deliverable(self, number: int, topic: str, receiver: Slot) -> bool:
         author = self.authors[number]
@@ -242,12 +251,13 @@ class Reference:
     def distribute(
         self, number: int, author: Slot, topic: str, qos: int, retain: bool, expires_at: float
     ) -> None:
-        groups: dict[tuple[str, str], list[Session]] = {}
+        groups: dict[tuple[str, str], dict[Slot, int]] = {}
         for session in self.sessions.values():
             for group, wish in session.shares.items():
-                if naive_match(group[1], topic) and self.may(session.slot[0], Action.RECEIVE, topic):
-                    if session.online or min(qos, wish.qos):
-                        groups.setdefault(group, []).append(session)
+                reachable = session.online or min(qos, wish.qos) > 0
+                allowed = self.may(session.slot[0], Action.RECEIVE, topic)
+                if naive_match(group[1], topic) and reachable and allowed:
+                    groups.setdefault(group, {})[session.slot] = min(qos, wish.qos)
             matching = [
                 wish
                 for filter, wish in session.wishes.items()
@@ -261,7 +271,7 @@ class Reference:
                 identifiers = tuple(sorted(wish.identifier for wish in matching if wish.identifier))
                 session.owed.append(Entry(number, topic, granted, kept, identifiers, expires_at))
         if groups:
-            self.jobs[number] = [Job(number, topic, qos, group, expires_at) for group in groups]
+            self.jobs[number] = Job(number, topic, qos, groups, expires_at)
 
     # Subscriptions -----------------------------------------------------------------------------------
 

@@ -8,6 +8,10 @@ a broker without clients holds nothing.
 
 import math
 
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
 from bollard.base.types import Action
 from bollard.engine.limits import Limits
 from bollard.wire.connect import Connack
@@ -16,9 +20,6 @@ from bollard.wire.properties import Properties
 from bollard.wire.publish import Ack
 from bollard.wire.spec import PacketType
 from bollard.wire.subscribe import Suback, Subscribe, SubscribeFilter, Unsubscribe
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.memory import START, House, connect, publish
 
 from .client import Client
@@ -60,13 +61,22 @@ class World(RuleBasedStateMachine):
         )
         self.reference = Reference(START)
         self.clients = {slot: Client(slot, self.reference) for slot in SLOTS}
+        for slot in SLOTS:
+            self.connect_kept(slot)
 
     def online(self) -> list[Client]:
         return [client for client in self.clients.values() if client.online]
 
     def someone(self, which: int) -> Client:
+        """A connected client; the one of that number comes when nobody is there."""
+        if not self.online():
+            self.connect_kept(SLOTS[which])
         online = self.online()
         return online[which % len(online)]
+
+    def connect_kept(self, slot: Slot) -> None:
+        present = self.reference.connect(slot, False, KEPT_S, None)
+        self.enter(slot, 5, False, True, 4, None, 2, present)
 
     def settle(self) -> None:
         """What the broker sent has been received."""
@@ -119,6 +129,7 @@ class World(RuleBasedStateMachine):
     ) -> None:
         """The connection itself; the reference knows already."""
         client = self.clients[slot]
+        client.left()
         options = {"receive_maximum": window, "topic_alias_maximum": aliases} if version == 5 else {}
         device = self.house.open(version)
         device.send(
@@ -143,7 +154,6 @@ class World(RuleBasedStateMachine):
         client.joined(device, version, min(window, 4) if version == 5 else 4, present)
         self.settle()
 
-    @precondition(lambda self: self.online())
     @rule(which=st.integers(0, 3), good=st.booleans())
     def go(self, which: int, good: bool) -> None:
         client = self.someone(which)
@@ -175,11 +185,12 @@ class World(RuleBasedStateMachine):
     def change_policy(self, denied: frozenset[tuple[str, Action, str]]) -> None:
         self.reference.set_policy(denied)
         self.house.broker.set_authorizer(Policy(denied), self.house.now)
+        for client in self.clients.values():
+            client.rights_changed()
         self.settle()
 
     # Subscriptions -----------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.online())
     @rule(
         which=st.integers(0, 3),
         filter=st.sampled_from(FILTERS),
@@ -207,7 +218,6 @@ class World(RuleBasedStateMachine):
             client, SubscribeFilter(filter, qos, no_local, keeps_retain, handling), identifier
         )
 
-    @precondition(lambda self: self.online())
     @rule(which=st.integers(0, 3), group=st.sampled_from(GROUPS), qos=levels)
     def share(self, which: int, group: tuple[str, str], qos: int) -> None:
         client = self.someone(which)
@@ -221,7 +231,6 @@ class World(RuleBasedStateMachine):
         assert client.device.one(Suback).codes == (wanted.qos,)
         self.settle()
 
-    @precondition(lambda self: self.online())
     @rule(which=st.integers(0, 3), filter=st.sampled_from(FILTERS))
     def unsubscribe(self, which: int, filter: str) -> None:
         client = self.someone(which)
@@ -230,7 +239,6 @@ class World(RuleBasedStateMachine):
         client.device.send(Unsubscribe(client.packet_id(), (filter,)))
         self.settle()
 
-    @precondition(lambda self: self.online())
     @rule(which=st.integers(0, 3), group=st.sampled_from(GROUPS))
     def unshare(self, which: int, group: tuple[str, str]) -> None:
         client = self.someone(which)
@@ -241,7 +249,6 @@ class World(RuleBasedStateMachine):
 
     # Messages ----------------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.online())
     @rule(
         which=st.integers(0, 3),
         topic=st.sampled_from(TOPICS + JOBS),
@@ -313,7 +320,6 @@ class World(RuleBasedStateMachine):
         assert present
         self.enter(client.slot, client.version, False, True, client.window, None, 0, True)
 
-    @precondition(lambda self: self.online())
     @rule(which=st.integers(0, 3), count=st.integers(1, 5))
     def acknowledge(self, which: int, count: int) -> None:
         self.someone(which).acknowledge(count)
@@ -362,13 +368,15 @@ class World(RuleBasedStateMachine):
     def teardown(self) -> None:
         for slot, session in list(self.reference.sessions.items()):
             if not session.online:
-                self.reference.connect(slot, False, KEPT_S, None)
-                self.enter(slot, 5, False, True, 10, None, 0, True)
+                self.connect_kept(slot)
         self.finish_everything()
         for session in self.reference.sessions.values():
             assert not [entry for entry in session.owed if not entry.optional]
-        for jobs in self.reference.jobs.values():
-            assert not [job for job in jobs if not job.holders and not job.optional]
+        for job in self.reference.jobs.values():
+            assert job.optional or len(job.holders) == len(job.members)
+        for client in self.clients.values():
+            if client.slot in self.reference.sessions:
+                assert not [one for one in client.pending.values() if not one.optional]
         for slot in SLOTS:
             self.reference.connect(slot, True, 0, None)
             self.house.connect(slot[1], principal=slot[0], clean=True).leave()
@@ -395,16 +403,16 @@ class DurableWorld(World):
 
     durable = True
 
-    @precondition(lambda self: self.online())
     @rule(
         which=st.integers(0, 3),
         topic=st.sampled_from(TOPICS),
         qos=st.integers(1, 2),
         retain=st.booleans(),
         breaks=st.booleans(),
+        hurries=st.booleans(),
     )
     def publish_while_the_disk_is_busy(
-        self, which: int, topic: str, qos: int, retain: bool, breaks: bool
+        self, which: int, topic: str, qos: int, retain: bool, breaks: bool, hurries: bool
     ) -> None:
         client = self.someone(which)
         assert client.device is not None
@@ -422,6 +430,11 @@ class DurableWorld(World):
         )
         if allowed and promised:
             assert early == [], "acknowledged before it was on disk"
+        if hurries:
+            # What need not wait for the disk may overtake what does.
+            number = self.reference.number(client.slot)
+            self.reference.publish(number, client.slot, topic, 0, False, math.inf)
+            client.device.send(publish(client.version, topic, str(number).encode()))
         self.house.commits = True
         self.settle_with(client, early, qos, packet_id, breaks)
 

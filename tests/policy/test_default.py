@@ -78,7 +78,7 @@ def test_it_decides_as_its_owner_would_expect(
 def test_its_examples_work_when_the_hash_signs_are_taken_away() -> None:
     before, examples = DEFAULT_POLICY.split("From here on", 1)
     rules = read_rules(Document(FILE, before + "\n" + re.sub(r"(?m)^# (?=\[|\w+ = )", "", "#" + examples)))
-    assert set(rules.templates) == {"device", "app", "monitor"}
+    assert set(rules.templates) == {"device", "app", "monitor", "tasmota"}
     assert set(rules.groups) == {"operators"}
     assert set(rules.grants) == {"boiler-service"}
     assert set(rules.denies) == {"firmware"}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bollard.base.types import Action
-from bollard.policy.explain import EffectiveRight, Nearest, describe, effective, why
+from bollard.policy.explain import EffectiveRight, Nearest, describe, effective, missing_rights, why
 from bollard.wire.topics import matches
 
 from .texts import policy_of
@@ -202,3 +202,25 @@ def test_all_that_somebody_may_do() -> None:
         EffectiveRight("will", True, "w", "grant.g", ""),
     )
     assert effective(policy_of(text), "not/one").rights == ()
+
+
+@pytest.mark.parametrize(
+    ("action", "topic", "rights"),
+    [
+        (Action.PUBLISH, "x/1", ()),
+        (Action.PUBLISH, "y", ("publish",)),
+        (Action.RETAIN, "x/1", ("retain",)),
+        (Action.RETAIN, "y", ("publish", "retain")),
+        (Action.WILL, "y", ("will",)),
+        (Action.RECEIVE, "y", ("subscribe",)),
+        (Action.SUBSCRIBE, "y/#", ("subscribe",)),
+        (Action.PUBLISH, "z", ()),
+        (Action.WILL, "z", ()),
+        (Action.RETAIN, "z", ()),
+    ],
+)
+def test_the_rights_that_a_grant_would_need_are_known_and_none_where_a_deny_is_in_the_way(
+    action: Action, topic: str, rights: tuple[str, ...]
+) -> None:
+    policy = policy_of(SENSOR + '[deny.d]\nwho = "*"\npublish = ["z"]')
+    assert missing_rights(policy, why(policy, "esp-1", action, topic)) == rights

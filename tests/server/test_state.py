@@ -81,6 +81,19 @@ def test_a_file_in_place_of_the_directory_is_told(tmp_path: Path) -> None:
         prepare(tmp_path / "file", BIND)
 
 
+def test_lost_authorities_are_not_replaced_while_devices_trust_them(tmp_path: Path) -> None:
+    root = tmp_path / "state"
+    prepare(root, BIND)
+    (root / "registry.db").touch()
+    (root / "ca").rename(tmp_path / "ca")
+    with pytest.raises(LocalError, match="trust what was in it") as caught:
+        state.make_authorities(root)
+    assert "backup" in caught.value.remedy
+    assert not (root / "ca").exists()
+    (tmp_path / "ca").rename(root / "ca")
+    assert state.make_authorities(root) is None
+
+
 def test_two_first_runs_at_once_do_not_mix(tmp_path: Path) -> None:
     root = tmp_path / "state"
     prepare(root, BIND)

@@ -6,7 +6,7 @@ import pytest
 
 from bollard.base.types import Action
 from bollard.engine.limits import Limits
-from bollard.wire.connect import Connack, Pingreq
+from bollard.wire.connect import Connack, Disconnect, Pingreq
 from bollard.wire.properties import Properties
 
 from .clauses import clause
@@ -79,6 +79,7 @@ def test_aliases_to_a_client_stay_within_its_maximum(broker: Broker) -> None:
         if item.topic and item.alias:
             known[item.alias] = item.topic
         found.append((item.topic or known[item.alias], item.payload))
+    assert sorted(known) == [1, 2], "aliases save bytes, so they should be used"
     assert found == [(topic, topic.encode()) for topic in topics]
 
 
@@ -114,6 +115,17 @@ def test_a_reason_string_is_left_out_where_connack_would_be_too_large(broker: Br
         refusal = a.expect_refused(0x86)
         assert refusal is not None
         assert refusal.properties.reason_string == told
+
+
+@clause("MQTT5-3.14.2-3", "MQTT5-3.1.2-24")
+def test_a_reason_string_is_left_out_where_disconnect_would_be_too_large(broker: Broker) -> None:
+    for size, told in ((None, True), (24, False)):
+        a = broker.connected(V5, maximum_packet_size=size)
+        a.publish("+", b"x")
+        farewell = a.receive()
+        assert isinstance(farewell, Disconnect)
+        assert bool(farewell.properties.reason_string) is told
+        a.expect_closed()
 
 
 @clause("MQTT5-3.1.2-24", "MQTT5-3.2.2-19", "MQTT5-3.4.2-2", "MQTT5-3.5.2-2", "MQTT5-3.9.2-1")

@@ -63,6 +63,8 @@ class Peer:
     `address` is the IP address, or "unix" for a Unix socket; `port` its TCP port, else 0.
     `certificate` is the DER of a client certificate that the transport has verified up to the
     device authority, else None. `allow_anonymous` repeats what the listener's configuration allows.
+    `tls_server_end_points` are the RFC 5929 hashes of the certificates that the listener may have shown,
+    for channel binding; none without TLS.
     """
 
     address: str = ""
@@ -71,3 +73,4 @@ class Peer:
     transport: str = "tls"
     certificate: bytes | None = field(default=None, repr=False)
     allow_anonymous: bool = False
+    tls_server_end_points: tuple[bytes, ...] = field(default=(), repr=False)

@@ -80,14 +80,15 @@ def show(identity: str, **options: Any) -> None:
         )
 
 
-def _change(identity: str, to: str, options: dict[str, Any]) -> None:
+def _change(identity: str, to: str, options: dict[str, Any], *, purge: bool = False) -> None:
     from bollard.server.requests import Changed, ChangeDevice
 
     config, as_json = _target(options)
-    changed = _ask(config, ChangeDevice(identity, to))  # type: ignore[arg-type]  # one of its literals
+    changed = _ask(config, ChangeDevice(identity, to, purge))  # type: ignore[arg-type]  # one of its literals
     assert isinstance(changed, Changed)
     if as_json:
-        say_json({"id": changed.id, "state": changed.state, **to_builtins(changed.ended)})
+        warning = {"warning": changed.warning} if changed.warning else {}
+        say_json({"id": changed.id, "state": changed.state, **to_builtins(changed.ended), **warning})
         return
     click.echo(f"{changed.id} is {changed.state}.")
     if changed.running and to != "active":
@@ -96,6 +97,10 @@ def _change(identity: str, to: str, options: dict[str, Any]) -> None:
             f"Ended in {ended.took_ms:.0f} ms: {ended.connections} connections, {ended.sessions} sessions, "
             f"{ended.wills} wills, {ended.retained} retained messages."
         )
+    if purge and not changed.running:
+        click.echo("No broker runs: its kept sessions and retained messages are withheld, not removed.")
+    if changed.warning:
+        click.echo(f"bollard: {changed.warning}", err=True)
 
 
 @command.command()
@@ -112,11 +117,16 @@ def revoke(identity: str, **options: Any) -> None:
 
 @command.command()
 @click.argument("identity", metavar="ID")
+@click.option("--purge", is_flag=True, help="Also end its sessions and remove what it retained.")
 @target_options
 @json_option
-def suspend(identity: str, **options: Any) -> None:
-    """Shut ID out until it is resumed; its sessions are kept."""
-    _change(identity, "suspended", options)
+def suspend(identity: str, purge: bool, **options: Any) -> None:
+    """Shut ID out until it is resumed.
+
+    Its connections end at once, without their wills. Its sessions, and the messages that it queued for
+    others or retained, are kept and withheld until it is resumed.
+    """
+    _change(identity, "suspended", options, purge=purge)
 
 
 @command.command()
@@ -135,10 +145,14 @@ def resume(identity: str, **options: Any) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Write the files here; certificates: devices/ID."
 )
+@click.option("--purge", is_flag=True, help="Also end its sessions and remove what it retained.")
 @target_options
 @json_option
-def rotate(identity: str, credential: str | None, out: Path | None, **options: Any) -> None:
-    """Give ID a new credential; the old one ends at once."""
+def rotate(identity: str, credential: str | None, out: Path | None, purge: bool, **options: Any) -> None:
+    """Give ID a new credential; the old one ends at once, and with it the connections of ID.
+
+    If somebody else had the old one, --purge removes what they may have left behind.
+    """
     from bollard.identity.names import check_identity
     from bollard.server.requests import Credential, Enrolled, Rotate
     from bollard.server.state import StateDirectory
@@ -149,7 +163,7 @@ def rotate(identity: str, credential: str | None, out: Path | None, **options: A
     if kind == "certificate" and out is None:
         out = StateDirectory(config.state_dir).devices / identity
     folder = prepare_folder(out) if out is not None else None
-    enrolled = _ask(config, Rotate(identity, kind))
+    enrolled = _ask(config, Rotate(identity, kind, purge))
     assert isinstance(enrolled, Enrolled)
     hand_over(enrolled, folder, None, as_json=as_json)
 

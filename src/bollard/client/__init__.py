@@ -31,6 +31,7 @@ from bollard.client.errors import (
     UnsubscribeRefused,
 )
 from bollard.client.messages import Authentication, Message
+from bollard.client.scram import Scram
 from bollard.wire.connect import Will
 from bollard.wire.properties import Properties
 from bollard.wire.subscribe import SubscribeFilter
@@ -51,6 +52,7 @@ __all__ = [
     "PublishRefused",
     "QueueFull",
     "Refused",
+    "Scram",
     "ServerBrokeProtocol",
     "ServerDisconnected",
     "ServerNotTrusted",

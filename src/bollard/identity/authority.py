@@ -26,6 +26,7 @@ import base64
 import hashlib
 import os
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +39,8 @@ from bollard.base.errors import LocalError
 from bollard.base.types import Secret
 from bollard.identity import profile
 from bollard.identity.files import read_private, read_public, write_private_directory
-from bollard.identity.profile import DAY_S, PrivateKey, Signer
+from bollard.identity.profile import DAY_S, PrivateKey, PublicKey, Signer
+from bollard.identity.records import Identity
 from bollard.identity.registry import Registry
 
 DEVICE_LIFE_S = profile.DEVICE_LEAF.life_s
@@ -47,7 +49,9 @@ DEVICE_LIFE_MAX_S = 2 * 365 * DAY_S
 ROOT_FILE = "server-root.crt"
 RECOVERY_FILE = "server-root-recovery.txt"
 _ROOT_KEYS = "server-root.key.enc"
-_SERVER_CA, _SERVER_CA_RSA, _DEVICE_CA = "server-ca", "server-ca-rsa", "device-ca"
+SERVER_CA, SERVER_CA_RSA, DEVICE_CA = "server-ca", "server-ca-rsa", "device-ca"
+#: The key of the device CA before the present one, whose certificate is the second of the bundle.
+RETIRING_KEY = "device-ca-retiring.key"
 
 #: No clock can be right that is behind this (2026-01-01): authorities made by it would have expired.
 _EARLIEST = 1_767_225_600
@@ -72,6 +76,7 @@ class Authorities:
 
     Paths for TLS: `root_file` is what clients trust (both server roots), `device_ca_file` what the
     broker trusts for client certificates. `pin` is the hex SHA-256 of the P-256 server root's DER.
+    `retiring` is the device CA before this one, while certificates of both are in use (`rotation.py`).
     """
 
     directory: Path
@@ -81,6 +86,17 @@ class Authorities:
     server_ca: Signer = field(repr=False)
     server_ca_rsa: Signer = field(repr=False)
     device_ca: Signer = field(repr=False)
+    retiring: Signer | None = field(default=None, repr=False)
+
+    @property
+    def crl_file(self) -> Path:
+        """The revocation list of the device authorities."""
+        return self.directory / "ca" / f"{DEVICE_CA}.crl"
+
+    @property
+    def device_authorities(self) -> tuple[Signer, ...]:
+        """Those whose certificates are in use, the one that issues first."""
+        return (self.device_ca,) if self.retiring is None else (self.device_ca, self.retiring)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +147,12 @@ def load_authorities(directory: Path) -> Authorities:
     return Authorities(
         directory=directory,
         root_file=ca / ROOT_FILE,
-        device_ca_file=ca / f"{_DEVICE_CA}.crt",
+        device_ca_file=ca / f"{DEVICE_CA}.crt",
         pin=_pin(roots[0]),
-        server_ca=_load_signer(ca, _SERVER_CA, roots),
-        server_ca_rsa=_load_signer(ca, _SERVER_CA_RSA, roots),
-        device_ca=_load_signer(ca, _DEVICE_CA, None),
+        server_ca=_load_signer(ca, SERVER_CA, roots),
+        server_ca_rsa=_load_signer(ca, SERVER_CA_RSA, roots),
+        device_ca=_load_signer(ca, DEVICE_CA, None),
+        retiring=_load_retiring(ca),
     )
 
 
@@ -155,10 +172,33 @@ def issue_device_certificate(
     certificates in that transaction. `life_s` is at most `DEVICE_LIFE_MAX_S`; the certificate ends no
     later than the device CA. `LocalError` if the identity is unknown or revoked.
     """
+    key = profile.new_ec_key()
+    certificate, not_after = certify(
+        authorities, registry, identity, key.public_key(), now=now, life_s=life_s, supersede=supersede
+    )
+    leaf, issuer = pem(certificate), pem(authorities.device_ca.certificate)
+    serial = certificate.serial_number
+    return DeviceCredential(identity, serial, not_after, leaf, leaf + issuer, Secret(pem_key(key)))
+
+
+def certify(
+    authorities: Authorities,
+    registry: Registry,
+    identity: str,
+    key: PublicKey,
+    *,
+    now: float,
+    life_s: int = DEVICE_LIFE_S,
+    supersede: bool = False,
+    also: Callable[[Identity, x509.Certificate], Identity] | None = None,
+) -> tuple[x509.Certificate, int]:
+    """A certificate for a key that the device has made, and its end; else as `issue_device_certificate`.
+
+    `also` is a further change of the identity in the transaction that makes the certificate usable.
+    """
     if not 0 < life_s <= DEVICE_LIFE_MAX_S:
         raise LocalError(f"a device certificate lives for at most {DEVICE_LIFE_MAX_S // DAY_S} days")
     known = registry.get(identity)
-    key = profile.new_ec_key()
     serial = profile.new_serial()
     not_after = profile.end_of_life(authorities.device_ca, life_s, now=now)
     registry.begin_certificate(identity, serial, not_after=not_after, now=now)
@@ -166,16 +206,22 @@ def issue_device_certificate(
         authorities.device_ca,
         profile.DEVICE_LEAF,
         identity,
-        key.public_key(),
+        key,
         now=now,
         not_after=not_after,
         serial=serial,
         alternative_names=[x509.UniformResourceIdentifier(uuid.UUID(known.uuid).urn)],
     )
     sha256 = hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).digest()
-    registry.complete_certificate(identity, serial, sha256, now=now, supersede=supersede)
-    leaf, issuer = pem(certificate), pem(authorities.device_ca.certificate)
-    return DeviceCredential(identity, serial, not_after, leaf, leaf + issuer, Secret(pem_key(key)))
+    registry.complete_certificate(
+        identity,
+        serial,
+        sha256,
+        now=now,
+        supersede=supersede,
+        also=None if also is None else lambda after: also(after, certificate),
+    )
+    return certificate, not_after
 
 
 def pem(*certificates: x509.Certificate) -> bytes:
@@ -221,10 +267,10 @@ def _new_hierarchies(now: float) -> dict[str, bytes]:
     return {
         ROOT_FILE: pem(root.certificate, root_rsa.certificate),
         **_root_keys(f"Bollard server root {tag}", root, root_rsa),
-        **_server_ca(_SERVER_CA, root, f"Bollard server CA {tag}", profile.new_ec_key(), now),
-        **_server_ca(_SERVER_CA_RSA, root_rsa, f"Bollard server CA RSA {tag}", profile.new_rsa_key(), now),
-        f"{_DEVICE_CA}.crt": pem(device_ca.certificate),
-        f"{_DEVICE_CA}.key": pem_key(device_ca.key),
+        **_server_ca(SERVER_CA, root, f"Bollard server CA {tag}", profile.new_ec_key(), now),
+        **_server_ca(SERVER_CA_RSA, root_rsa, f"Bollard server CA RSA {tag}", profile.new_rsa_key(), now),
+        f"{DEVICE_CA}.crt": pem(device_ca.certificate),
+        f"{DEVICE_CA}.key": pem_key(device_ca.key),
     }
 
 
@@ -252,6 +298,19 @@ def _load_signer(ca: Path, file: str, roots: list[x509.Certificate] | None) -> S
     if not any(is_issued_by(certificate, root) for root in roots or [certificate]):
         raise damaged(ca / f"{file}.crt")
     return Signer(certificate, key)
+
+
+def _load_retiring(ca: Path) -> Signer | None:
+    """The device CA that is being replaced, if there is one."""
+    if not (ca / RETIRING_KEY).exists():
+        return None
+    certificates = _certificates(ca / f"{DEVICE_CA}.crt")
+    key = read_key(ca / RETIRING_KEY)
+    if len(certificates) == 1:
+        return None  # of a rotation that was cut off before its first step counted, or after its last
+    if key.public_key() != certificates[1].public_key():
+        raise damaged(ca / RETIRING_KEY)
+    return Signer(certificates[1], key)
 
 
 def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

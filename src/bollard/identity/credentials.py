@@ -1,8 +1,8 @@
 """Generated secrets and what is stored of them. Passwords that a human chose do not belong here.
 
 A secret has 160 random bits, so guessing is hopeless and a slow hash would only help an attacker who
-sends a storm of CONNECTs. What is stored is HMAC-SHA256(pepper, secret): the database alone, without
-the pepper file beside it, gives nothing to test guesses against.
+sends a storm of CONNECTs. What is stored is HMAC-SHA256(pepper, secret), and beside it the keys of the
+same secret for SCRAM.
 """
 
 import base64
@@ -14,6 +14,7 @@ from pathlib import Path
 from bollard.base.errors import LocalError
 from bollard.base.types import Secret
 from bollard.identity.files import read_private, write_private
+from bollard.identity.scram import ITERATIONS, SALT_BYTES, ScramKeys, derive, keys_for_server
 
 SECRET_BYTES = 20
 PEPPER_BYTES = 32
@@ -49,11 +50,12 @@ def ensure_pepper(path: Path, *, expected: bool) -> Secret:
 class Verifier:
     """Makes and checks verifiers of generated secrets, with one pepper. Thread-safe."""
 
-    __slots__ = ("_dummy", "_pepper")
+    __slots__ = ("_dummy", "_pepper", "_salts")
 
     def __init__(self, pepper: Secret) -> None:
         self._pepper = pepper
         self._dummy = os.urandom(hashlib.sha256().digest_size)
+        self._salts = hmac.digest(pepper.reveal(), b"salts of SCRAM", "sha256")
 
     def make(self, secret: Secret) -> bytes:
         """HMAC-SHA256(pepper, secret): 32 bytes to store."""
@@ -67,3 +69,15 @@ class Verifier:
         """
         matches = hmac.compare_digest(self.make(secret), verifier or self._dummy)
         return matches and bool(verifier)
+
+    def scram_salt(self, name: str) -> bytes:
+        """The salt of `name`, whether or not it is enrolled: always the same, and to be foretold by nobody.
+
+        So the answer to an unknown name is the one that it would get if it were enrolled.
+        """
+        return hmac.digest(self._salts, name.encode(), "sha256")[:SALT_BYTES]
+
+    def scram_keys(self, name: str, secret: Secret) -> ScramKeys:
+        """What to store so that `name` can prove `secret` by SCRAM. Takes about a millisecond."""
+        salt = self.scram_salt(name)
+        return keys_for_server(derive(secret.reveal(), salt, ITERATIONS), salt, ITERATIONS)

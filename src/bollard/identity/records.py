@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from bollard.identity.scram import ScramKeys
+
 
 class State(enum.StrEnum):
     """Where an identity stands. Only ACTIVE may connect; REVOKED is final."""
@@ -27,6 +29,31 @@ class CertificateState(enum.StrEnum):
     REVOKED = "revoked"
 
 
+class Approval(enum.StrEnum):
+    """Whether a human has to look at a device before its token is worth a certificate."""
+
+    NONE = "none"
+    REQUIRED = "required"
+    GRANTED = "granted"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A one-time permission to enroll. `verifier` is what its secret is checked against.
+
+    `key` is the SHA-256 of the public key that presented it, b"" before; no other key may use it then.
+    `spent_at` is 0 until a `certificate` (DER) was issued for it.
+    """
+
+    verifier: bytes = field(repr=False)
+    created_at: int
+    expires_at: int
+    approval: Approval = Approval.NONE
+    key: bytes = b""
+    spent_at: int = 0
+    certificate: bytes = field(default=b"", repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class CertificateRecord:
     """One certificate of an identity. `sha256` is over the leaf's DER; b"" while ISSUING or never signed."""
@@ -43,7 +70,9 @@ class CertificateRecord:
 class Identity:
     """One enrolled identity. `uuid` names this enrollment in certificates, `template` its policy template.
 
-    `verifier` is what a generated secret is checked against (`credentials.py`), b"" if it has none.
+    `verifier` is what a generated secret is checked against (`credentials.py`), b"" if it has none;
+    `scram` the keys of the same secret for SCRAM, None if it has none. `token` is its latest permission to
+    enroll, spent or not.
     """
 
     id: str
@@ -54,6 +83,8 @@ class Identity:
     changed_at: int
     verifier: bytes = field(default=b"", repr=False)
     certificates: tuple[CertificateRecord, ...] = ()
+    scram: ScramKeys | None = field(default=None, repr=False)
+    token: Token | None = None
 
     @property
     def active_certificates(self) -> tuple[CertificateRecord, ...]:

@@ -8,6 +8,7 @@ returned identity's state, and `snapshot()` for the policy.
 
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 
 from bollard.base.errors import LocalError
@@ -33,6 +34,11 @@ class Registry:
         for identity in self.list():
             if any(c.state is CertificateState.ISSUING for c in identity.certificates):
                 self._store(_without_issuing(identity, int(now)))
+
+    @property
+    def verifier(self) -> Verifier:
+        """What makes and checks the verifiers of this registry's secrets."""
+        return self._verifier
 
     # --- reading -------------------------------------------------------------------------------------
 
@@ -92,12 +98,20 @@ class Registry:
             )
 
     def complete_certificate(
-        self, identity: str, serial: int, sha256: bytes, *, now: float, supersede: bool = False
+        self,
+        identity: str,
+        serial: int,
+        sha256: bytes,
+        *,
+        now: float,
+        supersede: bool = False,
+        also: Callable[[Identity], Identity] | None = None,
     ) -> Identity:
         """The certificate is signed: it may be used, and a PENDING identity becomes ACTIVE.
 
         `sha256` is over the DER of the leaf. With `supersede`, the identity's earlier certificates end
-        in the same transaction. `LocalError` if this serial was not begun, or was revoked meanwhile.
+        in the same transaction; `also` is a further change that belongs to it. `LocalError` if this serial
+        was not begun, or was revoked meanwhile.
         """
         with self._lock:
             known = self._usable(identity)
@@ -105,7 +119,18 @@ class Registry:
                 c.serial == serial and c.state is CertificateState.ISSUING for c in known.certificates
             ):
                 raise LocalError(f"no certificate with serial {serial:x} is being issued to {identity!r}")
-            return self._store(_with_certificate(known, serial, sha256, int(now), supersede))
+            after = _with_certificate(known, serial, sha256, int(now), supersede)
+            return self._store(after if also is None else also(after))
+
+    def change(self, identity: str, change: Callable[[Identity], Identity]) -> Identity:
+        """One transaction: `change` gets the identity as it is and returns it as it shall be.
+
+        What `change` raises is passed on, and nothing is stored. `LocalError` if revoked or unknown.
+        """
+        with self._lock:
+            known = self._usable(identity)
+            after = change(known)
+            return known if after is known else self._store(after)
 
     # --- states --------------------------------------------------------------------------------------
 
@@ -159,7 +184,15 @@ class Registry:
     def _give_password(self, identity: Identity, now: int) -> Secret:
         secret = generate_secret()
         state = State.ACTIVE if identity.state is State.PENDING else identity.state
-        self._store(replace(identity, state=state, changed_at=now, verifier=self._verifier.make(secret)))
+        self._store(
+            replace(
+                identity,
+                state=state,
+                changed_at=now,
+                verifier=self._verifier.make(secret),
+                scram=self._verifier.scram_keys(identity.id, secret),
+            )
+        )
         return secret
 
     def _change_state(self, identity: str, state: State, now: int) -> Identity:

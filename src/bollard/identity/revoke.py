@@ -195,8 +195,8 @@ def _corrected(identity: Identity, ends: _Ends, now: int) -> Identity:
         for c in identity.certificates
     )
     retired = bool(identity.verifier) and _digest(identity.verifier) in ends.passwords
-    verifier = b"" if retired else identity.verifier
-    return replace(identity, state=state, certificates=certificates, verifier=verifier)
+    kept = replace(identity, state=state, certificates=certificates)
+    return replace(kept, verifier=b"", scram=None) if retired else kept
 
 
 def _has_ended(record: CertificateRecord) -> bool:

@@ -200,6 +200,10 @@ class Stream:
         """DER of the client's certificate, verified up to the device authority; None if there is none."""
         return None
 
+    def end_points(self) -> tuple[bytes, ...]:
+        """What a client can bind its authentication to; nothing without TLS."""
+        return ()
+
     def begin(self) -> None:
         """The bytes from here on are MQTT, or WebSocket frames with MQTT in them."""
         limits = self.pump.gate.limits
@@ -227,7 +231,13 @@ class Stream:
     def _join(self) -> None:
         door = self.door
         peer = Peer(
-            self.address, self.port, door.name, door.transport, self.certificate(), door.allow_anonymous
+            self.address,
+            self.port,
+            door.name,
+            door.transport,
+            self.certificate(),
+            door.allow_anonymous,
+            self.end_points(),
         )
         self.pump.join(self, peer)
 

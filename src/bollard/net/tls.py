@@ -5,10 +5,14 @@ Here live protocol versions, suites, certificates and their reload. Connections 
 registry, because a resumed TLS session skips the check of the chain.
 """
 
+import hashlib
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from bollard.base.errors import LocalError
 
@@ -29,9 +33,15 @@ class CertificateFiles:
     key: Path
 
 
+class ServerContext(ssl.SSLContext):
+    """A context that knows which certificates it shows: `end_points` are their hashes by RFC 5929."""
+
+    end_points: tuple[bytes, ...] = ()
+
+
 def server_context(
     certificates: Sequence[CertificateFiles], *, client_ca: Path | None = None, transport: str = "tls"
-) -> ssl.SSLContext:
+) -> ServerContext:
     """A context that serves all `certificates` (one per key type) over TLS 1.2 and 1.3.
 
     `client_ca` is a PEM file of the device authorities: then a client may present a certificate, and
@@ -40,7 +50,7 @@ def server_context(
     """
     if not certificates:
         raise LocalError("No server certificate was given.", "Name at least one chain and its key.")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(SUITES)
     # Renegotiation lets a peer make us sign again and again on one connection; compression leaks.
@@ -56,16 +66,16 @@ def server_context(
     return context
 
 
-def reload_certificates(context: ssl.SSLContext, certificates: Sequence[CertificateFiles]) -> None:
+def reload_certificates(context: ServerContext, certificates: Sequence[CertificateFiles]) -> None:
     """Serve `certificates` from the next handshake on; ticket keys stay, so sessions still resume.
 
     Everything is tried on a spare context first: after a LocalError the live one is as it was.
     """
-    load_certificates(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificates)
+    load_certificates(ServerContext(ssl.PROTOCOL_TLS_SERVER), certificates)
     load_certificates(context, certificates)
 
 
-def load_certificates(context: ssl.SSLContext, certificates: Sequence[CertificateFiles]) -> None:
+def load_certificates(context: ServerContext, certificates: Sequence[CertificateFiles]) -> None:
     """Put each chain into the slot of its key type. Raises LocalError naming the file at fault."""
     for files in certificates:
         try:
@@ -87,6 +97,16 @@ def load_certificates(context: ssl.SSLContext, certificates: Sequence[Certificat
                 f"{files.chain} and {files.key}: these are not a PEM certificate chain and its key.",
                 "The key must be unencrypted PEM and belong to the first certificate of the chain.",
             ) from error
+    context.end_points = tuple(end_point(files.chain.read_bytes()) for files in certificates)
+
+
+def end_point(chain_pem: bytes) -> bytes:
+    """The RFC 5929 `tls-server-end-point` of a chain: its leaf, under the hash that signed it, but not
+    under MD5 or SHA-1."""
+    leaf = x509.load_pem_x509_certificate(chain_pem)
+    signed = leaf.signature_hash_algorithm
+    name = "sha256" if signed is None or signed.name in ("md5", "sha1") else signed.name
+    return hashlib.new(name, leaf.public_bytes(serialization.Encoding.DER)).digest()
 
 
 def _no_password() -> str:

@@ -18,7 +18,7 @@ from bollard.net.stream import (
     Door,
     Stream,
 )
-from bollard.net.tls import explain
+from bollard.net.tls import ServerContext, explain
 
 if TYPE_CHECKING:
     from bollard.net.pump import Pump
@@ -176,6 +176,10 @@ class TlsStream(Stream):
 
     def certificate(self) -> bytes | None:
         return None if self._tls is None else self._tls.getpeercert(binary_form=True)
+
+    def end_points(self) -> tuple[bytes, ...]:
+        context = self.door.context
+        return context.end_points if isinstance(context, ServerContext) else ()
 
     def _send_records(self) -> None:
         if self._outgoing.pending:

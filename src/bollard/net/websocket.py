@@ -37,7 +37,16 @@ class WebSocket:
     "" when the client closed properly.
     """
 
-    __slots__ = ("_held", "_inside_tls", "_limit", "_max_frame_bytes", "_protocol", "ended", "open", "refusal")
+    __slots__ = (
+        "_held",
+        "_inside_tls",
+        "_limit",
+        "_max_frame_bytes",
+        "_protocol",
+        "ended",
+        "open",
+        "refusal",
+    )
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ DEFAULT_POLICY = """\
 #
 # Save this file and the running broker takes it over; a mistake in it changes nothing, and is told.
 # The order of the rules never matters: a deny wins over everything that grants.
+# Look before you save: bollard policy check. Ask why: bollard why NAME publish TOPIC
 #
 # There are four rights, and none of them implies another:
 #   publish     send messages to these topics
@@ -42,8 +43,14 @@ publish = ["devices/+/cmd/#"]
 # members = ["anna", "console-*"]
 # apply = ["monitor"]
 
+# A preset is a ready-made template for well-known devices: bollard policy presets lists them. Give it to a
+# group, or enroll devices with it: bollard enroll NAME --as tasmota
+# [preset.tasmota]
+# use = "tasmota"
+
 # A grant gives rights to one identity, to a group ("group:operators"), or to all ("*").
-# It may end by itself, and say what it was for.
+# It may end by itself, and say what it was for. The command writes one for you:
+#   bollard grant anna --publish 'devices/boiler/cmd/#' --for 4h --reason "annual service"
 # [grant.boiler-service]
 # who = "anna"
 # publish = ["devices/boiler/cmd/#"]

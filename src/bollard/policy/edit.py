@@ -5,6 +5,7 @@ and the one change, or there is an error and no text.
 """
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from bollard.base.toml import Document, suggest
 from bollard.policy.model import GROUP_PREFIX, RIGHTS, Rules
 from bollard.policy.rules import read_rules
 
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewGrant:
@@ -33,7 +36,7 @@ class NewGrant:
 
 def grant_block(name: str, grant: NewGrant) -> str:
     """The table [grant.NAME] as one would write it."""
-    lines = [f'[grant."{name}"]' if "." in name else f"[grant.{name}]", f"who = {_quoted(grant.who)}"]
+    lines = [f"[grant.{name if _BARE.fullmatch(name) else _quoted(name)}]", f"who = {_quoted(grant.who)}"]
     for right in RIGHTS:
         if grant.rights.get(right):
             lines.append(f"{right} = [{', '.join(map(_quoted, grant.rights[right]))}]")

@@ -11,7 +11,6 @@ import gc
 import resource
 import secrets
 import signal
-import ssl
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
@@ -21,12 +20,15 @@ from bollard import __version__
 from bollard.base.errors import BollardError, LocalError
 from bollard.base.events import Event, ServerEvent, ServerWarning
 from bollard.engine.broker import Broker
+from bollard.identity.crl import is_due
 from bollard.identity.principal import RegistryAuthenticator
 from bollard.identity.records import State
+from bollard.identity.revoke import OnlyActive
+from bollard.identity.scram_mechanism import scram_mechanisms
 from bollard.identity.serving import ServerCertificates, ensure_server_certificates
 from bollard.net.listener import Listener, ListenerSettings
 from bollard.net.pump import Pump
-from bollard.net.tls import CertificateFiles, reload_certificates, server_context
+from bollard.net.tls import CertificateFiles, ServerContext, reload_certificates, server_context
 from bollard.server.access import Access
 from bollard.server.advertise import advertised_listener, certificate_names
 from bollard.server.build import is_compiled
@@ -41,6 +43,7 @@ from bollard.server.numbers import Numbers
 from bollard.server.observers import EventLog
 from bollard.server.readiness import notify, reloading, watchdog_interval_s
 from bollard.server.requests import Reloaded, Status
+from bollard.server.revocation import LapseWatch
 from bollard.server.state import StateDirectory, make_authorities
 from bollard.server.sys_topics import SysTopics
 from bollard.store.database import StateLock
@@ -48,6 +51,8 @@ from bollard.store.database import StateLock
 #: How often the policy file is looked at, and how often the certificates.
 POLICY_POLL_S = 1.0
 CERTIFICATE_POLL_S = 3600.0
+#: How often it is asked whether a client's certificate has expired while it is connected.
+LAPSE_POLL_S = 0.5
 #: What clients get to take their last bytes when the broker stops.
 STOP_GRACE_S = 2.0
 
@@ -76,9 +81,15 @@ def run(config: Config, announce: Callable[[Started], None]) -> None:
     state = StateDirectory(config.state_dir)
     log = EventLog(config.log)
     with StateLock(state.root):
-        make_authorities(state.root)
-        _raise_file_limit()
-        with open_identities(state) as identities:
+        recovery = make_authorities(state.root)
+        if recovery is not None:
+            log.tell(ServerWarning("authorities made", f"move {recovery} off this machine, to a safe place"))
+        files = raise_file_limit()
+        if files < config.transport_limits.max_connections:
+            log.tell(ServerWarning("files", f"{files} open files bound max_connections; raise LimitNOFILE"))
+        with open_identities(
+            state, lambda text: log.tell(ServerWarning("revocation log", text))
+        ) as identities:
             server = Server(config, state, identities, log)
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(server.run(announce))
@@ -95,9 +106,13 @@ class Server:
         self._log = log
         self._access = Access(config.policy, lambda: identities.registry.snapshot().templates)
         self._certificates = self._ensure_certificates()
-        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._contexts: dict[str, ServerContext] = {}
         self._listeners: list[tuple[ListenerConfig, Listener]] = []
         self._started = time.monotonic()
+        self._for_the_record: list[Event] = [
+            ServerWarning("registry older than the revocation log", f"{identity} is ended again")
+            for identity in identities.ended_again
+        ]
         self._weak = tuple(weaknesses(config))
 
     async def run(self, announce: Callable[[Started], None]) -> None:
@@ -109,6 +124,8 @@ class Server:
             self._announce(announce)
             gc.collect()
             gc.freeze()  # what lives as long as the process is not looked at again
+            # Messages come and go by reference count; cycles are rare, and looking for them is not free.
+            gc.set_threshold(50_000, 20, 50)
             await self._stopping.wait()
             notify("STOPPING=1")
             self._emit(ServerEvent("stopping"))
@@ -127,13 +144,16 @@ class Server:
             max_connect_bytes=config.limits.max_connect_bytes,
             max_packet_bytes=config.limits.max_packet_bytes,
         )
-        authenticator = RegistryAuthenticator(self._identities.registry.snapshot, self._identities.verifier)
+        registry, verifier = self._identities.registry, self._identities.verifier
+        authenticator = RegistryAuthenticator(
+            registry.snapshot, verifier, mechanisms=scram_mechanisms(registry.snapshot, verifier)
+        )
         self._pump = Pump(self._broker, authenticator, self._emit, limits=limits)
         self._durability.start(self._pump)
         self._live = LiveBroker(
             self._broker,
             self._pump,
-            self._access,
+            self._authorizer,
             describe=self._describe,
             reload=self.reload,
             port=self._advertised_port,
@@ -149,8 +169,10 @@ class Server:
             await listener.start()
             stack.push_async_callback(listener.stop)
             self._listeners.append((listener_config, listener))
-        control = Control(self._config, self._identities.registry, self._identities.authorities, self._live)
-        server = ControlServer(self._state.control_socket, control.handle, self._fault)
+        self._control = Control(
+            self._config, self._identities.registry, self._identities.authorities, self._live
+        )
+        server = ControlServer(self._state.control_socket, self._control.handle, self._fault)
         await server.start()
         stack.push_async_callback(server.stop)
         self._start_metrics(stack)
@@ -161,6 +183,8 @@ class Server:
 
     def _announce(self, announce: Callable[[Started], None]) -> None:
         self._tell_store()
+        for event in self._for_the_record:
+            self._emit(event)
         for sentence in self._weak:
             self._log.tell(ServerWarning("weakened", sentence))
         for sentence in self._certificates.renewed:
@@ -174,11 +198,14 @@ class Server:
     def _make_broker(self) -> Broker:
         return Broker(
             limits=self._config.limits,
-            authorizer=self._access.policy(),
+            authorizer=self._authorizer(),
             entropy=SystemEntropy(),
             now=time.monotonic(),
             durable=True,
         )
+
+    def _authorizer(self) -> OnlyActive:
+        return self._access.authorizer(self._identities.registry.snapshot())
 
     def _forget_revoked(self) -> None:
         """What identities left that were revoked while no broker ran, or came back with a backup."""
@@ -214,7 +241,7 @@ class Server:
         )
         return Listener(settings, self._pump, self._context(config.transport) if config.encrypted else None)
 
-    def _context(self, transport: str) -> ssl.SSLContext:
+    def _context(self, transport: str) -> ServerContext:
         """One context for all listeners of a transport, so that a reload has few to change."""
         if transport not in self._contexts:
             self._contexts[transport] = server_context(
@@ -245,8 +272,12 @@ class Server:
 
     def _chores(self) -> list[Coroutine[Any, Any, None]]:
         """What is done again and again. A chore that fails once is reported and goes on."""
+        watch = LapseWatch(self._broker, self._identities.registry.snapshot, self._emit)
+        self._refresh_crl()
         chores = [
             self._every(POLICY_POLL_S, self._watch_policy),
+            self._every(LAPSE_POLL_S, lambda: self._sweep(watch)),
+            self._every(CERTIFICATE_POLL_S, self._refresh_crl),
             self._every(CERTIFICATE_POLL_S, self._renew_certificates),
         ]
         if self._config.sys_interval_s:
@@ -308,6 +339,22 @@ class Server:
         if certificates.renewed:
             self._reload_certificates()
 
+    def _sweep(self, watch: LapseWatch) -> None:
+        if watch.sweep():
+            self._pump.wake()
+
+    def _refresh_crl(self) -> None:
+        """Make the revocation list anew if it is a day old; in a thread, because a long one takes a while."""
+        if is_due(self._identities.authorities.crl_file, now=time.time()):
+            loop = asyncio.get_running_loop()
+            made = loop.run_in_executor(None, self._control.publish_crl)
+            made.add_done_callback(self._crl_made)
+
+    def _crl_made(self, done: asyncio.Future[str]) -> None:
+        warning = "" if done.cancelled() else done.result()
+        if warning:
+            self._emit(ServerWarning("revocation list", warning))
+
     def _ensure_certificates(self) -> ServerCertificates:
         return ensure_server_certificates(
             self._identities.authorities, certificate_names(self._config), now=time.time()
@@ -352,12 +399,13 @@ def _files(certificates: ServerCertificates) -> list[CertificateFiles]:
     ]
 
 
-def _raise_file_limit() -> None:
-    """Use all the files that the system lets this process open: each connection is one."""
+def raise_file_limit() -> int:
+    """Let this process open as many files as the system allows, and return how many: each connection is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -5,6 +5,7 @@ nobody is told "revoked" while a connection of that identity lives. No sockets, 
 answers are the records of `requests.py`.
 """
 
+import threading
 import time
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from bollard.base.errors import LocalError
 from bollard.base.toml import suggest
 from bollard.base.types import Principal
 from bollard.identity.authority import Authorities, issue_device_certificate
+from bollard.identity.crl import publish_crl
 from bollard.identity.names import check_identity
 from bollard.identity.records import CertificateRecord, Identity, State
 from bollard.identity.registry import Registry
@@ -81,6 +83,7 @@ class Control:
         self._registry = registry
         self._authorities = authorities
         self._live = live
+        self._crl_lock = threading.Lock()
 
     def handle(self, request: Request) -> Result:
         """Do what `request` says. Raises LocalError with what was wrong and what to do."""
@@ -92,9 +95,9 @@ class Control:
             case ShowDevice():
                 return self._device(self._registry.get(request.id))
             case ChangeDevice():
-                return self.change(request.id, State(request.to))
+                return self.change(request.id, State(request.to), purge=request.purge)
             case Rotate():
-                return self.rotate(request.id, request.credential)
+                return self.rotate(request.id, request.credential, purge=request.purge)
             case AskStatus():
                 return self._live.status() if self._live else Status(running=False)
             case Reload():
@@ -114,7 +117,7 @@ class Control:
         self._tell_live()
         return enrolled
 
-    def rotate(self, identity: str, credential: Credential) -> Enrolled:
+    def rotate(self, identity: str, credential: Credential, *, purge: bool = False) -> Enrolled:
         """A new credential; the old one of its kind ends, and with it the connections made by it."""
         at = self._address()
         began = time.monotonic()
@@ -124,10 +127,16 @@ class Control:
         else:
             enrolled = self._with_certificate(identity, at, supersede=True)
         reason = "the credential was replaced; connect with the new one"
-        return _with_ended(enrolled, self._end(identity, NOT_AUTHORIZED, reason, began, purge=False))
+        ended = self._end(identity, NOT_AUTHORIZED, reason, began, purge=purge)
+        self.publish_crl()
+        return _with_ended(enrolled, ended)
 
-    def change(self, identity: str, to: State) -> Changed:
-        """Revoke, suspend or resume. When it returns, nothing of what it forbids is alive."""
+    def change(self, identity: str, to: State, *, purge: bool = False) -> Changed:
+        """Revoke, suspend or resume. When it returns, nothing of what it forbids is alive.
+
+        `purge` ends the sessions of a suspended identity too, and removes what it retained; otherwise they
+        are kept and withheld until it is resumed.
+        """
         began = time.monotonic()
         now = time.time()
         if to is State.ACTIVE:
@@ -139,8 +148,29 @@ class Control:
             registry = self._registry
             after = registry.revoke(identity, now=now) if revoked else registry.suspend(identity, now=now)
             reason = f"the identity is {to.value}"
-            ended = self._end(identity, ADMINISTRATIVE_ACTION, reason, began, purge=revoked)
-        return Changed(id=identity, state=after.state.value, running=self._live is not None, ended=ended)
+            ended = self._end(identity, ADMINISTRATIVE_ACTION, reason, began, purge=revoked or purge)
+        return Changed(
+            id=identity,
+            state=after.state.value,
+            running=self._live is not None,
+            ended=ended,
+            warning=self.publish_crl(),
+        )
+
+    def publish_crl(self) -> str:
+        """Make the revocation list anew. What went wrong with it, or "": a list for others that could not be
+        written is no reason to call a revocation undone. May be called from any thread."""
+        try:
+            with self._crl_lock:
+                publish_crl(
+                    self._authorities.crl_file,
+                    self._authorities.device_authorities,
+                    self._registry.list(),
+                    now=time.time(),
+                )
+        except LocalError as error:
+            return f"the revocation list was not made anew: {error}"
+        return ""
 
     # --- inside --------------------------------------------------------------------------------------
 

@@ -15,8 +15,8 @@ from bollard.engine.broker import Broker
 from bollard.engine.ports import Authorizer
 from bollard.net.pump import Pump
 from bollard.server.build import is_compiled
-from bollard.server.revocation import IdentityEnded
 from bollard.server.requests import MAX_CLIENTS, ClientInfo, Ended, Reloaded, Status
+from bollard.server.revocation import IdentityEnded
 
 Answer = TypeVar("Answer")
 

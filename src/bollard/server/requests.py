@@ -28,17 +28,21 @@ class ShowDevice(msgspec.Struct, frozen=True, tag_field="op", tag="show", forbid
 
 
 class ChangeDevice(msgspec.Struct, frozen=True, tag_field="op", tag="change", forbid_unknown_fields=True):
-    """Revoke (for good), suspend or resume `id`."""
+    """Revoke (for good), suspend or resume `id`. With `purge` a suspension also ends its sessions and
+    removes what it retained, as a revocation always does."""
 
     id: str
     to: Literal["revoked", "suspended", "active"]
+    purge: bool = False
 
 
 class Rotate(msgspec.Struct, frozen=True, tag_field="op", tag="rotate", forbid_unknown_fields=True):
-    """A new credential for `id`; the old one ends at once."""
+    """A new credential for `id`; the old one ends at once. With `purge` also its sessions and what it
+    retained, because whoever had the old one may have left them."""
 
     id: str
     credential: Credential = "password"
+    purge: bool = False
 
 
 class AskStatus(msgspec.Struct, frozen=True, tag_field="op", tag="status", forbid_unknown_fields=True):
@@ -115,12 +119,14 @@ class Devices(msgspec.Struct, frozen=True):
 
 
 class Changed(msgspec.Struct, frozen=True, kw_only=True):
-    """The identity after a change, and what ended with it. `running` tells whether a broker runs."""
+    """The identity after a change, and what ended with it. `running` tells whether a broker runs;
+    `warning` what went wrong beside the change, which is done."""
 
     id: str
     state: str
     running: bool
     ended: Ended
+    warning: str = ""
 
 
 class ClientInfo(msgspec.Struct, frozen=True, kw_only=True):

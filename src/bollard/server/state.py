@@ -112,10 +112,17 @@ def prepare(directory: Path, bind: Address) -> Path | None:
 def make_authorities(directory: Path) -> Path | None:
     """Create the authorities if there are none. Returns the recovery file's path if it did.
 
-    Hold the directory's `StateLock`.
+    Hold the directory's `StateLock`. Raises LocalError if there were some once: new ones would be trusted
+    by none of the devices that are enrolled.
     """
     if authorities_exist(directory):
         return None
+    state = StateDirectory(directory)
+    if state.registry.exists():
+        raise LocalError(
+            f"{directory / 'ca'} is missing, and the devices in {state.registry.name} trust what was in it",
+            "Restore it from your backup, or move the registry away to begin anew with every device.",
+        )
     return create_authorities(directory, now=time.time())
 
 

@@ -2,7 +2,15 @@
 
 import sqlite3
 
-from bollard.identity.records import CertificateRecord, CertificateState, Identity, State
+from bollard.identity.records import (
+    Approval,
+    CertificateRecord,
+    CertificateState,
+    Identity,
+    State,
+    Token,
+)
+from bollard.identity.scram import ScramKeys
 from bollard.store.database import reading, transaction
 
 _VERIFIER_KIND = "hmac-sha256"
@@ -20,6 +28,24 @@ _SAVE_IDENTITY = """
 _SAVE_VERIFIER = """
     INSERT INTO verifiers (identity, kind, value) VALUES (?, ?, ?)
     ON CONFLICT (identity, kind) DO UPDATE SET value = excluded.value
+"""
+_LOAD_SCRAM = "SELECT identity, salt, iterations, stored_key, server_key FROM scram_keys"
+_SAVE_SCRAM = """
+    INSERT INTO scram_keys (identity, salt, iterations, stored_key, server_key) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (identity) DO UPDATE
+    SET salt = excluded.salt, iterations = excluded.iterations, stored_key = excluded.stored_key,
+        server_key = excluded.server_key
+"""
+_LOAD_TOKENS = """
+    SELECT identity, verifier, created_at, expires_at, approval, key, spent_at, certificate FROM tokens
+"""
+_SAVE_TOKEN = """
+    INSERT INTO tokens (identity, verifier, created_at, expires_at, approval, key, spent_at, certificate)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (identity) DO UPDATE
+    SET verifier = excluded.verifier, created_at = excluded.created_at, expires_at = excluded.expires_at,
+        approval = excluded.approval, key = excluded.key, spent_at = excluded.spent_at,
+        certificate = excluded.certificate
 """
 # The owner of a serial never changes: a row that says otherwise is left alone, and the caller told.
 _SAVE_CERTIFICATE = """
@@ -53,6 +79,8 @@ class DeviceStore:
             certificates: dict[str, list[CertificateRecord]] = {}
             for owner, *columns in database.execute(_LOAD_CERTIFICATES):
                 certificates.setdefault(owner, []).append(_certificate(*columns))
+            scram = {owner: ScramKeys(*columns) for owner, *columns in database.execute(_LOAD_SCRAM)}
+            tokens = {owner: _token(*columns) for owner, *columns in database.execute(_LOAD_TOKENS)}
             return [
                 Identity(
                     name,
@@ -63,6 +91,8 @@ class DeviceStore:
                     changed_at,
                     verifier=verifiers.get(name, b""),
                     certificates=tuple(certificates.get(name, ())),
+                    scram=scram.get(name),
+                    token=tokens.get(name),
                 )
                 for name, uuid, template, state, created_at, changed_at in database.execute(_LOAD_IDENTITIES)
             ]
@@ -86,8 +116,35 @@ class DeviceStore:
                 database.execute(_SAVE_VERIFIER, (identity.id, _VERIFIER_KIND, identity.verifier))
             else:
                 database.execute("DELETE FROM verifiers WHERE identity = ?", (identity.id,))
+            self._save_scram(identity.id, identity.scram)
+            self._save_token(identity.id, identity.token)
             for record in identity.certificates:
                 self._save_certificate(identity.id, record)
+
+    def _save_scram(self, owner: str, keys: ScramKeys | None) -> None:
+        if keys is None:
+            self._database.execute("DELETE FROM scram_keys WHERE identity = ?", (owner,))
+            return
+        row = (owner, keys.salt, keys.iterations, keys.stored_key, keys.server_key)
+        self._database.execute(_SAVE_SCRAM, row)
+
+    def _save_token(self, owner: str, token: Token | None) -> None:
+        if token is None:
+            self._database.execute("DELETE FROM tokens WHERE identity = ?", (owner,))
+            return
+        self._database.execute(
+            _SAVE_TOKEN,
+            (
+                owner,
+                token.verifier,
+                token.created_at,
+                token.expires_at,
+                token.approval.value,
+                token.key or None,
+                token.spent_at,
+                token.certificate or None,
+            ),
+        )
 
     def _save_certificate(self, owner: str, record: CertificateRecord) -> None:
         saved = self._database.execute(
@@ -111,4 +168,18 @@ def _certificate(
 ) -> CertificateRecord:
     return CertificateRecord(
         int(serial, 16), CertificateState(state), not_after, created_at, changed_at, sha256 or b""
+    )
+
+
+def _token(
+    verifier: bytes,
+    created_at: int,
+    expires_at: int,
+    approval: str,
+    key: bytes | None,
+    spent_at: int,
+    certificate: bytes | None,
+) -> Token:
+    return Token(
+        verifier, created_at, expires_at, Approval(approval), key or b"", spent_at, certificate or b""
     )

@@ -58,6 +58,38 @@ MIGRATIONS = (
             "CREATE INDEX certificates_of_identity ON certificates (identity, created_at)",
         ),
     ),
+    Migration(
+        "scram keys",
+        (
+            """
+            CREATE TABLE scram_keys (
+                identity TEXT PRIMARY KEY REFERENCES identities (id),
+                salt BLOB NOT NULL,
+                iterations INTEGER NOT NULL,
+                stored_key BLOB NOT NULL CHECK (length(stored_key) = 32),
+                server_key BLOB NOT NULL CHECK (length(server_key) = 32)
+            ) STRICT, WITHOUT ROWID
+            """,
+        ),
+    ),
+    Migration(
+        "enrollment tokens",
+        (
+            """
+            CREATE TABLE tokens (
+                identity TEXT PRIMARY KEY REFERENCES identities (id),
+                verifier BLOB NOT NULL CHECK (length(verifier) = 32),
+                created_at INTEGER NOT NULL,
+                expires_at INTEGER NOT NULL,
+                approval TEXT NOT NULL CHECK (approval IN ('none', 'required', 'granted')),
+                key BLOB CHECK (length(key) = 32),
+                spent_at INTEGER NOT NULL,
+                certificate BLOB,
+                CHECK (spent_at = 0 OR (key IS NOT NULL AND certificate IS NOT NULL))
+            ) STRICT, WITHOUT ROWID
+            """,
+        ),
+    ),
 )
 
 

@@ -1,0 +1,1 @@
+"""What judges: pure functions from evidence to a verdict, and the texts that explain it. No I/O."""

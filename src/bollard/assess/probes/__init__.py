@@ -1,0 +1,1 @@
+"""What looks: everything here does I/O and returns frozen evidence; nothing here judges."""

@@ -1,0 +1,1 @@
+"""What tells: one file a format, each a pure function from a `Report` to text."""

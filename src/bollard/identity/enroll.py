@@ -1,0 +1,193 @@
+"""From a token and a signing request to a certificate; the same steps whatever the transport was.
+
+    open      the owner gives an identity a token, and gets its secret once
+    approve   the owner lets a device in that asked with a token which needs that
+    enroll    a device spends its token: CSR judged, token bound to its key, serial recorded, signed, then
+              certificate, spent token and active identity in one transaction
+    renew     a device that has a certificate gets the next one (`renewal.py` says when it may)
+
+A crash between the two transactions leaves a serial that the next start revokes, and a token that is bound
+to the device's key and not spent: the device asks again.
+"""
+
+import uuid
+from dataclasses import dataclass, field, replace
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from bollard.base.errors import LocalError
+from bollard.base.types import Secret
+from bollard.identity.authority import DEVICE_LIFE_S, Authorities, certify, pem
+from bollard.identity.credentials import generate_secret
+from bollard.identity.csr import Request, read_csr
+from bollard.identity.profile import PublicKey
+from bollard.identity.records import Approval, CertificateState, Identity, State, Token
+from bollard.identity.refusals import FORBIDDEN, UNAUTHORIZED, UNAVAILABLE, EnrollmentRefused
+from bollard.identity.registry import Registry
+from bollard.identity.renewal import check_renewable, without_oldest
+from bollard.identity.tokens import claimed, may_connect, new_token
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate for a device: its DER, the device CA's, and when it ends (seconds since the epoch)."""
+
+    identity: str
+    certificate: bytes = field(repr=False)
+    issuer: bytes = field(repr=False)
+    not_after: int
+
+    @property
+    def chain_pem(self) -> bytes:
+        return pem(*map(x509.load_der_x509_certificate, (self.certificate, self.issuer)))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The device's owner has to approve first. `key_sha256` is what both can compare."""
+
+    identity: str
+    key_sha256: bytes
+
+
+class Desk:
+    """Where devices enroll and renew. Any thread; each step is one transaction of the registry.
+
+    `now` is everywhere in seconds since the epoch. Devices' faults are `EnrollmentRefused`, ours
+    `LocalError`.
+    """
+
+    def __init__(self, registry: Registry, authorities: Authorities) -> None:
+        self._registry = registry
+        self._authorities = authorities
+
+    # --- for the owner -------------------------------------------------------------------------------
+
+    def open(self, identity: str, *, now: float, life_s: float, approval: bool) -> Secret:
+        """A token for an identity that exists; an earlier one of it ends. Returns its secret, once."""
+        secret = generate_secret()
+        token = new_token(
+            self._registry.verifier.make(secret), now=int(now), life_s=life_s, approval=approval
+        )
+        self._registry.change(identity, lambda known: replace(known, token=token, changed_at=int(now)))
+        return secret
+
+    def approve(self, identity: str, *, now: float) -> Identity:
+        """Let the device in that asked as `identity`. `LocalError` if none has asked, or none needs to."""
+
+        def grant(known: Identity) -> Identity:
+            token = known.token
+            if token is None or token.approval is Approval.NONE or token.spent_at:
+                raise LocalError(
+                    f"nothing of {identity!r} waits for approval", "`bollard devices` lists what does."
+                )
+            if not token.key:
+                raise LocalError(
+                    f"no device has asked as {identity!r} yet",
+                    "Give it the enrollment string first; then compare what it shows with what you see here.",
+                )
+            return replace(known, token=replace(token, approval=Approval.GRANTED), changed_at=int(now))
+
+        return self._registry.change(identity, grant)
+
+    # --- for devices ---------------------------------------------------------------------------------
+
+    def admits(self, identity: str, secret: Secret, *, now: float) -> bool:
+        """Whether `secret` is that of a token which `identity` may still spend. The same work for all."""
+        known = self._registry.snapshot().identities.get(identity)
+        token = known.token if known is not None and known.state is not State.REVOKED else None
+        right = self._registry.verifier.check(secret, token.verifier if token is not None else b"")
+        return right and token is not None and not may_connect(token, now)
+
+    def enroll(self, identity: str, csr: bytes, *, now: float) -> Issued | Waiting:
+        """Spend the token of `identity`, whose secret the caller has checked (`admits`)."""
+        request = read_csr(csr)
+        known = self._device(identity)
+        request.check_names(identity, _urn(known))
+        try:
+            known = self._registry.change(identity, lambda found: _bound(found, request, now))
+        except LocalError as error:
+            raise EnrollmentRefused(FORBIDDEN, error.message) from error
+        token = known.token
+        assert token is not None, "a bound token"
+        if token.spent_at:
+            return self._again(known, token)
+        if token.approval is Approval.REQUIRED:
+            return Waiting(identity, request.key_sha256)
+        return self._issue(identity, request.key, now, token)
+
+    def renew(self, identity: str, certificate: bytes, csr: bytes, *, now: float) -> Issued:
+        """The next certificate of `identity`, whose holder has proved the key of `certificate` (DER)."""
+        known = check_renewable(self._registry.snapshot(), certificate, now)
+        if known.id != identity:
+            raise EnrollmentRefused(FORBIDDEN, "this certificate belongs to another identity")
+        request = read_csr(csr)
+        request.check_names(identity, _urn(known))
+        return self._issue(identity, request.key, now, None)
+
+    # --- inside --------------------------------------------------------------------------------------
+
+    def _device(self, identity: str) -> Identity:
+        known = self._registry.snapshot().identities.get(identity)
+        if known is None:
+            raise EnrollmentRefused(UNAUTHORIZED, "this identity is not enrolled")
+        if known.state in (State.REVOKED, State.SUSPENDED):
+            raise EnrollmentRefused(FORBIDDEN, f"this identity is {known.state.value}")
+        return known
+
+    def _again(self, known: Identity, token: Token) -> Issued:
+        """The answer that the device did not hear, if it still holds."""
+        leaf = x509.load_der_x509_certificate(token.certificate)
+        record = next((c for c in known.certificates if c.serial == leaf.serial_number), None)
+        if record is None or record.state is not CertificateState.ACTIVE:
+            raise EnrollmentRefused(FORBIDDEN, "the certificate of this enrollment string has ended")
+        return self._issued(known.id, leaf, record.not_after)
+
+    def _issue(self, identity: str, key: PublicKey, now: float, token: Token | None) -> Issued:
+        """Record, sign, complete. With `token`, it is spent in the transaction that completes.
+
+        An enrollment ends the certificates before it; a renewal keeps the current one beside the next.
+        """
+
+        def complete(known: Identity, leaf: x509.Certificate) -> Identity:
+            if token is None:
+                return without_oldest(known, int(now))
+            if known.token is None or known.token.verifier != token.verifier:
+                raise EnrollmentRefused(FORBIDDEN, "this enrollment string was replaced")
+            spent = replace(known.token, spent_at=int(now), certificate=_bytes(leaf))
+            return replace(known, token=spent)
+
+        begin = self._authorities.device_ca.certificate.not_valid_before_utc.timestamp()
+        if now < begin:
+            raise EnrollmentRefused(UNAVAILABLE, "the server's clock is wrong; its owner must set it")
+        try:
+            leaf, not_after = certify(
+                self._authorities,
+                self._registry,
+                identity,
+                key,
+                now=now,
+                life_s=DEVICE_LIFE_S,
+                supersede=token is not None,
+                also=complete,
+            )
+        except LocalError as error:
+            raise EnrollmentRefused(UNAVAILABLE, "the server cannot issue certificates now") from error
+        return self._issued(identity, leaf, not_after)
+
+    def _issued(self, identity: str, leaf: x509.Certificate, not_after: int) -> Issued:
+        return Issued(identity, _bytes(leaf), _bytes(self._authorities.device_ca.certificate), not_after)
+
+
+def _bound(known: Identity, request: Request, now: float) -> Identity:
+    token = claimed(known.token, request.key_sha256, now)
+    return known if token == known.token else replace(known, token=token, changed_at=int(now))
+
+
+def _urn(known: Identity) -> str:
+    return uuid.UUID(known.uuid).urn
+
+
+def _bytes(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.DER)
