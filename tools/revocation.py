@@ -81,6 +81,7 @@ class Device:
             Connect(
                 version=self.version,
                 clean_start=False,
+                keepalive_s=3600,
                 client_id=self.id,
                 username=self._username,
                 password=self._password,
@@ -132,6 +133,8 @@ class Device:
 
     def watch(self) -> None:
         """From now on a thread notes when the socket is closed, and what was said last."""
+        assert self._socket is not None
+        self._socket.settimeout(None)
         self._watch = threading.Thread(target=self._until_closed, daemon=True)
         self._watch.start()
 
@@ -260,6 +263,8 @@ def fleet(broker: Broker, folder: Path, count: int) -> Iterator[list[Device]]:
 
 def revoke(broker: Broker, device: Device, *, cli: bool) -> float:
     """Revoke one device; milliseconds from the command to its closed socket."""
+    if device.closed_at:
+        raise SystemExit(f"{device.id} was disconnected before it was revoked: {device.last_words}")
     began = time.monotonic()
     if cli:
         command = [

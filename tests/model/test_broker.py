@@ -8,9 +8,16 @@ a broker without clients holds nothing.
 
 import math
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from bollard.base.types import Action
 from bollard.engine.limits import Limits
@@ -30,7 +37,8 @@ TOPICS = ["a", "b", "a/b"]
 JOBS = ["s/1", "s/2"]
 FILTERS = ["a", "b", "a/b", "a/#", "a/+", "+/b"]
 GROUPS = [("g", "s/#"), ("g", "s/1"), ("h", "s/+")]
-ACTIONS = [Action.PUBLISH, Action.RECEIVE, Action.RETAIN, Action.WILL]
+#: The first two are drawn more often: they are asked at every delivery.
+ACTIONS = [Action.PUBLISH, Action.RECEIVE] * 2 + [Action.RETAIN, Action.WILL]
 KEPT_S = 1000
 
 slots = st.sampled_from(SLOTS)
@@ -63,6 +71,9 @@ class World(RuleBasedStateMachine):
         self.clients = {slot: Client(slot, self.reference) for slot in SLOTS}
         for slot in SLOTS:
             self.connect_kept(slot)
+            for filter in ("a/#", "b"):
+                self.reference.subscribe(slot, filter, Wish(2), 0)
+                self.send_subscribe(self.clients[slot], SubscribeFilter(filter, 2), 0)
 
     def online(self) -> list[Client]:
         return [client for client in self.clients.values() if client.online]
@@ -76,7 +87,7 @@ class World(RuleBasedStateMachine):
 
     def connect_kept(self, slot: Slot) -> None:
         present = self.reference.connect(slot, False, KEPT_S, None)
-        self.enter(slot, 5, False, True, 4, None, 2, present)
+        self.enter(slot, 5, False, True, 2, None, 2, present)
 
     def settle(self) -> None:
         """What the broker sent has been received."""
@@ -179,7 +190,7 @@ class World(RuleBasedStateMachine):
             st.tuples(
                 st.sampled_from(["ann", "bob"]), st.sampled_from(ACTIONS), st.sampled_from(TOPICS + JOBS)
             ),
-            max_size=3,
+            max_size=6,
         )
     )
     def change_policy(self, denied: frozenset[tuple[str, Action, str]]) -> None:
@@ -459,13 +470,20 @@ class DurableWorld(World):
             self.exchange(client, Ack(PacketType.PUBREL, packet_id), 3, True)
 
 
-World.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
-DurableWorld.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+QUICK = settings(max_examples=15, stateful_step_count=40, deadline=None)
+LONG = settings(max_examples=300, stateful_step_count=50, deadline=None)
 
 
-class TestWithoutADisk(World.TestCase):
-    """A broker that keeps nothing on disk."""
+def test_a_broker_without_a_disk_does_what_the_reference_says() -> None:
+    run_state_machine_as_test(World, settings=QUICK)
 
 
-class TestWithADisk(DurableWorld.TestCase):
-    """A broker whose acknowledgements wait for the disk."""
+def test_a_broker_with_a_disk_does_what_the_reference_says() -> None:
+    run_state_machine_as_test(DurableWorld, settings=QUICK)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("world", [World, DurableWorld])
+def test_long_lives_do_what_the_reference_says(world: type[World]) -> None:
+    run_state_machine_as_test(world, settings=LONG)

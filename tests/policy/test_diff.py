@@ -51,7 +51,7 @@ def test_the_same_rights_written_otherwise_are_no_change() -> None:
         ]),
         ("", '[grant.g]\nwho = "*"\nsubscribe = ["x"]', ["everybody gains subscribe on x"]),
         (DEVICE, DEVICE + '[deny.d]\nwho = "*"\npublish = ["+/+/ota"]', [
-            'whoever has template "device" loses publish on +/+/ota',
+            'whoever has template "device" loses publish on d/${id}/ota',
         ]),
         ('[grant.g]\nwho = "anna"\npublish = ["x"]', "", ["anna loses publish on x"]),
         ("", '[grant.g]\nwho = ["anna", "bob"]\npublish = ["x/${id}"]', ["anna, bob gain publish on x/${id}"]),
@@ -61,6 +61,9 @@ def test_the_same_rights_written_otherwise_are_no_change() -> None:
         ]),
         ('[grant.g]\nwho = "anna"\nsubscribe = ["a", "a/+/#"]', '[grant.g]\nwho = "anna"\nsubscribe = ["a/#"]', [
             "anna gains the subscription a/# as a whole; the topics stay the same",
+        ]),
+        (DEVICE + '[deny.d]\nwho = "*"\npublish = ["+/+/ota"]', DEVICE, [
+            'whoever has template "device" gains publish on d/${id}/ota',
         ]),
         (DEVICE, DEVICE + 'subscribe = ["a/#"]\n[deny.d]\nwho = "*"\nsubscribe = ["a/b"]', [
             'whoever has template "device" gains subscribe on a/#, in part: for example a',

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bollard.policy import space
-from bollard.policy.space import TooComplex, covers, example, overlap
+from bollard.policy.space import TooComplex, covers, example, meet, overlap
 from bollard.wire.topics import contains, matches
 
 #: Every topic name that filters of at most three levels over these texts can tell apart, and more.
@@ -41,15 +41,30 @@ def held(union: list[tuple[str, ...]], requested: str) -> bool:
     return any(contains("/".join(filter), requested) for filter in union)
 
 
-def differ(in_them: Sequence[bool]) -> bool:
-    return in_them[0] != in_them[1]
+def difference(
+    one: Sequence[tuple[str, ...]], other: Sequence[tuple[str, ...]], **how: bool
+) -> tuple[str, ...] | None:
+    """An example of what only one of the two matches, or holds."""
+    return example([[*one, *other], one, other], lambda held: held[0] and held[1] != held[2], **how)
+
+
+def topics(filter: tuple[str, ...] | None) -> set[str]:
+    return {name for name in NAMES if filter is not None and matches("/".join(filter), name)}
+
+
+@given(FILTER, FILTER)
+def test_two_filters_meet_in_one_that_matches_just_what_both_do(
+    one: tuple[str, ...], other: tuple[str, ...]
+) -> None:
+    assert topics(meet(one, other)) == topics(one) & topics(other)
+    assert (meet(one, other) is None) == (not topics(one) & topics(other))
 
 
 @given(UNION, UNION)
 def test_two_unions_differ_just_where_some_topic_of_a_small_world_tells_them_apart(
     one: list[tuple[str, ...]], other: list[tuple[str, ...]]
 ) -> None:
-    found = example([one, other], differ)
+    found = difference(one, other)
     apart = [name for name in NAMES if matched(one, name) != matched(other, name)]
     assert (found is not None) == bool(apart)
     if found is not None:
@@ -76,7 +91,7 @@ FILTERS = [
 def test_what_may_be_subscribed_differs_just_where_some_filter_of_a_small_world_does(
     one: list[tuple[str, ...]], other: list[tuple[str, ...]]
 ) -> None:
-    found = example([one, other], differ, of_filters=True)
+    found = difference(one, other, of_filters=True)
     if found is None:
         assert [name for name in FILTERS if held(one, name) != held(other, name)] == []
     else:
@@ -95,16 +110,16 @@ def test_what_may_be_subscribed_differs_just_where_some_filter_of_a_small_world_
     ],
 )
 def test_the_example_is_the_shortest(one: list[str], other: list[str], found: tuple[str, ...] | None) -> None:
-    assert example([levels(*one), levels(*other)], differ) == found
+    assert difference(levels(*one), levels(*other)) == found
 
 
 def test_an_empty_topic_is_no_example() -> None:
-    assert example([levels("/#"), levels("/+", "/+/#")], differ) is None
+    assert difference(levels("/#"), levels("/+", "/+/#")) is None
 
 
 def test_a_union_may_cover_what_none_of_its_filters_holds() -> None:
     assert covers(levels("a", "a/+", "a/+/#"), levels("a/#"))
-    assert example([levels("a", "a/+", "a/+/#"), levels("a/#")], differ, of_filters=True) == ("a", "#")
+    assert difference(levels("a", "a/+", "a/+/#"), levels("a/#"), of_filters=True) == ("a", "#")
 
 
 def test_what_would_take_too_long_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -238,6 +238,45 @@ def test_a_qos_1_message_of_a_member_that_left_for_good_is_handed_over(broker: B
     b.expect_message("a/b", lost.payload, qos=1)
 
 
+@clause("MQTT5-4.5.0-1", "MQTT5-4.8.2-3")
+@pytest.mark.parametrize("qos", [1, 2])
+def test_a_message_for_a_share_whose_only_member_is_away_waits_for_it(broker: Broker, qos: int) -> None:
+    (a,) = group(broker, 1, qos=2, **LASTING)
+    a.drop()
+    sender = broker.connected(V5)
+    sender.publish("a/b", b"zero")
+    sender.publish("a/b", b"x", qos=qos, packet_id=1)
+    again = broker.connected(V5, "member0", **LASTING)
+    again.expect_message("a/b", b"x", qos=qos)
+    again.expect_nothing()
+
+
+@clause("MQTT5-4.9.0-2", "MQTT5-4.8.2-3")
+def test_a_member_without_quota_does_not_hold_up_the_share(broker: Broker) -> None:
+    a, b = group(broker, 2, receive_maximum=1)
+    sender = broker.connected(V5)
+    for number in (1, 2):
+        sender.publish("a/b", bytes([number]), qos=1, packet_id=number)
+    a.expect_message("a/b", b"\1", qos=1)
+    done = b.expect_message("a/b", b"\2", qos=1)
+    b.send(puback(done.packet_id))
+    b.barrier()
+    sender.publish("a/b", b"\3", qos=1, packet_id=3)
+    b.expect_message("a/b", b"\3", qos=1)
+    a.expect_nothing()
+
+
+@clause("MQTT5-3.3.1-12", "MQTT5-3.3.1-13")
+@pytest.mark.parametrize("kept_flag", [False, True])
+def test_retain_as_published_counts_in_a_share_too(broker: Broker, kept_flag: bool) -> None:
+    a = broker.connected(V5)
+    a.subscribe(sub("$share/group/a", retain_as_published=kept_flag))
+    sender = broker.connected(V5)
+    for retain in (True, False):
+        sender.publish("a", b"x", retain=retain)
+        a.expect_message("a", b"x", retain=retain and kept_flag)
+
+
 @clause("MQTT5-3.3.4-3")
 def test_a_shared_message_carries_the_identifier_of_its_subscription(broker: Broker) -> None:
     a = broker.connected(V5)

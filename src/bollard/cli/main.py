@@ -23,6 +23,7 @@ COMMANDS = {
     "policy": ("bollard.cli.policy", "Check, test, compare and show access rules."),
     "why": ("bollard.cli.why", "Why an identity may, or may not, do something."),
     "grant": ("bollard.cli.grant", "Give rights for a while, or take them back."),
+    "store": ("bollard.cli.store", "Check, back up and restore kept sessions."),
     "pub": ("bollard.cli.pub", "Publish messages to a broker."),
     "sub": ("bollard.cli.sub", "Subscribe to a broker and print what comes."),
 }

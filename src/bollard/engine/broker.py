@@ -19,7 +19,7 @@ from bollard.engine.connect import (
     reauthenticated,
     refuse,
 )
-from bollard.engine.core import Core
+from bollard.engine.core import Core, ServerRequest
 from bollard.engine.disk import failed, took
 from bollard.engine.intake import process
 from bollard.engine.journal import Batch
@@ -281,6 +281,14 @@ class Broker:
         `wall` is the wall-clock second of `now`.
         """
         return restore(self.core, kept, now, wall)
+
+    def take_requests(self) -> list[ServerRequest]:
+        """Messages to the server itself that came since the last call."""
+        core = self.core
+        if not core.requests:
+            return []
+        requests, core.requests = core.requests, []
+        return requests
 
     def take_events(self) -> list[Event]:
         """What happened since the last call."""

@@ -38,6 +38,7 @@ cdef class Core:
     cdef public object admissions
     cdef public dict holding
     cdef public list questions
+    cdef public list requests
     cdef public list events
 
     cpdef object decide(self, str principal, object action, str topic)

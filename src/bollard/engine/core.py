@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bollard.base.authentication import Question
 from bollard.base.counters import Counters
 from bollard.base.events import AccessDenied, Event, LimitReached
-from bollard.base.types import Action, Decision
+from bollard.base.types import Action, ClientId, Decision, Peer, Principal
 from bollard.engine.expiry import Deadlines
 from bollard.engine.journal import Journal
 from bollard.engine.limits import Limits
@@ -48,6 +48,20 @@ class Replay:
         self.subscription = subscription
 
 
+@dataclass(frozen=True, slots=True)
+class ServerRequest:
+    """A message to the server itself. `peer` is where its sender is connected from."""
+
+    principal: Principal
+    client_id: ClientId
+    peer: Peer
+    topic: str
+    payload: bytes
+
+
+#: Messages to the server that wait to be taken (attack: a flood of requests, each worth a signature).
+MAX_REQUESTS = 64
+
 #: Plans and rights kept in memory; both are emptied when full (attack: endless topics).
 MAX_PLANS = 50_000
 MAX_RIGHTS = 200_000
@@ -57,7 +71,7 @@ class Core:
     """Everything that the verbs work on.
 
     `now` is the monotonic second of the call in progress. The limits that are asked for each message stand
-    beside `limits` as fields of their own. `policy_generation` counts changes of rights;
+    beside `limits` as fields of their own. `requests` are messages to the server itself. `policy_generation` counts changes of rights;
     `tree.generation` changes of subscriptions and of rights. `dirty` are the connections with something
     for the shell, `holding` those with output that waits for the disk, `replays` those that are owed
     retained messages, `admissions` CONNECTs whose session is on its way to the disk. `pressing` asks the shell to write before the turn ends.
@@ -86,6 +100,7 @@ class Core:
         "questions",
         "receive_maximum",
         "replays",
+        "requests",
         "response_information",
         "retained",
         "rights",
@@ -133,6 +148,7 @@ class Core:
         self.holding: dict[Connection, None] = {}
         self.replays: dict[Connection, deque[Replay]] = {}
         self.questions: list[Question] = []
+        self.requests: list[ServerRequest] = []
         self.events: list[Event] = []
 
     def decide(self, principal: str, action: Action, topic: str) -> Decision:

@@ -38,6 +38,7 @@ cpdef Route new_route(Core core, Connection connection, bytes topic)
 cpdef void judge(Core core, str principal, Route route) except *
 cpdef bint may_retain(Core core, str principal, Route route) except *
 cpdef void refuse(Core core, Connection connection, Route route, object action) except *
+cdef int _turn_away(Core core, Connection connection, Publish packet, Route route) except -1
 
 @cython.locals(
     writes=cython.longlong, received=set, reason_code=cython.int, version=cython.int,

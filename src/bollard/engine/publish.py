@@ -12,7 +12,7 @@
 
 from bollard.base.errors import MalformedPacket, PeerError, ProtocolError
 from bollard.base.types import Action, Decision
-from bollard.engine.core import MAX_PLANS, Core
+from bollard.engine.core import MAX_PLANS, MAX_REQUESTS, Core, ServerRequest
 from bollard.engine.delivery import deliver
 from bollard.engine.expiry import NO_MORE
 from bollard.routing.plan import EVERYONE, OTHERS, PUBLISHER, Branch, Plan, Route
@@ -32,6 +32,8 @@ PUBCOMP = int(PacketType.PUBCOMP)
 NO_MATCHING_SUBSCRIBERS = int(ReasonCode.NO_MATCHING_SUBSCRIBERS)
 NOT_AUTHORIZED = int(ReasonCode.NOT_AUTHORIZED)
 QUOTA_EXCEEDED = int(ReasonCode.QUOTA_EXCEEDED)
+#: Topics that the server itself answers; also the mark of such a route, in place of a rule.
+TO_SERVER = "$enroll/"
 NOT_FOUND = int(ReasonCode.PACKET_IDENTIFIER_NOT_FOUND)
 
 
@@ -57,7 +59,7 @@ def receive_publish(core: Core, connection: Connection, session: Session) -> Non
     elif route.allowed:
         distribute(core, connection, packet, route, topic, None, intact)
     else:
-        refuse(core, connection, route, Action.PUBLISH)
+        _turn_away(core, connection, packet, route)
 
 
 def _resolve(core: Core, connection: Connection, packet: Publish) -> bytes:
@@ -96,8 +98,10 @@ def judge(core: Core, principal: str, route: Route) -> None:
     if decision.allowed and route.name.startswith("$SYS/"):
         # What the server says about itself is nobody else's to say. [MQTT5 4.7.2]
         decision = Decision(rule="built-in", reason="$SYS belongs to the server")
-    route.allowed = decision.allowed
-    route.rule = decision.rule
+    # What is for the server is allowed, and yet goes to nobody: see `_turn_away`.
+    to_server = decision.allowed and route.name.startswith(TO_SERVER)
+    route.allowed = decision.allowed and not to_server
+    route.rule = TO_SERVER if to_server else decision.rule
     route.reason = decision.reason
     route.may_retain = -1
     route.generation = core.policy_generation
@@ -117,6 +121,21 @@ def may_retain(core: Core, principal: str, route: Route) -> bool:
 def refuse(core: Core, connection: Connection, route: Route, action: Action) -> None:
     core.counters.denied_publish += 1
     core.denied(connection, action, route.name, Decision(False, route.rule, route.reason))
+
+
+def _turn_away(core: Core, connection: Connection, packet: Publish, route: Route) -> int:
+    """A message that is not routed: it is for the server itself, or it is refused. Gives the reason code."""
+    if route.rule != TO_SERVER:
+        refuse(core, connection, route, Action.PUBLISH)
+        return NOT_AUTHORIZED
+    if len(core.requests) >= MAX_REQUESTS:
+        return QUOTA_EXCEEDED
+    core.requests.append(
+        ServerRequest(
+            connection.principal, connection.client_id, connection.peer, route.name, bytes(packet.payload)
+        )
+    )
+    return 0
 
 
 def _receive_marked(
@@ -214,8 +233,7 @@ def _accept(
 ) -> int:
     """Store and route a message that must be judged first; the reason code of its acknowledgement."""
     if not route.allowed:
-        refuse(core, connection, route, Action.PUBLISH)
-        return NOT_AUTHORIZED
+        return _turn_away(core, connection, packet, route)
     message = None
     if packet.retain:
         if not may_retain(core, connection.principal, route):

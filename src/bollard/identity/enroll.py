@@ -25,7 +25,7 @@ from bollard.identity.profile import PublicKey
 from bollard.identity.records import Approval, CertificateState, Identity, State, Token
 from bollard.identity.refusals import FORBIDDEN, UNAUTHORIZED, UNAVAILABLE, EnrollmentRefused
 from bollard.identity.registry import Registry
-from bollard.identity.renewal import check_renewable, without_oldest
+from bollard.identity.renewal import check_renewable, may_renew, without_oldest
 from bollard.identity.tokens import claimed, may_connect, new_token
 
 
@@ -122,6 +122,18 @@ class Desk:
         known = check_renewable(self._registry.snapshot(), certificate, now)
         if known.id != identity:
             raise EnrollmentRefused(FORBIDDEN, "this certificate belongs to another identity")
+        request = read_csr(csr)
+        request.check_names(identity, _urn(known))
+        return self._issue(identity, request.key, now, None)
+
+    def renew_proved(self, identity: str, csr: bytes, *, now: float) -> Issued:
+        """The next certificate of `identity`, on a connection that began with the proof of an old key.
+
+        Judged again by the newest certificate that it has: meanwhile it may have been revoked.
+        """
+        known = self._device(identity)
+        if not any(may_renew(record, now) for record in known.active_certificates):
+            raise EnrollmentRefused(FORBIDDEN, "no certificate of this identity may be renewed")
         request = read_csr(csr)
         request.check_names(identity, _urn(known))
         return self._issue(identity, request.key, now, None)

@@ -4,7 +4,8 @@ What is presented, and what decides:
 
     client certificate      the registry's owner of exactly this certificate; nothing else is tried after it
     authentication method   the principal that the mechanism proved
-    user name, password     the identity of that name, if the password is its secret
+    user name, password     the identity of that name, if the password is its secret; or, if it is the secret
+                            of its enrollment string, a principal that may enroll and nothing else
     nothing at all          the principal "anonymous", where the listener allows it
 
 Every further claim must agree with the one that decides: a user name must be the same identity, and a
@@ -24,8 +25,11 @@ from collections.abc import Callable, Mapping
 from bollard.base.authentication import Accepted, Answer, Challenge, Question, Refused
 from bollard.base.types import ANONYMOUS, Principal, Secret
 from bollard.identity.credentials import Verifier
+from bollard.identity.enrollment_rights import ENROLLING, asking_identity
 from bollard.identity.ports import Mechanism
-from bollard.identity.records import CertificateState, Snapshot, State
+from bollard.identity.records import CertificateState, Identity, Snapshot, State
+from bollard.identity.renewal import outlived, replaces_others
+from bollard.identity.tokens import may_connect
 
 PROTOCOL_ERROR = 0x82
 BAD_USER_NAME_OR_PASSWORD = 0x86
@@ -35,11 +39,17 @@ BAD_AUTHENTICATION_METHOD = 0x8C
 _NO_PASSWORD = Secret(b"")
 
 
+def _forget(identity: str, serial: int) -> None:
+    """Nobody wants to know that a new certificate was used."""
+
+
 class RegistryAuthenticator:
     """`engine.ports.Authenticator` over the registry. Answers in microseconds; thread-safe.
 
     `snapshot` gives the current registry (`registry.snapshot`); `mechanisms` maps Authentication
     Method names to what handles them; `clock` tells seconds since the epoch, for the end of certificates.
+    `used` is told an identity and a serial when a certificate is used that replaces others; it must not
+    block, and may be told more than once.
     """
 
     def __init__(
@@ -49,11 +59,13 @@ class RegistryAuthenticator:
         *,
         mechanisms: Mapping[str, Mechanism] | None = None,
         clock: Callable[[], float] = time.time,
+        used: Callable[[str, int], None] = _forget,
     ) -> None:
         self._snapshot = snapshot
         self._verifier = verifier
         self._mechanisms = dict(mechanisms or {})
         self._clock = clock
+        self._used = used
 
     def answer(self, question: Question) -> Answer:
         """Who is it? Never raises for what a peer sent, and never says `Accepted` when unsure."""
@@ -88,19 +100,45 @@ class RegistryAuthenticator:
             return _unusable(f"certificate {record.serial:x} of {identity.id!r}", record.state)
         if self._clock() >= record.not_after:
             return _unusable(f"certificate {record.serial:x} of {identity.id!r}", "expired")
-        return _active(registry, identity.id) or identity.id
+        if outlived(identity, record, self._clock()):
+            return _unusable(f"certificate {record.serial:x} of {identity.id!r}", CertificateState.SUPERSEDED)
+        refused = _active(registry, identity.id)
+        if refused is None and replaces_others(identity, record.serial):
+            self._used(identity.id, record.serial)
+        return refused or identity.id
 
     def _by_password(self, registry: Snapshot, question: Question) -> Answer:
         """User name and password. The password is checked first, whether or not the user exists."""
         identity = registry.identities.get(question.username or "")
         verifier = identity.verifier if identity else b""
         correct = self._verifier.check(question.password or _NO_PASSWORD, verifier)
+        if not correct:
+            enrolling = self._by_token(identity, question)
+            if enrolling is not None:
+                return enrolling
         if identity is None or not correct:
             why = "unknown user name" if identity is None else "wrong password"
             if identity is not None and not identity.verifier:
                 why = "the identity has no password"
             return Refused(BAD_USER_NAME_OR_PASSWORD, why, "bad user name or password")
         return _active(registry, identity.id) or Accepted(identity.id)
+
+    def _by_token(self, identity: Identity | None, question: Question) -> Answer | None:
+        """The password as the secret of an enrollment string; None if it is not. The same work for all."""
+        token = identity.token if identity is not None else None
+        right = self._verifier.check(
+            question.password or _NO_PASSWORD, token.verifier if token is not None else b""
+        )
+        if identity is None or token is None or not right:
+            return None
+        if identity.state in (State.REVOKED, State.SUSPENDED):
+            return _unusable(f"identity {identity.id!r}", identity.state)
+        refusal = may_connect(token, self._clock())
+        if not question.peer.tls_server_end_points:
+            refusal = "enrollment needs TLS"
+        if refusal:
+            return Refused(NOT_AUTHORIZED, f"enrollment of {identity.id!r}: {refusal}", refusal)
+        return Accepted(ENROLLING + identity.id)
 
     def _by_mechanism(self, registry: Snapshot, question: Question, owner: Principal) -> Answer:
         """One step of an enhanced authentication. `owner` is whose certificate was presented, or ""."""
@@ -135,6 +173,8 @@ class RegistryAuthenticator:
     def _confirmed(self, registry: Snapshot, question: Question, accepted: Accepted) -> Answer:
         """`accepted`, if every further claim agrees. An empty user name or password claims nothing."""
         principal = accepted.principal
+        if asking_identity(principal):
+            return _confirmed_asking(question, accepted)
         refused = _active(registry, principal)
         if refused:
             return refused
@@ -159,6 +199,15 @@ class RegistryAuthenticator:
                 "bad password; leave it out",
             )
         return accepted
+
+
+def _confirmed_asking(question: Question, accepted: Accepted) -> Answer:
+    """`accepted` for an enrollment connection, which claims nothing else and never becomes another."""
+    if question.step == "reauthenticate" or question.principal or question.username or question.password:
+        return Refused(
+            NOT_AUTHORIZED, "further claims beside a proof of a key", "leave out user name and password"
+        )
+    return accepted
 
 
 def _anonymous(question: Question) -> Answer:

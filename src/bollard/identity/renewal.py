@@ -44,11 +44,16 @@ def check_renewable(registry: Snapshot, certificate: bytes, now: float) -> Ident
         raise EnrollmentRefused(FORBIDDEN, f"this identity is {identity.state.value}")
     if record.state is not CertificateState.ACTIVE:
         raise EnrollmentRefused(FORBIDDEN, f"this certificate is {record.state.value}")
-    if now >= record.not_after + GRACE_S:
+    if not may_renew(record, now):
         raise EnrollmentRefused(
             FORBIDDEN, "this certificate expired more than a year ago; enroll the device again"
         )
     return identity
+
+
+def may_renew(record: CertificateRecord, now: float) -> bool:
+    """Whether the time to renew `record` is not over."""
+    return record.state is CertificateState.ACTIVE and now < record.not_after + GRACE_S
 
 
 def without_oldest(identity: Identity, now: int) -> Identity:

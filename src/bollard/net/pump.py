@@ -21,6 +21,7 @@ from bollard.net.stream import Stream
 
 if TYPE_CHECKING:
     from bollard.engine.broker import Broker
+    from bollard.engine.core import ServerRequest
     from bollard.engine.journal import Batch
     from bollard.session.connection import Connection
 
@@ -32,7 +33,8 @@ NEVER = float("inf")
 class Pump:
     """Drives one broker on the running loop. Make it inside the loop; `wake` after calling the broker.
 
-    `observe` is called with each event and must not block. `authenticator` may be replaced at any time.
+    `observe` is called with each event and must not block. `authenticator` may be replaced at any time;
+    `requested` is called with each message to the server itself, and must not block either.
     """
 
     __slots__ = (
@@ -49,6 +51,7 @@ class Pump:
         "broker",
         "gate",
         "loop",
+        "requested",
         "steps",
     )
 
@@ -65,6 +68,7 @@ class Pump:
         self.authenticator = authenticator
         self.gate = Gate(limits or TransportLimits())
         self.steps = Steps(self.loop)
+        self.requested: Callable[[ServerRequest], None] | None = None
         self._observe = observe
         self._throttle = Throttle()
         self._scheduled = False
@@ -228,6 +232,9 @@ class Pump:
         try:
             for question in broker.take_questions():
                 self._answer(question)
+            for request in broker.take_requests():
+                if self.requested is not None:
+                    self.requested(request)
             self._flush()
             commits = self._commits
             if commits is not None and commits.turn(self._arrivals):

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bollard.base.types import ANONYMOUS
-from bollard.policy.compile import Policy
+from bollard.policy.compile import Applied, Policy
 from bollard.policy.model import ID, IDENTITY, RIGHTS, Rules, Subjects
-from bollard.policy.space import Levels, covers, example
+from bollard.policy.space import Levels, covers, example, meet
 
 #: Beginnings and ends of grants that are looked at; a policy with more is compared up to there.
 MAX_MOMENTS = 50
@@ -177,10 +177,10 @@ def _like(pattern: str, taken: set[str]) -> str:
 _Sets = tuple[list[Levels], list[Levels]]
 
 
-def _sets(policy: Policy, identity: str, right: str) -> _Sets:
+def _sets(applied: Iterable[Applied], identity: str, right: str) -> _Sets:
     allowed: list[Levels] = []
     denied: list[Levels] = []
-    for rule in policy.applied(identity):
+    for rule in applied:
         patterns = rule.rights.of(right)
         if right == "will" and not rule.allows:
             patterns += rule.rights.publish
@@ -191,8 +191,10 @@ def _sets(policy: Policy, identity: str, right: str) -> _Sets:
 
 
 def _changes(subject: Subject, old: Policy, new: Policy) -> Iterator[Change]:
+    identity = subject.identity
+    applied = old.applied(identity), new.applied(identity)
     for right in RIGHTS:
-        before, after = _sets(old, subject.identity, right), _sets(new, subject.identity, right)
+        before, after = (_sets(rules, identity, right) for rules in applied)
         if sorted(before[0]) == sorted(after[0]) and sorted(before[1]) == sorted(after[1]):
             continue
         lost = list(_gained(subject, right, after, before, gains=False))
@@ -212,7 +214,7 @@ def _gained(subject: Subject, right: str, less: _Sets, more: _Sets, *, gains: bo
 
     whole: list[Levels] = []
     partial: list[Levels] = []
-    for filter in sorted({*more[0], *less[1]}):
+    for filter in sorted(_candidates(less, more)):
         if example([[filter], *unions], _is_gain) is not None:
             (partial if example([[filter], *unions], is_open) else whole).append(filter)
     told = [filter for filter in whole if not _within_another(filter, whole)]
@@ -223,6 +225,13 @@ def _gained(subject: Subject, right: str, less: _Sets, more: _Sets, *, gains: bo
         if topic is not None:
             told.append(filter)
             yield Change(subject.name, gains, right, _text(subject, filter), False, _text(subject, topic))
+
+
+def _candidates(less: _Sets, more: _Sets) -> set[Levels]:
+    """Filters that match all topics that are in `more` and not in `less`: newly allowed, or denied no longer."""
+    undenied = set(less[1]) - set(more[1])
+    met = {meet(deny, allow) for deny in undenied for allow in more[0]}
+    return (set(more[0]) - set(less[0])) | {filter for filter in met if filter is not None}
 
 
 def _is_more(held: Sequence[bool]) -> bool:

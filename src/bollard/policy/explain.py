@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from bollard.base.types import Action, Decision, Principal
 from bollard.policy.compile import NEEDED, Applied, Policy
 from bollard.policy.model import ID, RIGHTS, Grant, Pattern, Rights
+from bollard.policy.space import meet
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,25 +197,11 @@ def _out_of_force(grant: Grant) -> str:
 
 def _partly_denied(applied: Sequence[Applied], principal: str, topic: str) -> list[str]:
     """Sentences about denies that stop a part of what the filter `topic` subscribes to."""
-    asked = topic.split("/")
+    asked = tuple(topic.split("/"))
     return [
         f"{rule.rule} stops the part of it that matches {pattern.text}"
         for rule in applied
         if not rule.allows
         for pattern in rule.rights.subscribe
-        if _overlap(_filled(pattern, principal), asked)
+        if meet(tuple(_filled(pattern, principal)), asked) is not None
     ]
-
-
-def _overlap(left: Sequence[str], right: Sequence[str]) -> bool:
-    """Is there a topic that both filters match?"""
-    first = {left[0], right[0]}
-    if first & {"+", "#"} and any(level.startswith("$") for level in first):
-        return False
-    for one, other in zip(left, right, strict=False):
-        if "#" in (one, other):
-            return True
-        if one != other and "+" not in (one, other):
-            return False
-    longer = max(left, right, key=len)[min(len(left), len(right)) :]
-    return not longer or list(longer) == ["#"]

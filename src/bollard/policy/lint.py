@@ -166,20 +166,23 @@ def _idle_retains(rules: Rules, _at: datetime) -> Iterator[Remark]:
 
 def _forbidden(rules: Rules, _at: datetime) -> Iterator[Remark]:
     """What is granted in vain, since a deny without a gap forbids all of it."""
+    forbidden = {
+        (deny.name, right): _filters(_denied(deny, right))
+        for deny in rules.denies.values()
+        for right in RIGHTS
+    }
     for name, _, who, rights in _givers(rules):
         denies = [
-            deny
+            deny.name
             for deny in rules.denies.values()
             if _within(rules, who, deny.who) and not _spares(rules, deny, who)
         ]
         for right in RIGHTS if denies else ():
             for pattern in rights.of(right):
-                culprits = [
-                    deny for deny in denies if overlap(_filters(_denied(deny, right)), [pattern.levels])
-                ]
-                forbidden = [levels for deny in culprits for levels in _filters(_denied(deny, right))]
-                if forbidden and covers(forbidden, [pattern.levels]):
-                    by = ", ".join(f"deny.{deny.name}" for deny in culprits)
+                culprits = [deny for deny in denies if overlap(forbidden[deny, right], [pattern.levels])]
+                together = [levels for deny in culprits for levels in forbidden[deny, right]]
+                if together and covers(together, [pattern.levels]):
+                    by = ", ".join(f"deny.{deny}" for deny in culprits)
                     text = f"{right} on {pattern.text} never matches: {by} forbids all of it"
                     yield Remark(pattern.line, name, "never-matches", text)
 

@@ -73,6 +73,13 @@ class MetricsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EstConfig:
+    """Where devices enroll by EST (RFC 7030), over HTTPS; `bind` None means nowhere."""
+
+    bind: Address | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
     """`format` is "text" or "json"; `level` the least that is written."""
 
@@ -107,6 +114,7 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     transport_limits: TransportLimits = field(default_factory=TransportLimits)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    est: EstConfig = field(default_factory=EstConfig)
     log: LogConfig = field(default_factory=LogConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
 

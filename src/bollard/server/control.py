@@ -16,18 +16,21 @@ from bollard.base.toml import suggest
 from bollard.base.types import Principal
 from bollard.identity.authority import Authorities, issue_device_certificate
 from bollard.identity.crl import publish_crl
+from bollard.identity.enroll import Desk
+from bollard.identity.enrollment_rights import ENROLLING
 from bollard.identity.names import check_identity
 from bollard.identity.records import CertificateRecord, Identity, State
 from bollard.identity.registry import Registry
 from bollard.policy.rules import parse_policy
 from bollard.server.advertise import reachable_at
 from bollard.server.config import Config
+from bollard.server.enrollment_operations import describe_token, open_token
 from bollard.server.requests import (
+    ApproveDevice,
     AskStatus,
     CertificateInfo,
     Changed,
     ChangeDevice,
-    Credential,
     Device,
     Devices,
     Ended,
@@ -89,7 +92,9 @@ class Control:
         """Do what `request` says. Raises LocalError with what was wrong and what to do."""
         match request:
             case Enroll():
-                return self.enroll(request.id, request.credential, request.template)
+                return self.enroll(request)
+            case ApproveDevice():
+                return self.approve(request.id)
             case ListDevices():
                 return Devices(tuple(self._device(identity) for identity in self._registry.list()))
             case ShowDevice():
@@ -97,29 +102,40 @@ class Control:
             case ChangeDevice():
                 return self.change(request.id, State(request.to), purge=request.purge)
             case Rotate():
-                return self.rotate(request.id, request.credential, purge=request.purge)
+                return self.rotate(request)
             case AskStatus():
                 return self._live.status() if self._live else Status(running=False)
             case Reload():
                 return self._reload()
 
-    def enroll(self, identity: str, credential: Credential, template: str) -> Enrolled:
+    def enroll(self, request: Enroll) -> Enrolled:
         """A new identity with its first credential. Raises LocalError; then nothing was enrolled."""
+        identity, credential, template = request.id, request.credential, request.template
         check_identity(identity)
         self._check_template(template)
         at = self._address()
         if credential == "password":
             secret = self._registry.add_with_password(identity, template, now=time.time())
             enrolled = self._with_password(identity, secret.reveal().decode(), at)
+        elif credential == "token":
+            self._registry.add(identity, template, now=time.time())
+            return self._with_token(request, at)
         else:
             self._registry.add(identity, template, now=time.time())
             enrolled = self._with_certificate(identity, at, supersede=False)
         self._tell_live()
         return enrolled
 
-    def rotate(self, identity: str, credential: Credential, *, purge: bool = False) -> Enrolled:
+    def approve(self, identity: str) -> Device:
+        """Let the device in that asked as `identity`. Raises LocalError if none waits."""
+        return self._device(Desk(self._registry, self._authorities).approve(identity, now=time.time()))
+
+    def rotate(self, request: Rotate) -> Enrolled:
         """A new credential; the old one of its kind ends, and with it the connections made by it."""
+        identity, credential, purge = request.id, request.credential, request.purge
         at = self._address()
+        if credential == "token":
+            return self._with_token(request, at)
         began = time.monotonic()
         if credential == "password":
             secret = self._registry.rotate_password(identity, now=time.time())
@@ -235,6 +251,23 @@ class Control:
             not_after=issued.not_after,
         )
 
+    def _with_token(self, request: Enroll | Rotate, at: tuple[str, int]) -> Enrolled:
+        """An enrollment string; connections that were made with an earlier one end."""
+        opened = open_token(
+            self._registry,
+            self._authorities,
+            self._config,
+            request.id,
+            at,
+            life_s=request.life_s,
+            approval=request.approval,
+        )
+        self._tell_live()
+        if self._live is not None:
+            reason = "the enrollment string was replaced"
+            self._live.end(ENROLLING + request.id, NOT_AUTHORIZED, reason, purge=True)
+        return opened
+
     def _device(self, identity: Identity) -> Device:
         return Device(
             id=identity.id,
@@ -245,6 +278,7 @@ class Control:
             created_at=identity.created_at,
             changed_at=identity.changed_at,
             connected=self._live.connections_of(identity.id) if self._live else None,
+            enrollment=describe_token(identity, time.time()),
         )
 
 

@@ -16,6 +16,7 @@ from bollard.server import settings, units
 from bollard.server.config import (
     Address,
     Config,
+    EstConfig,
     ListenerConfig,
     LogConfig,
     MetricsConfig,
@@ -46,6 +47,7 @@ def load_config(path: Path) -> Config:
         limits=_engine_limits(limits),
         transport_limits=TransportLimits(**_only(TransportLimits, limits)),
         metrics=_metrics(document, base),
+        est=_est(document, base),
         log=LogConfig(**_Table(document, ("log",), settings.LOG, base).values()),
         store=StoreConfig(**_Table(document, ("store",), settings.STORE, base).values()),
     )
@@ -275,6 +277,14 @@ def _metrics(document: Document, base: Path) -> MetricsConfig:
             "Bind it to 127.0.0.1, or add allow_remote = true.",
         )
     return metrics
+
+
+def _est(document: Document, base: Path) -> EstConfig:
+    table = _Table(document, ("est",), settings.EST, base)
+    est = EstConfig(**table.values())
+    if est.bind is not None and est.bind.path is not None:
+        raise table.error("bind", "EST on a Unix socket", 'Write an address: bind = "0.0.0.0:8443"')
+    return est
 
 
 def _engine_limits(values: dict[str, Any]) -> Limits:

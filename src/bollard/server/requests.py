@@ -8,15 +8,30 @@ from typing import Literal
 
 import msgspec
 
-Credential = Literal["password", "certificate"]
+Credential = Literal["password", "certificate", "token"]
+
+#: How long an enrollment string may be spent, unless its owner says otherwise.
+TOKEN_LIFE_S = 3600.0
 
 
 class Enroll(msgspec.Struct, frozen=True, tag_field="op", tag="enroll", forbid_unknown_fields=True):
-    """Enroll `id` with a new credential; `template` is the policy template that it gets."""
+    """Enroll `id` with a new credential; `template` is the policy template that it gets.
+
+    For a token: `life_s` is how long it may be spent, `approval` whether the owner has to approve the
+    device that does.
+    """
 
     id: str
     credential: Credential = "password"
     template: str = "device"
+    life_s: float = TOKEN_LIFE_S
+    approval: bool = False
+
+
+class ApproveDevice(msgspec.Struct, frozen=True, tag_field="op", tag="approve", forbid_unknown_fields=True):
+    """Let the device in that asked as `id` and waits for approval."""
+
+    id: str
 
 
 class ListDevices(msgspec.Struct, frozen=True, tag_field="op", tag="devices", forbid_unknown_fields=True):
@@ -37,12 +52,14 @@ class ChangeDevice(msgspec.Struct, frozen=True, tag_field="op", tag="change", fo
 
 
 class Rotate(msgspec.Struct, frozen=True, tag_field="op", tag="rotate", forbid_unknown_fields=True):
-    """A new credential for `id`; the old one ends at once. With `purge` also its sessions and what it
+    """A new credential for `id`; the old one ends at once, or, for a token, when it is spent. With `purge` also its sessions and what it
     retained, because whoever had the old one may have left them."""
 
     id: str
     credential: Credential = "password"
     purge: bool = False
+    life_s: float = TOKEN_LIFE_S
+    approval: bool = False
 
 
 class AskStatus(msgspec.Struct, frozen=True, tag_field="op", tag="status", forbid_unknown_fields=True):
@@ -53,13 +70,14 @@ class Reload(msgspec.Struct, frozen=True, tag_field="op", tag="reload", forbid_u
     """Read certificates and policy again."""
 
 
-Request = Enroll | ListDevices | ShowDevice | ChangeDevice | Rotate | AskStatus | Reload
+Request = Enroll | ApproveDevice | ListDevices | ShowDevice | ChangeDevice | Rotate | AskStatus | Reload
 
 
 class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
     """A new credential. It exists nowhere else in readable form, so it has no `repr`.
 
-    With a password: `username` and `password`. With a certificate: `chain_pem` and `key_pem`.
+    With a password: `username` and `password`. With a certificate: `chain_pem` and `key_pem`. With a
+    token: `token`, the enrollment string, until `expires_at`, and where EST is served, if it is.
     `root_pem` is what the device pins, `ca_file` where that lies on this machine.
     """
 
@@ -75,6 +93,9 @@ class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
     chain_pem: str = ""
     key_pem: str = ""
     not_after: int = 0
+    token: str = ""
+    expires_at: int = 0
+    est_url: str = ""
     ended: "Ended | None" = None
 
     def __repr__(self) -> str:
@@ -101,6 +122,15 @@ class CertificateInfo(msgspec.Struct, frozen=True, kw_only=True):
     not_after: int
 
 
+class EnrollmentInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """How an enrollment string stands: "open", "waits for approval" or "expired". `key` is the fingerprint
+    of the device that asked with it, "" if none has."""
+
+    state: str
+    expires_at: int
+    key: str = ""
+
+
 class Device(msgspec.Struct, frozen=True, kw_only=True):
     """One identity as the registry knows it. `connected` is None if no broker runs."""
 
@@ -112,6 +142,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     changed_at: int
     connected: int | None = None
+    enrollment: EnrollmentInfo | None = None
 
 
 class Devices(msgspec.Struct, frozen=True):
@@ -166,6 +197,7 @@ MAX_CLIENTS = 1000
 #: Which record answers which request.
 ANSWERS: dict[type[Request], type[Result]] = {
     Enroll: Enrolled,
+    ApproveDevice: Device,
     ListDevices: Devices,
     ShowDevice: Device,
     ChangeDevice: Changed,

@@ -43,6 +43,7 @@ ROOT = (
     Setting("listener", "tables", "One `[[listener]]` for each address.", "one, TLS, on 0.0.0.0:8883"),
     Setting("limits", "table", "Bounds, each on by default."),
     Setting("metrics", "table", "Prometheus."),
+    Setting("est", "table", "Enrollment over HTTPS (EST, RFC 7030)."),
     Setting("log", "table", "What is written to standard error."),
     Setting("store", "table", "Kept sessions, what they are owed, and retained messages."),
 )
@@ -70,6 +71,8 @@ METRICS = (
     Setting("bind", "address", "Where `/metrics` is served, on loopback.", "off"),
     Setting("allow_remote", "flag", "Serve metrics, which need no password, off loopback too.", "false"),
 )
+
+EST = (Setting("bind", "address", "Where EST is served, with the certificates of the TLS listeners.", "off"),)
 
 LOG = (
     Setting(

@@ -36,10 +36,10 @@ _SAVE_SCRAM = """
     SET salt = excluded.salt, iterations = excluded.iterations, stored_key = excluded.stored_key,
         server_key = excluded.server_key
 """
-_LOAD_TOKENS = """
+_LOAD_ENROLLMENTS = """
     SELECT identity, verifier, created_at, expires_at, approval, key, spent_at, certificate FROM tokens
 """
-_SAVE_TOKEN = """
+_SAVE_ENROLLMENT = """
     INSERT INTO tokens (identity, verifier, created_at, expires_at, approval, key, spent_at, certificate)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (identity) DO UPDATE
@@ -66,9 +66,10 @@ class DeviceStore:
         self._database = database
 
     def has_verifiers(self) -> bool:
-        """Whether any password is stored, so that the pepper must exist."""
+        """Whether any password or token is stored, so that the pepper must exist."""
         with reading(self._database) as database:
-            return database.execute("SELECT 1 FROM verifiers LIMIT 1").fetchone() is not None
+            found = database.execute("SELECT 1 FROM verifiers UNION ALL SELECT 1 FROM tokens LIMIT 1")
+            return found.fetchone() is not None
 
     def load(self) -> list[Identity]:
         """Every identity with its verifier and certificates, in order of name."""
@@ -80,7 +81,7 @@ class DeviceStore:
             for owner, *columns in database.execute(_LOAD_CERTIFICATES):
                 certificates.setdefault(owner, []).append(_certificate(*columns))
             scram = {owner: ScramKeys(*columns) for owner, *columns in database.execute(_LOAD_SCRAM)}
-            tokens = {owner: _token(*columns) for owner, *columns in database.execute(_LOAD_TOKENS)}
+            tokens = {owner: _token(*columns) for owner, *columns in database.execute(_LOAD_ENROLLMENTS)}
             return [
                 Identity(
                     name,
@@ -133,7 +134,7 @@ class DeviceStore:
             self._database.execute("DELETE FROM tokens WHERE identity = ?", (owner,))
             return
         self._database.execute(
-            _SAVE_TOKEN,
+            _SAVE_ENROLLMENT,
             (
                 owner,
                 token.verifier,

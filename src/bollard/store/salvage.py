@@ -17,12 +17,15 @@ from typing import Any
 
 from bollard.base.errors import LocalError
 from bollard.store.database import open_database
-from bollard.store.migrations import migrate
 from bollard.store.sessions import COLUMNS, KEYS, SESSION_MIGRATIONS, SessionStore
 
 PAGE_BYTES = 4096
+#: What SQLite says when the file is not to blame; whoever opens it for good will say it again.
+_NOT_DAMAGE = ("locked", "readonly", "full", "unable to open")
 #: Rows read at once from a damaged table: a page that fails costs no more than its neighbours.
 _STEP = 64
+#: How much longer than it is a truncated file may claim to have been (attack: a header that fills the disk).
+_MAX_PADDED = 1000
 #: Gaps in a damaged table that are stepped over before the rest is read from its end.
 _MAX_GAPS = 64
 
@@ -170,23 +173,22 @@ def _examine(path: Path) -> tuple[bool, str]:
         wal = path.with_name(path.name + "-wal")
         empty = not wal.exists() or wal.stat().st_size == 0
         return not empty, "" if empty else "the file is gone, but for its write-ahead log"
+    database = None
     try:
-        database = sqlite3.connect(path, isolation_level=None)
-    except sqlite3.Error as error:
-        return True, str(error)
-    try:
-        migrate(database, SESSION_MIGRATIONS)
+        # Only reading: what is damaged must stay as it is, and closing it would write the log into it.
+        database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
         if SessionStore(database).was_clean():
             return False, ""
         return True, _integrity(database)
     except sqlite3.OperationalError as error:
-        if "locked" in str(error) or "readonly" in str(error) or "full" in str(error):
-            return True, ""  # no damage; whoever opens it for good will say what is the matter
+        if any(word in str(error) for word in _NOT_DAMAGE):
+            return True, ""
         return True, str(error)
     except sqlite3.Error as error:
         return True, str(error)
     finally:
-        database.close()
+        if database is not None:
+            database.close()
 
 
 def _integrity(database: sqlite3.Connection) -> str:
@@ -203,9 +205,21 @@ def _salvage(path: Path, problem: str, relaxed: bool, max_bytes: int) -> tuple[S
         origin = aside.with_name(aside.name + suffix)
         if origin.exists():
             shutil.copyfile(origin, copy.with_name(copy.name + suffix))
+    _pad(copy)
     saved = _transfer(copy, path)
     _remove(copy)
     return _open(path, relaxed, max_bytes), Opened(True, problem, aside, saved)
+
+
+def _pad(path: Path) -> None:
+    """Give a truncated copy its full length: SQLite reads nothing at all of a file that is too short."""
+    with path.open("r+b") as handle:
+        header = handle.read(100)
+        if len(header) == 100:
+            pages = int.from_bytes(header[28:32], "big")
+            length = pages * PAGE_BYTES
+            if path.stat().st_size < length <= _MAX_PADDED * max(path.stat().st_size, PAGE_BYTES):
+                handle.truncate(length)
 
 
 def _transfer(source: Path, target: Path) -> dict[str, int]:

@@ -126,7 +126,7 @@ class SessionStore:
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
-        self._statements: dict[tuple[str, int], str] = {}
+        self._statements: dict[tuple[str, str, int], str] = {}
         self._marked = False
 
     # --- writing -------------------------------------------------------------------------------------
@@ -189,35 +189,33 @@ class SessionStore:
     def insert(self, table: str, rows: Iterable[tuple[Any, ...]]) -> int:
         """Insert or replace rows, inside the caller's transaction; how many."""
         width = len(COLUMNS[table])
-        return self._many(table, rows, f"INSERT OR REPLACE INTO {table} VALUES ", width, "")
+        return self._many(rows, f"INSERT OR REPLACE INTO {table} VALUES ", width, "")
 
     def _delete(self, table: str, keys: Iterable[tuple[Any, ...]]) -> None:
         columns = ", ".join(KEYS[table])
         head = f"WITH gone ({columns}) AS (VALUES "
         tail = f") DELETE FROM {table} WHERE ({columns}) IN (SELECT {columns} FROM gone)"
-        self._many(table, keys, head, len(KEYS[table]), tail)
+        self._many(keys, head, len(KEYS[table]), tail)
 
-    def _many(self, table: str, rows: Iterable[tuple[Any, ...]], head: str, width: int, tail: str) -> int:
+    def _many(self, rows: Iterable[tuple[Any, ...]], head: str, width: int, tail: str) -> int:
         """Run a statement over `rows`, as many at a time as pays off."""
         source = iter(rows)
         database = self._database
         count = 0
-        for size in _SIZES[:1]:
-            while len(group := list(islice(source, size))) == size:
-                database.execute(self._statement(head, size, width, tail), tuple(chain.from_iterable(group)))
-                count += size
-        count += len(group)
-        for size in _SIZES[1:]:
-            while len(group) >= size:
-                now, group = group[:size], group[size:]
-                database.execute(self._statement(head, size, width, tail), tuple(chain.from_iterable(now)))
+        while group := list(islice(source, _SIZES[0])):
+            count += len(group)
+            for size in _SIZES:
+                while len(group) >= size:
+                    now, group = group[:size], group[size:]
+                    statement = self._statement(head, size, width, tail)
+                    database.execute(statement, tuple(chain.from_iterable(now)))
         return count
 
     def _statement(self, head: str, size: int, width: int, tail: str) -> str:
-        known = self._statements.get((head, size))
+        known = self._statements.get((head, tail, size))
         if known is None:
             row = "(" + ", ".join("?" * width) + ")"
-            known = self._statements[(head, size)] = head + ", ".join([row] * size) + tail
+            known = self._statements[(head, tail, size)] = head + ", ".join([row] * size) + tail
         return known
 
     def close(self, *, clean: bool) -> None:

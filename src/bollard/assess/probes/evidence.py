@@ -5,6 +5,14 @@ import msgspec
 from bollard.assess.model import Evidence
 
 
+class NoAnswer(Exception):  # noqa: N818 -- an outcome of a probe, named for what it is
+    """There is no evidence to be had, and the text says why: not reachable, no TLS, nobody let in."""
+
+
+class Busy(Exception):  # noqa: N818 -- not an error: the target asked us to go away
+    """The target answered that it has had enough: the scan of it ends here."""
+
+
 class Reach(Evidence, frozen=True, kw_only=True):
     """How this place answers. `transport` is "tcp", "tls", "ws" or "wss".
 
@@ -276,7 +284,6 @@ class TlsOffer(Evidence, frozen=True, kw_only=True):
     extended_master_secret: bool | None = None
     secure_renegotiation: bool | None = None
     compression: bool = False
-    early_data: bool = False
     client_certificate: bool | None = None
 
     def speaks(self, version: str) -> bool:

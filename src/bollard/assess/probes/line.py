@@ -8,13 +8,14 @@ import asyncio
 import contextlib
 import ssl
 import time
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Origin, Subprotocol
 
-from bollard.assess.probes.evidence import Entry
+from bollard.assess.probes.evidence import Busy, Entry, NoAnswer
+from bollard.assess.probes.room import ANONYMOUS, Identity, Room
 from bollard.base.errors import PeerError
 from bollard.wire.codec import Packet, decode, encode
 from bollard.wire.connect import Auth, Connack, Connect, Disconnect
@@ -24,26 +25,16 @@ from bollard.wire.publish import Ack, Publish, encode_publish
 from bollard.wire.spec import V5, PacketType
 from bollard.wire.subscribe import Suback, Subscribe, SubscribeFilter
 
-if TYPE_CHECKING:
-    from bollard.assess.probes.room import Room
 
 #: The largest packet that is read; a broker that sends more is disconnected.
 MAX_PACKET_BYTES = 1_048_576
 _CHUNK = 65_536
 
 
-class Busy(Exception):  # noqa: N818 -- not an error: the target asked us to go away
-    """The target answered 0x97 or 0x9F, or reset us: the scan of it ends here."""
-
-
-class NoAnswer(Exception):  # noqa: N818 -- an outcome of a probe, named for what it is
-    """Nothing can be had from this place: not reachable, no TLS, no WebSocket. The text says which."""
-
-
 class Line:
     """A connection. Use `async with await Line.open(room)`; leaving it closes without a word."""
 
-    def __init__(self, room: "Room", version: int) -> None:
+    def __init__(self, room: Room, version: int) -> None:
         self.room = room
         self.version = version
         self.closed = False
@@ -57,17 +48,18 @@ class Line:
     @classmethod
     async def open(
         cls,
-        room: "Room",
+        room: Room,
         *,
         version: int = V5,
         transport: str = "",
+        identity: Identity = ANONYMOUS,
         context: ssl.SSLContext | None = None,
         origin: str | None = None,
     ) -> Self:
         """Connect. `transport` replaces that of the room. Raises `NoAnswer`; `InvalidStatus` for a WebSocket."""
         line = cls(room, version)
         kind = transport or room.transport
-        tls = (context or room.context()) if kind in ("tls", "wss") else None
+        tls = (context or room.context(identity)) if kind in ("tls", "wss") else None
         await room.pace()
         try:
             async with asyncio.timeout(room.timeout_s):

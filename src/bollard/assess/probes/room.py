@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bollard.assess.probes.evidence import NoAnswer
 from bollard.assess.scope import Place
 from bollard.base.types import Secret
 from bollard.wire.connect import Connect, Will
@@ -77,7 +78,12 @@ class Pace:
 
 @dataclass(slots=True, kw_only=True)
 class Room:
-    """One listener of one target, while it is looked at."""
+    """One listener of one target, while it is looked at.
+
+    `versions` is what the first probe of entrances learns: by the label of an identity, the protocol version in
+    which it is let in. `chain` is the server's certificates (DER), if a handshake showed them in the clear.
+    `allow_exposed_password` sends a password even where others can read it.
+    """
 
     place: Place
     transport: str
@@ -87,9 +93,12 @@ class Room:
     ca_file: Path | None = None
     server_name: str = ""
     expect_mtls: bool = False
+    active: bool = False
     whole_host: bool = False
     namespace: str = field(default_factory=lambda: f"{TOPIC_PREFIX}/{secrets.token_hex(16)}")
-    anonymous_version: int = 0
+    allow_exposed_password: bool = False
+    versions: dict[str, int] = field(default_factory=dict)
+    chain: tuple[bytes, ...] = ()
 
     def __post_init__(self) -> None:
         self.server_name = self.server_name or self.place.host
@@ -103,21 +112,43 @@ class Room:
         return self.bounds.echo_s
 
     def client_id(self) -> str:
-        """A client id that nobody else has."""
-        return CLIENT_PREFIX + secrets.token_hex(8)
+        """A client id that nobody else has, of the 23 characters that MQTT 3.1 allows."""
+        return CLIENT_PREFIX + secrets.token_hex(6)
 
-    def context(self, identity: Identity | None = None) -> ssl.SSLContext:
-        """A context that meets any server: what it proves is judged elsewhere, and no message of others is at
-        stake. Old versions and weak keys are let in, because a server that has them must be looked at too."""
+    def member(self) -> tuple[Identity, int]:
+        """The identity to look around with, and its protocol version. Raises `NoAnswer` when nobody gets in."""
+        for identity in (*self.identities, ANONYMOUS):
+            if identity.label in self.versions:
+                return identity, self.versions[identity.label]
+        if self.identities:
+            raise NoAnswer("none of the given credentials was let in, nor was anybody without")
+        raise NoAnswer("nobody is let in without credentials, and none were given")
+
+    def members(self) -> tuple[Identity, ...]:
+        """All given identities that are let in."""
+        return tuple(each for each in self.identities if each.label in self.versions)
+
+    def context(self, identity: Identity = ANONYMOUS) -> ssl.SSLContext:
+        """The TLS of one connection. Without a password at stake it meets any server, however weak, because such
+        a server must be looked at too; a password goes only to a server that proves who it is."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        context.set_ciphers("ALL:@SECLEVEL=0")
+        if identity.password is not None and not self.allow_exposed_password:
+            self._trust(context)
+        else:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            context.set_ciphers("ALL:@SECLEVEL=0")
         if self.transport == "tls":
             context.set_alpn_protocols(["mqtt"])
-        if identity is not None and identity.cert_file is not None:
+        if identity.cert_file is not None:
             context.load_cert_chain(identity.cert_file, identity.key_file)
         return context
+
+    def _trust(self, context: ssl.SSLContext) -> None:
+        if self.ca_file is not None:
+            context.load_verify_locations(self.ca_file)
+        else:
+            context.load_default_certs()
 
     def hello(
         self,
@@ -130,7 +161,9 @@ class Room:
         will: Will | None = None,
         expiry_s: int | None = None,
     ) -> Connect:
-        """The CONNECT of an identity. A password is only ever sent to the target that it was given for."""
+        """The CONNECT of an identity. Raises `NoAnswer` rather than show its password to whoever listens."""
+        if identity.password is not None and self.transport in ("tcp", "ws") and not self.allow_exposed_password:
+            raise NoAnswer("the password was not sent without TLS; --allow-exposed-password does")
         properties = Properties(session_expiry_interval=expiry_s) if version == V5 else Properties()
         return Connect(
             version=version,
