@@ -15,9 +15,7 @@ SOURCE = Path("src")
 def hot_modules() -> list[str]:
     """Paths of the `.py` files that have a sibling `.pxd`."""
     return sorted(
-        str(pxd.with_suffix(".py"))
-        for pxd in SOURCE.rglob("*.pxd")
-        if pxd.with_suffix(".py").exists()
+        str(pxd.with_suffix(".py")) for pxd in SOURCE.rglob("*.pxd") if pxd.with_suffix(".py").exists()
     )
 
 

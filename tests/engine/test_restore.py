@@ -1,6 +1,7 @@
 """What a crash leaves on the disk makes the same broker again, with its clients away."""
 
 import pytest
+
 from bollard.engine.limits import Limits
 from bollard.wire.connect import Connack, Will
 from bollard.wire.properties import Properties

@@ -95,6 +95,9 @@ class FakeBroker:
     def answer(self, question: Question, answer: Answer, now: float) -> None:
         self.answers.append((question, answer))
 
+    def take_requests(self) -> list[object]:
+        return []
+
     def take_events(self) -> list[Event]:
         events, self.events = self.events, []
         return events

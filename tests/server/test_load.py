@@ -83,6 +83,8 @@ def test_everything_that_can_be_said_is_understood(tmp_path: Path) -> None:
         policy = "/etc/policy.toml"
         public_name = "broker.example"
         names = ["other.example", "10.1.1.1"]
+        response_information = "answers/${id}"
+        server_reference = "other.example:8883"
         sys_interval_s = "1m"
         [[listener]]
         bind = "[::]:8883"
@@ -112,6 +114,8 @@ def test_everything_that_can_be_said_is_understood(tmp_path: Path) -> None:
     assert config.state_dir == tmp_path / "state"
     assert config.policy == Path("/etc/policy.toml")
     assert config.names == ("other.example", "10.1.1.1")
+    assert config.response_information == "answers/${id}"
+    assert config.server_reference == "other.example:8883"
     assert config.sys_interval_s == 60
     assert [listener.name for listener in config.listeners] == [
         "tls [::]:8883",

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+
 from bollard.base.errors import LocalError
 from bollard.engine.journal import Batch
 from bollard.engine.records import SessionRecord

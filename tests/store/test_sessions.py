@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from bollard.engine.journal import Batch
 from bollard.engine.records import SessionRecord, SubscriptionRecord
 from bollard.session.message import Delivery, Message

@@ -268,7 +268,9 @@ def judge(check: Check, target: str, facts: Facts, *, raised: bool = False) -> R
     )
 
 
-def fails(observed: str, *, proven: bool = False, severity: Severity | None = None, **evidence: Any) -> Verdict:
+def fails(
+    observed: str, *, proven: bool = False, severity: Severity | None = None, **evidence: Any
+) -> Verdict:
     """The flaw is there. `proven` when an own canary came through, rather than only an answer seen."""
     confidence = Confidence.PROVEN if proven else Confidence.OBSERVED
     return Verdict(

@@ -76,12 +76,14 @@ def resolve(host: str) -> Sequence[str]:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise LocalError(f"cannot find {host}: {error.strerror}", "Check the spelling of the target.") from None
+        raise LocalError(
+            f"cannot find {host}: {error.strerror}", "Check the spelling of the target."
+        ) from None
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def reach_of(address: Address) -> str:
-    """"loopback", "private" or "public". What is neither of the first two counts as public."""
+    """ "loopback", "private" or "public". What is neither of the first two counts as public."""
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     if address.is_loopback:
@@ -96,7 +98,9 @@ def parse_target(text: str, resolver: Resolver = resolve) -> list[Place]:
     """
     scheme, separator, rest = text.partition("://")
     if separator and scheme not in SCHEMES:
-        raise LocalError(f"{_shown(text)}: unknown scheme", f"Known are {', '.join(f'{s}://' for s in SCHEMES)}.")
+        raise LocalError(
+            f"{_shown(text)}: unknown scheme", f"Known are {', '.join(f'{s}://' for s in SCHEMES)}."
+        )
     transport = SCHEMES[scheme] if separator else ""
     if not separator and "/" in text:
         return [_place(str(each), str(each), 0, "", "/mqtt") for each in _network(text)]
@@ -122,7 +126,8 @@ def _network(text: str) -> Iterable[Address]:
         raise _not_a_target(text) from None
     if network.num_addresses > MAX_ADDRESSES:
         raise LocalError(
-            f"{network} has more than {MAX_ADDRESSES} addresses", "Name smaller networks, one after the other."
+            f"{network} has more than {MAX_ADDRESSES} addresses",
+            "Name smaller networks, one after the other.",
         )
     return list(network.hosts())
 
@@ -153,7 +158,9 @@ def read_scope(path: Path) -> Scope:
     if scope.version != 1:
         raise ConfigError(f"scope files of version {scope.version} are not known here", path)
     if not scope.authorized_by.strip():
-        raise ConfigError("authorized_by is empty", path, remedy="Name who allows this, and how to reach them.")
+        raise ConfigError(
+            "authorized_by is empty", path, remedy="Name who allows this, and how to reach them."
+        )
     for target in scope.targets:
         _check_entry(target, path)
     return scope
@@ -194,9 +201,7 @@ def _authorize_one(place: Place, consent: Consent) -> None:
             f"Name who gave it in a scope file: --scope FILE --i-am-authorized{own}.",
         )
     if not consent.authorized:
-        raise LocalError(
-            f"{where} needs your word that its owner agreed", "If so, add --i-am-authorized."
-        )
+        raise LocalError(f"{where} needs your word that its owner agreed", "If so, add --i-am-authorized.")
     if not any(_covers(entry, place) for entry in consent.scope.targets):
         raise LocalError(f"{where} is not in the scope file", "Only what it names under targets is scanned.")
     if place.reach == "public" and not (consent.public and consent.scope.public):

@@ -89,6 +89,11 @@ class Authorities:
     retiring: Signer | None = field(default=None, repr=False)
 
     @property
+    def root(self) -> bytes:
+        """DER of the P-256 server root, the one that `pin` names."""
+        return _certificates(self.root_file)[0].public_bytes(serialization.Encoding.DER)
+
+    @property
     def crl_file(self) -> Path:
         """The revocation list of the device authorities."""
         return self.directory / "ca" / f"{DEVICE_CA}.crl"

@@ -25,7 +25,7 @@ from bollard.identity.profile import PublicKey
 from bollard.identity.records import Approval, CertificateState, Identity, State, Token
 from bollard.identity.refusals import FORBIDDEN, UNAUTHORIZED, UNAVAILABLE, EnrollmentRefused
 from bollard.identity.registry import Registry
-from bollard.identity.renewal import check_renewable, may_renew, without_oldest
+from bollard.identity.renewal import check_renewable, may_renew, used, without_oldest
 from bollard.identity.tokens import claimed, may_connect, new_token
 
 
@@ -137,6 +137,10 @@ class Desk:
         request = read_csr(csr)
         request.check_names(identity, _urn(known))
         return self._issue(identity, request.key, now, None)
+
+    def used(self, identity: str, serial: int, *, now: float) -> None:
+        """The device has used its certificate `serial`: those that it replaced end. No error if none does."""
+        self._registry.change(identity, lambda known: used(known, serial, int(now)))
 
     # --- inside --------------------------------------------------------------------------------------
 

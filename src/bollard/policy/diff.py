@@ -51,10 +51,12 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`who` gains or loses `right` on the topics of `filter`: on all of them (`whole`), or on some.
+    """`who` gains or loses `right` on topics of `filter`.
 
-    `topic` is one of those. `when` is the moment from which it is so, None for now. With `right` "filter",
-    the topics are the same and it is the subscription with this filter that is accepted or refused.
+    `whole`: afterwards it has the right to all of them, or to none of them. Else only some change sides, of
+    which `topic` is one. `besides` are those for whom it does not hold, although it is told of all their kind.
+    `since` and `until` are there if it begins later, or ends again. With `right` "filter", the topics are the
+    same and it is the subscription with this filter that is accepted or refused.
     """
 
     who: str

@@ -12,7 +12,7 @@ import resource
 import secrets
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,22 +20,26 @@ from bollard import __version__
 from bollard.base.errors import BollardError, LocalError
 from bollard.base.events import Event, ServerEvent, ServerWarning
 from bollard.engine.broker import Broker
+from bollard.identity import key_proof, show_root
 from bollard.identity.crl import is_due
+from bollard.identity.enroll import Desk
+from bollard.identity.enrollment_rights import EnrollmentRights
+from bollard.identity.ports import Mechanism
 from bollard.identity.principal import RegistryAuthenticator
 from bollard.identity.records import State
-from bollard.identity.revoke import OnlyActive
 from bollard.identity.scram_mechanism import scram_mechanisms
 from bollard.identity.serving import ServerCertificates, ensure_server_certificates
 from bollard.net.listener import Listener, ListenerSettings
 from bollard.net.pump import Pump
 from bollard.net.tls import CertificateFiles, ServerContext, reload_certificates, server_context
 from bollard.server.access import Access
-from bollard.server.advertise import advertised_listener, certificate_names
+from bollard.server.advertise import advertised_listener, certificate_names, reachable_at
 from bollard.server.build import is_compiled
 from bollard.server.config import Config, ListenerConfig, weaknesses
 from bollard.server.control import Control
 from bollard.server.control_socket import ControlServer
 from bollard.server.durability import Durability
+from bollard.server.enrollment import EnrollmentService
 from bollard.server.identities import Identities, open_identities
 from bollard.server.live import LiveBroker, bare_status
 from bollard.server.metrics import BrokerMetrics, MetricsServer
@@ -73,9 +77,28 @@ class Started:
     root_file: str
 
 
-def run(config: Config, announce: Callable[[Started], None]) -> None:
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a service of a higher floor gets to work with. `context` is for HTTPS and follows reloads.
+
+    `changed` is to be called on the loop after a change of the registry, `emit` with what should be logged.
+    """
+
+    config: Config
+    desk: Desk
+    context: ServerContext
+    changed: Callable[[], None]
+    emit: Callable[[Event], None]
+
+
+#: A service of a higher floor: entered, it listens, and gives its kind and the address that it is bound to.
+Service = Callable[[Offer], contextlib.AbstractAsyncContextManager[tuple[str, str]]]
+
+
+def run(config: Config, announce: Callable[[Started], None], services: Sequence[Service] = ()) -> None:
     """Run the broker until SIGTERM or SIGINT. `announce` is called once, when everything listens.
 
+    `services` are what higher floors serve beside it.
     Raises LocalError if it cannot start; then nothing is left listening.
     """
     state = StateDirectory(config.state_dir)
@@ -90,7 +113,7 @@ def run(config: Config, announce: Callable[[Started], None]) -> None:
         with open_identities(
             state, lambda text: log.tell(ServerWarning("revocation log", text))
         ) as identities:
-            server = Server(config, state, identities, log)
+            server = Server(config, state, identities, log, services)
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(server.run(announce))
 
@@ -98,9 +121,18 @@ def run(config: Config, announce: Callable[[Started], None]) -> None:
 class Server:
     """One broker with its listeners, observers and chores."""
 
-    def __init__(self, config: Config, state: StateDirectory, identities: Identities, log: EventLog) -> None:
+    def __init__(
+        self,
+        config: Config,
+        state: StateDirectory,
+        identities: Identities,
+        log: EventLog,
+        services: Sequence[Service] = (),
+    ) -> None:
         """Find everything that is wrong before the loop starts. Raises LocalError."""
         self._config = config
+        self._services = services
+        self._served: list[tuple[str, str]] = []
         self._state = state
         self._identities = identities
         self._log = log
@@ -145,10 +177,13 @@ class Server:
             max_packet_bytes=config.limits.max_packet_bytes,
         )
         registry, verifier = self._identities.registry, self._identities.verifier
+        self._desk = Desk(registry, self._identities.authorities)
+        self._enrollment = self._make_enrollment()
         authenticator = RegistryAuthenticator(
-            registry.snapshot, verifier, mechanisms=scram_mechanisms(registry.snapshot, verifier)
+            registry.snapshot, verifier, mechanisms=self._mechanisms(), used=self._enrollment.used
         )
         self._pump = Pump(self._broker, authenticator, self._emit, limits=limits)
+        self._pump.requested = self._enrollment.requested
         self._durability.start(self._pump)
         self._live = LiveBroker(
             self._broker,
@@ -172,6 +207,9 @@ class Server:
         self._control = Control(
             self._config, self._identities.registry, self._identities.authorities, self._live
         )
+        stack.push_async_callback(self._enrollment.stop)
+        for service in self._services:
+            self._served.append(await stack.enter_async_context(service(self._offer())))
         server = ControlServer(self._state.control_socket, self._control.handle, self._fault)
         await server.start()
         stack.push_async_callback(server.stop)
@@ -202,10 +240,34 @@ class Server:
             entropy=SystemEntropy(),
             now=time.monotonic(),
             durable=True,
+            response_information=self._config.response_information,
+            server_reference=self._config.server_reference,
         )
 
-    def _authorizer(self) -> OnlyActive:
-        return self._access.authorizer(self._identities.registry.snapshot())
+    def _authorizer(self) -> EnrollmentRights:
+        registry = self._identities.registry.snapshot()
+        return EnrollmentRights(self._access.authorizer(registry), registry)
+
+    def _mechanisms(self) -> dict[str, Mechanism]:
+        registry = self._identities.registry
+        return {
+            **scram_mechanisms(registry.snapshot, self._identities.verifier),
+            key_proof.METHOD: key_proof.KeyProofMechanism(registry.snapshot),
+            show_root.METHOD: show_root.ShowRootMechanism(self._identities.authorities.root),
+        }
+
+    def _make_enrollment(self) -> EnrollmentService:
+        def publish(topic: str, payload: bytes) -> None:
+            self._broker.publish(topic, payload, qos=1, now=time.monotonic())
+            self._pump.wake()
+
+        return EnrollmentService(
+            self._desk,
+            publish=publish,
+            changed=lambda: self._live.apply_policy(),
+            emit=self._emit,
+            address=lambda: reachable_at(self._config, self._advertised_port()),
+        )
 
     def _forget_revoked(self) -> None:
         """What identities left that were revoked while no broker ran, or came back with a backup."""
@@ -373,6 +435,15 @@ class Server:
             (config.name.split(" ", 1)[0], address)
             for config, listener in self._listeners
             for address in listener.addresses
+        ) + tuple(self._served)
+
+    def _offer(self) -> Offer:
+        return Offer(
+            self._config,
+            self._desk,
+            self._context("websocket"),
+            changed=lambda: self._live.apply_policy(),
+            emit=self._emit,
         )
 
     def _advertised_port(self) -> int:

@@ -101,7 +101,8 @@ class Config:
 
     `file` is where it was read from; `state_dir` and `policy` are absolute. `public_name` is the name
     or address that devices are told to connect to, "" for the one that is found at start.
-    `names` are further names and addresses for the server certificates.
+    `names` are further names and addresses for the server certificates. `response_information` and
+    `server_reference` are the properties of that name in CONNACK, "" for none.
     """
 
     file: Path
@@ -110,6 +111,8 @@ class Config:
     listeners: tuple[ListenerConfig, ...]
     public_name: str = ""
     names: tuple[str, ...] = ()
+    response_information: str = ""
+    server_reference: str = ""
     sys_interval_s: float = 10.0
     limits: Limits = field(default_factory=Limits)
     transport_limits: TransportLimits = field(default_factory=TransportLimits)

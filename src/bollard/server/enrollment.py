@@ -65,6 +65,7 @@ class EnrollmentService:
         self._address = address
         self._worker = ThreadPoolExecutor(1, "enrollment")
         self._waiting = 0
+        self._ending: set[tuple[str, int]] = set()
 
     def requested(self, request: ServerRequest) -> None:
         """Take one message to the server. Returns at once."""
@@ -77,9 +78,25 @@ class EnrollmentService:
         work = self._loop.run_in_executor(self._worker, self._decide, identity, request, host, port)
         work.add_done_callback(lambda done: self._done(identity, done))
 
+    def used(self, identity: str, serial: int) -> None:
+        """A renewed certificate was used for the first time: end those before it. Returns at once."""
+        if (identity, serial) in self._ending or self._waiting >= MAX_WAITING:
+            return
+        self._ending.add((identity, serial))
+        self._worker.submit(self._end_older, identity, serial)
+
     async def stop(self) -> None:
         """Finish what is in work. Not on the loop: the work may wait for the disk."""
         await asyncio.to_thread(self._worker.shutdown)
+
+    def _end_older(self, identity: str, serial: int) -> None:
+        try:
+            self._desk.used(identity, serial, now=time.time())
+        except LocalError as error:  # revoked meanwhile, or a full disk: the next use tries again
+            event = ServerWarning("a replaced certificate has not ended", f"{identity}: {error}")
+            self._loop.call_soon_threadsafe(self._emit, event)
+        finally:
+            self._ending.discard((identity, serial))
 
     # --- in the worker -------------------------------------------------------------------------------
 

@@ -43,6 +43,8 @@ def load_config(path: Path) -> Config:
         listeners=_listeners(document, base),
         public_name=root.value("public_name", ""),
         names=root.value("names", ()),
+        response_information=root.value("response_information", ""),
+        server_reference=root.value("server_reference", ""),
         sys_interval_s=root.value("sys_interval_s", 10.0),
         limits=_engine_limits(limits),
         transport_limits=TransportLimits(**_only(TransportLimits, limits)),

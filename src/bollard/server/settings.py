@@ -40,6 +40,18 @@ ROOT = (
         "10",
         high=86_400,
     ),
+    Setting(
+        "response_information",
+        "text",
+        "MQTT 5.0: what CONNACK gives a client that asks where to take answers; `${id}` is its identity.",
+        '""',
+    ),
+    Setting(
+        "server_reference",
+        "text",
+        "MQTT 5.0: send every client away to this server, `host[:port]`, with 0x9C.",
+        '""',
+    ),
     Setting("listener", "tables", "One `[[listener]]` for each address.", "one, TLS, on 0.0.0.0:8883"),
     Setting("limits", "table", "Bounds, each on by default."),
     Setting("metrics", "table", "Prometheus."),

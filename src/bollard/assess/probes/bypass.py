@@ -135,9 +135,7 @@ async def probe_takeover(room: Room) -> tuple[Takeover]:
     entry, present = await _steal(room, second, client_id)
     await _forget(room, first, client_id)
     return (
-        Takeover(
-            second_outcome=entry, first_ended=first_ended, first_code=code, session_handed_over=present
-        ),
+        Takeover(second_outcome=entry, first_ended=first_ended, first_code=code, session_handed_over=present),
     )
 
 

@@ -17,6 +17,7 @@ FLIGHT_S = 2.0
 #: Beyond what any device needs: a topic tree of so many levels costs memory and time.
 DEEP_LEVELS = 130
 
+
 async def enter(room: Room, identity: Identity, version: int, *, client_id: str = "") -> Line:
     """A connection that is let in. Raises `NoAnswer` when it is not."""
     line = await Line.open(room, version=version, identity=identity)

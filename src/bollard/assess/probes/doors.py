@@ -49,7 +49,9 @@ def _learn(room: Room, identity: Identity, entries: tuple[Entry, ...]) -> None:
 async def enter(room: Room, identity: Identity, version: int) -> Entry:
     """One CONNECT as this identity, politely ended. Invented passwords may travel in the clear."""
     invented = identity not in room.identities
-    packet = _packet(identity, version, room.client_id()) if invented else room.hello(identity, version=version)
+    packet = (
+        _packet(identity, version, room.client_id()) if invented else room.hello(identity, version=version)
+    )
     try:
         async with await Line.open(room, identity=ANONYMOUS if invented else identity) as line:
             entry = await line.connect(packet)

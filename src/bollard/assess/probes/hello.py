@@ -138,7 +138,9 @@ class Answer:
     wants_certificate: bool | None = None
 
 
-def client_hello(version: int, suites: tuple[int, ...], name: str, groups: tuple[int, ...] = _ALL_GROUPS) -> bytes:
+def client_hello(
+    version: int, suites: tuple[int, ...], name: str, groups: tuple[int, ...] = _ALL_GROUPS
+) -> bytes:
     """One record with a ClientHello of exactly this version that offers exactly these suites and groups."""
     body = struct.pack(">H", min(version, 0x0303)) + os.urandom(32) + b"\x20" + os.urandom(32)
     body += struct.pack(f">H{len(suites)}H", 2 * len(suites), *suites)

@@ -271,6 +271,12 @@ def _why(error: BaseException) -> str:
         return "nothing listens there"
     if isinstance(error, ssl.SSLError):
         return f"the TLS handshake failed: {error.reason or 'without a reason'}"
-    return f"{type(error).__name__}: {error.strerror or 'no reason given'}" if isinstance(error, OSError) else (
-        "it does not speak WebSocket" if isinstance(error, WebSocketException | EOFError) else type(error).__name__
+    return (
+        f"{type(error).__name__}: {error.strerror or 'no reason given'}"
+        if isinstance(error, OSError)
+        else (
+            "it does not speak WebSocket"
+            if isinstance(error, WebSocketException | EOFError)
+            else type(error).__name__
+        )
     )

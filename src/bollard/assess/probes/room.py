@@ -162,7 +162,11 @@ class Room:
         expiry_s: int | None = None,
     ) -> Connect:
         """The CONNECT of an identity. Raises `NoAnswer` rather than show its password to whoever listens."""
-        if identity.password is not None and self.transport in ("tcp", "ws") and not self.allow_exposed_password:
+        if (
+            identity.password is not None
+            and self.transport in ("tcp", "ws")
+            and not self.allow_exposed_password
+        ):
             raise NoAnswer("the password was not sent without TLS; --allow-exposed-password does")
         properties = Properties(session_expiry_interval=expiry_s) if version == V5 else Properties()
         return Connect(

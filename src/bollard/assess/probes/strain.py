@@ -54,7 +54,12 @@ ADMINISTRATION = {
     8888: "VerneMQ status page",
     9883: "Mosquitto HTTP API",
 }
-CLUSTER = {4369: "Erlang port mapper", 4370: "EMQX cluster", 25672: "RabbitMQ cluster", 44053: "VerneMQ cluster"}
+CLUSTER = {
+    4369: "Erlang port mapper",
+    4370: "EMQX cluster",
+    25672: "RabbitMQ cluster",
+    44053: "VerneMQ cluster",
+}
 
 
 async def probe_patience(room: Room) -> tuple[Patience]:
@@ -209,7 +214,9 @@ async def probe_ports(room: Room) -> tuple[Ports]:
             administration=tuple(
                 OpenPort(port=port, purpose=name) for port, name in ADMINISTRATION.items() if opened[port]
             ),
-            cluster=tuple(OpenPort(port=port, purpose=name) for port, name in CLUSTER.items() if opened[port]),
+            cluster=tuple(
+                OpenPort(port=port, purpose=name) for port, name in CLUSTER.items() if opened[port]
+            ),
         ),
     )
 
