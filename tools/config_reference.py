@@ -75,6 +75,7 @@ def text() -> str:
     parts = [HEAD, "## The file itself\n", *table(settings.ROOT), ""]
     parts += ["## `[[listener]]`\n", *table(settings.LISTENER), ""]
     parts += ["## `[metrics]`\n", *table(settings.METRICS), ""]
+    parts += ["## `[est]`\n", *table(settings.EST), ""]
     parts += ["## `[log]`\n", *table(settings.LOG), ""]
     parts += ["## `[store]`\n", *table(settings.STORE), ""]
     parts += [

@@ -40,8 +40,9 @@ def fail(house: House) -> None:
 
 def refuse(house: House) -> None:
     house._journal()
-    [(_, batch)], house.batches = house.batches, []
-    house.broker.refused(batch, "database or disk is full", house.now)
+    batches, house.batches = house.batches, []
+    for _, batch in reversed(batches):
+        house.broker.refused(batch, "database or disk is full", house.now)
     house.settle()
 
 
@@ -87,18 +88,37 @@ def test_who_does_not_need_the_disk_goes_on(house: House, version: int) -> None:
     assert listener.payloads() == [b"now"]
 
 
-def test_a_session_that_would_be_kept_is_refused_and_stays_as_it_was(house: House, version: int) -> None:
-    kept(house, version=version).drop()
-    house.settle()
+def test_a_new_session_that_would_be_kept_is_refused(house: House, version: int) -> None:
+    house.connect("t", version)
     fail(house)
-    for clean in (False, True):
-        device = house.open(version)
-        device.send(connect("k", version, clean=clean, expiry=1000))
-        assert device.one(Connack).code == FULL if version == 5 else device.closed
-    recover(house)
     device = house.open(version)
     device.send(connect("k", version, clean=False, expiry=1000))
-    assert device.one(Connack).session_present
+    assert device.one(Connack).code == FULL if version == 5 else device.closed
+    assert house.session("k") is None
+
+
+def test_a_kept_session_is_not_wiped_while_that_cannot_be_kept(house: House, version: int) -> None:
+    kept(house, version=version).drop()
+    fail(house)
+    device = house.open(version)
+    device.send(connect("k", version, clean=True))
+    assert device.one(Connack).code == FULL if version == 5 else device.closed
+    assert house.session("k") is not None
+
+
+def test_a_kept_session_is_resumed_and_its_client_makes_room(house: House, version: int) -> None:
+    kept(house, version=version).drop()
+    for qos in (1, 2):
+        house.broker.publish("kept/a", b"%d" % qos, qos=qos, now=house.now)
+    fail(house)
+    device = house.connect("k", version, clean=False, expiry=1000)
+    assert device.connack is not None
+    assert device.connack.session_present
+    [message] = device.messages()
+    assert message.payload == b"1"
+    device.ack(PUBACK, message.packet_id)
+    recover(house)
+    assert device.payloads() == [b"2"], "QoS 2 waits for its identifier to be on disk"
 
 
 def test_a_subscription_that_would_be_kept_is_refused(house: House, version: int) -> None:

@@ -123,6 +123,26 @@ def max_retained_bytes(house: House) -> None:
     assert house.broker.core.retained.bytes <= 500
 
 
+def max_principal_retained(house: House) -> None:
+    device = offender(house)
+    for topic in "abc":
+        device.publish(topic, qos=1, retain=True)
+    assert device.acks()[-1][2] == ReasonCode.QUOTA_EXCEEDED
+    other = house.connect("elsewhere", principal="elsewhere")
+    other.publish("d", qos=1, retain=True)
+    assert other.acks()[-1][2] != ReasonCode.QUOTA_EXCEEDED
+    device.publish("a", b"", retain=True)
+    device.publish("c", retain=True)
+    assert house.broker.core.retained.count == 3
+
+
+def max_principal_retained_bytes(house: House) -> None:
+    device = offender(house)
+    device.publish("a", b"x" * 300, retain=True)
+    device.publish("b", b"x" * 300, retain=True)
+    assert house.broker.core.retained.count == 1
+
+
 def max_client_id_bytes(house: House) -> None:
     device = house.open()
     device.send(connect("c" * 21))
@@ -157,6 +177,8 @@ CASES: list[tuple[Callable[[House], None], dict[str, int]]] = [
     (max_queue_bytes, {"max_queue_bytes": 800}),
     (max_retained_messages, {"max_retained_messages": 2}),
     (max_retained_bytes, {"max_retained_bytes": 500}),
+    (max_principal_retained, {"max_principal_retained": 2}),
+    (max_principal_retained_bytes, {"max_principal_retained_bytes": 500}),
     (max_client_id_bytes, {"max_client_id_bytes": 20}),
     (max_topic_levels, {"max_topic_levels": 3}),
     (max_topic_bytes, {"max_topic_bytes": 20}),

@@ -9,6 +9,8 @@ from bollard.base.types import Peer, Secret
 from bollard.identity.credentials import Verifier
 from bollard.identity.principal import RegistryAuthenticator
 from bollard.identity.registry import Registry
+from bollard.identity.renewal import OVERLAP_S
+from bollard.identity.tokens import new_token
 
 from .conftest import NOW
 
@@ -282,3 +284,81 @@ def test_a_step_out_of_order_is_a_protocol_error(
     bench: Bench, change: Callable[[Question], Question]
 ) -> None:
     refused(bench.ask(change(step("connect", b"lamp"))), 0x82)
+
+
+# --- enrollment strings ------------------------------------------------------------------------------
+
+WithTls = Peer(tls_server_end_points=(b"hash of our certificate",))
+TOKEN = Secret(b"SECRET OF THE ENROLLMENT STRING")
+
+
+def give_token(bench: Bench, verifier: Verifier, name: str) -> None:
+    token = new_token(verifier.make(TOKEN), now=NOW, life_s=3600, approval=False)
+    bench.registry.change(name, lambda known: replace(known, token=token))
+
+
+def test_the_secret_of_a_string_gets_a_connection_that_may_enroll(bench: Bench, verifier: Verifier) -> None:
+    bench.registry.add("new", "device", now=NOW)
+    give_token(bench, verifier, "new")
+    assert bench.connect("new", TOKEN, WithTls) == Accepted("enroll:new")
+    refused(bench.connect("new", Secret(b"another"), WithTls), 0x86)
+    refused(bench.connect("plug", TOKEN, WithTls), 0x86)
+
+
+def test_a_string_is_not_taken_without_tls(bench: Bench, verifier: Verifier) -> None:
+    give_token(bench, verifier, "plug")
+    assert "TLS" in refused(bench.connect("plug", TOKEN)).tell
+
+
+def test_an_expired_string_is_told_to_who_knows_it(bench: Bench, verifier: Verifier) -> None:
+    give_token(bench, verifier, "plug")
+    bench.now = NOW + 3600.0
+    assert "expired" in refused(bench.connect("plug", TOKEN, WithTls)).tell
+    assert refused(bench.connect("plug", Secret(b"x"), WithTls), 0x86).tell == "bad user name or password"
+
+
+@pytest.mark.parametrize("end", ["suspend", "revoke"])
+def test_a_string_does_not_open_what_was_closed(bench: Bench, verifier: Verifier, end: str) -> None:
+    give_token(bench, verifier, "plug")
+    getattr(bench.registry, end)("plug", now=NOW)
+    refused(bench.connect("plug", TOKEN, WithTls))
+
+
+def test_a_password_still_gets_the_identity_itself_beside_a_string(bench: Bench, verifier: Verifier) -> None:
+    give_token(bench, verifier, "plug")
+    assert bench.connect("plug", bench.plug_password, WithTls) == Accepted("plug")
+
+
+def test_the_first_use_of_a_newer_certificate_is_told(registry: Registry, verifier: Verifier) -> None:
+    told: list[tuple[str, int]] = []
+    bench = Bench(registry, verifier)
+    bench.authenticator = RegistryAuthenticator(
+        registry.snapshot, verifier, clock=lambda: bench.now, used=lambda *use: told.append(use)
+    )
+    bench.connect(peer=Peer(certificate=CERTIFICATE))
+    assert told == []
+    registry.begin_certificate("plug", 9, not_after=END, now=NOW + 5)
+    registry.complete_certificate("plug", 9, hashlib.sha256(b"newer").digest(), now=NOW + 5)
+    assert bench.connect(peer=Peer(certificate=CERTIFICATE)) == Accepted("plug")
+    assert told == []
+    assert bench.connect(peer=Peer(certificate=b"newer")) == Accepted("plug")
+    assert told == [("plug", 9)]
+
+
+def test_a_certificate_that_was_replaced_days_ago_is_refused(bench: Bench) -> None:
+    bench.registry.begin_certificate("plug", 9, not_after=END, now=NOW + 5)
+    bench.registry.complete_certificate("plug", 9, hashlib.sha256(b"newer").digest(), now=NOW + 5)
+    bench.now = NOW + 6.0 + OVERLAP_S
+    long_lived = bench.registry.get("plug").certificates[0]
+    bench.registry.change(
+        "plug",
+        lambda known: replace(
+            known,
+            certificates=(
+                replace(long_lived, not_after=2 * NOW),
+                replace(known.certificates[1], not_after=2 * NOW),
+            ),
+        ),
+    )
+    assert "superseded" in refused(bench.connect(peer=Peer(certificate=CERTIFICATE))).tell
+    assert bench.connect(peer=Peer(certificate=b"newer")) == Accepted("plug")

@@ -128,7 +128,8 @@ class Client:
     def first(self, packet: Publish, number: int, topic: str) -> None:
         """A message that was not delivered here before: it must be owed."""
         session = self.reference.sessions[self.slot]
-        for entry in session.owed:
+        # What must come is taken to have come before what may.
+        for entry in sorted(session.owed, key=lambda entry: entry.optional):
             if entry.number == number and self.fits(entry, packet):
                 session.owed.remove(entry)
                 assert entry.topic == topic
@@ -136,7 +137,8 @@ class Client:
                 self.in_order(packet, number, topic)
                 return
         job = self.reference.jobs.get(number)
-        if job is not None and any(group in session.shares for group in job.members):
+        # What was given to a member stays with it when it unsubscribes.
+        if job is not None and any(g in session.shares or self.slot in m for g, m in job.members.items()):
             job.holders.append((self.slot, packet.qos))
             assert job.topic == topic
             assert job.expires_at > self.reference.now, "an expired job was handed out"

@@ -217,8 +217,10 @@ class Reference:
             job.optional = True
 
     def deliverable(self, number: int, topic: str, receiver: Slot) -> bool:
-        author = self.authors[number]
-        return self.may(author[0], Action.PUBLISH, topic) and self.may(receiver[0], Action.RECEIVE, topic)
+        """Both still have their rights; an author who may leave a will there may have said it, too."""
+        author = self.authors[number][0]
+        says = self.may(author, Action.PUBLISH, topic) or self.may(author, Action.WILL, topic)
+        return says and self.may(receiver[0], Action.RECEIVE, topic)
 
     # Messages ----------------------------------------------------------------------------------------
 
@@ -287,13 +289,13 @@ class Reference:
         for topic, kept in self.retained.items():
             if not naive_match(filter, topic) or (wish.no_local and kept.author == slot):
                 continue
-            if not self.deliverable(kept.number, topic, slot):
-                continue
-            if not self.may(kept.author[0], Action.RETAIN, topic):
-                continue
+            # A right that is missing may be there again when the message's turn comes.
+            allowed = self.deliverable(kept.number, topic, slot)
+            allowed = allowed and self.may(kept.author[0], Action.RETAIN, topic)
             identifiers = (wish.identifier,) if wish.identifier else ()
             qos = min(kept.qos, wish.qos)
-            session.owed.append(Entry(kept.number, topic, qos, True, identifiers, kept.expires_at))
+            entry = Entry(kept.number, topic, qos, True, identifiers, kept.expires_at, not allowed)
+            session.owed.append(entry)
 
     def share(self, slot: Slot, group: tuple[str, str], wish: Wish) -> None:
         self.sessions[slot].shares[group] = wish

@@ -67,6 +67,9 @@ class FakeBroker:
         connection.pieces.append(data)
         self.on_receive(connection, data)
 
+    def busy_with(self, connection: FakeConnection) -> bool:
+        return False
+
     def lost(self, connection: FakeConnection, now: float) -> None:
         if connection not in self.gone:
             self.gone.append(connection)

@@ -115,6 +115,13 @@ class TestTime:
 NAMES = [
     "/".join(levels) for count in (1, 2, 3) for levels in product(["a", "b", "ab", "$s", "x"], repeat=count)
 ]
+FILTERS = [
+    "#",
+    *("/".join(f) for n in (1, 2, 3) for f in product(["a", "b", "+", "$s"], repeat=n)),
+    "a/#",
+    "+/#",
+    "$s/#",
+]
 KNOWN = ["a", "b", "ab", "x-1", ANONYMOUS]
 RIGHT = {"publish": Action.PUBLISH, "subscribe": Action.RECEIVE, "retain": Action.RETAIN, "will": Action.WILL}
 
@@ -147,6 +154,11 @@ def test_every_difference_of_random_policies_is_told_and_what_is_told_is_so(seed
         changes = diff(*rules, NOW, enrolled)
         for who in KNOWN:
             own = [change for change in changes if holds_for(change, who, enrolled)]
+            accepted = [
+                [one.decide(who, Action.SUBSCRIBE, filter).allowed for filter in FILTERS]
+                for one in (old, new)
+            ]
+            assert accepted[0] == accepted[1] or {"subscribe", "filter"} & {change.right for change in own}
             for right, action in RIGHT.items():
                 for name in NAMES:
                     before, after = (one.decide(who, action, name).allowed for one in (old, new))

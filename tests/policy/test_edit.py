@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bollard.base.errors import ConfigError, LocalError
@@ -58,6 +58,7 @@ def test_a_grant_without_an_end_or_a_reason_has_none() -> None:
     assert grant_block("a.b", grant) == '[grant."a.b"]\nwho = "group:ops"\nsubscribe = ["a", "b"]\n'
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20))
 def test_every_text_is_read_again_as_it_was(text: str) -> None:
     block = grant_block("g", NewGrant(who=text, rights={"publish": [text]}, reason=text))

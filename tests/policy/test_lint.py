@@ -1,13 +1,24 @@
 """Warnings about rules that are right and still cannot be meant."""
 
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import product
 
 import pytest
 
+from bollard.base.toml import Document
+from bollard.base.types import ANONYMOUS, Action
+from bollard.policy.compile import Policy
 from bollard.policy.default import DEFAULT_POLICY
-from bollard.policy.lint import CODES, lint
+from bollard.policy.lint import CODES, Remark, lint
+from bollard.policy.model import Grant, Rights, Rules, Template
+from bollard.policy.rules import read_rules
 
-from .texts import rules_of
+from .texts import FILE, rules_of
+from .tools import policy_cases
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 DEVICE = '[template.device]\npublish = ["d/${id}/data/#"]\nsubscribe = ["d/${id}/cmd/#"]\n'
@@ -136,3 +147,70 @@ def test_every_code_is_explained_and_every_warning_has_one() -> None:
     assert str(remarks[0]) == (
         "template.t: subscribe on # reaches into every topic tree but those with $ [broad]"
     )
+
+
+NAMES = ["/".join(levels) for count in (1, 2, 3) for levels in product(["a", "b", "ab", "$s"], repeat=count)]
+ACTIONS = {
+    "publish": Action.PUBLISH,
+    "subscribe": Action.RECEIVE,
+    "retain": Action.RETAIN,
+    "will": Action.WILL,
+}
+
+
+def test_what_is_said_to_do_nothing_does_nothing_in_random_policies() -> None:
+    """Each warning is put to the proof: without the rule, or the filter, nobody's rights are other ones."""
+    tool = policy_cases()
+    chance = random.Random(9)
+    proved: dict[str, int] = {}
+    for _ in range(50):
+        model = tool.random_model(chance)
+        for deny in model.denies[:1]:
+            part = {right: filters[:1] for right, filters in deny.rights.items()}
+            model.denies.append(tool.Deny(deny.who, deny.exempt, part))
+        text = model.text(chance)
+        rules = read_rules(Document(FILE, text))
+        for remark in lint(rules, tool.NOON, model.enrolled):
+            less = without(rules, remark)
+            if less is not None:
+                proved[remark.code] = proved.get(remark.code, 0) + 1
+                policies = [Policy(one, model.enrolled, tool.NOON) for one in (rules, less)]
+                assert everything(policies[0]) == everything(policies[1]), (remark, text)
+    assert proved["never-matches"] > 10
+    assert proved["shadowed-deny"] > 5
+
+
+def without(rules: Rules, remark: Remark) -> Rules | None:
+    """The rules without what `remark` calls idle, or None if it does not speak of that."""
+    kind, _, name = remark.rule.partition(".")
+    if remark.code == "shadowed-deny" or (remark.code == "never-matches" and kind == "deny"):
+        if "whom it does not mean" in remark.text:
+            deny = rules.denies[name]
+            idle = re.findall(r'"(.*)"', remark.text)
+            exempt = replace(deny.exempt, identities=deny.exempt.identities - set(idle))
+            return replace(rules, denies={**rules.denies, name: replace(deny, exempt=exempt)})
+        return replace(rules, denies={other: deny for other, deny in rules.denies.items() if other != name})
+    if remark.code != "never-matches" or kind == "preset":
+        return None
+    if kind == "group":
+        return replace(rules, groups={**rules.groups, name: replace(rules.groups[name], apply=())})
+    table: Mapping[str, Template | Grant] = rules.grants if kind == "grant" else rules.templates
+    rule = table[name]
+    found = re.match(r"(\w+) on (\S*) never matches", remark.text)
+    rights = Rights()
+    if found:
+        left = tuple(pattern for pattern in rule.rights.of(found[1]) if pattern.text != found[2])
+        rights = replace(rule.rights, **{found[1]: left})
+    changed = {**table, name: replace(rule, rights=rights)}
+    return replace(rules, **{"grants" if kind == "grant" else "templates": changed})
+
+
+def everything(policy: Policy) -> list[bool]:
+    """Each decision of a small world. What cannot be sent counts as not retained."""
+    answers = []
+    for who in ("a", "b", "ab", "x-1", ANONYMOUS):
+        for name in NAMES:
+            may = {right: policy.decide(who, action, name).allowed for right, action in ACTIONS.items()}
+            may["retain"] = may["retain"] and (may["publish"] or may["will"])
+            answers += may.values()
+    return answers

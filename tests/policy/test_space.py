@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bollard.policy import space
@@ -52,6 +52,7 @@ def topics(filter: tuple[str, ...] | None) -> set[str]:
     return {name for name in NAMES if filter is not None and matches("/".join(filter), name)}
 
 
+@settings(deadline=None, max_examples=60)
 @given(FILTER, FILTER)
 def test_two_filters_meet_in_one_that_matches_just_what_both_do(
     one: tuple[str, ...], other: tuple[str, ...]
@@ -60,6 +61,7 @@ def test_two_filters_meet_in_one_that_matches_just_what_both_do(
     assert (meet(one, other) is None) == (not topics(one) & topics(other))
 
 
+@settings(deadline=None, max_examples=60)
 @given(UNION, UNION)
 def test_two_unions_differ_just_where_some_topic_of_a_small_world_tells_them_apart(
     one: list[tuple[str, ...]], other: list[tuple[str, ...]]
@@ -71,6 +73,7 @@ def test_two_unions_differ_just_where_some_topic_of_a_small_world_tells_them_apa
         assert matched(one, "/".join(found)) != matched(other, "/".join(found))
 
 
+@settings(deadline=None, max_examples=60)
 @given(UNION, UNION)
 def test_covering_and_overlapping_are_those_of_a_small_world(
     one: list[tuple[str, ...]], other: list[tuple[str, ...]]
@@ -87,6 +90,7 @@ FILTERS = [
 ] + ["#"]
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(FILTER, max_size=3), st.lists(FILTER, max_size=3))
 def test_what_may_be_subscribed_differs_just_where_some_filter_of_a_small_world_does(
     one: list[tuple[str, ...]], other: list[tuple[str, ...]]

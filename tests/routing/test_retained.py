@@ -13,6 +13,7 @@ from support.topics import filters, naive_match, names
 class Kept:
     name: str
     size: int = 1
+    author: str = ""
 
 
 def store(*topics: str) -> RetainedStore[Kept]:

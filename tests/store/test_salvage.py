@@ -34,6 +34,7 @@ def path(tmp_path: Path) -> Path:
     """A store with rows, left behind as a crash leaves it: open, its log beside it."""
     live = tmp_path / "live.db"
     store, _ = open_sessions(live)
+    store.begin()
     fill(store)
     store._database.execute("PRAGMA wal_checkpoint(FULL)")
     fill(store, ROWS + 1, 10)

@@ -10,7 +10,7 @@ from bollard.engine.journal import Batch
 from bollard.engine.records import SessionRecord, SubscriptionRecord
 from bollard.session.message import Delivery, Message
 from bollard.store.migrations import migrate
-from bollard.store.sessions import SESSION_MIGRATIONS, SessionStore
+from bollard.store.sessions import CLOSED, ENDED, IN_USE, SESSION_MIGRATIONS, SessionStore
 
 
 @pytest.fixture
@@ -150,19 +150,20 @@ def test_deletions_search_and_never_scan(store: SessionStore, database: sqlite3.
         assert plan[0].startswith("SEARCH"), (statement, plan)
 
 
-def test_a_store_says_whether_it_was_closed(tmp_path: Path) -> None:
+def test_a_store_says_how_it_was_left(tmp_path: Path) -> None:
     def opened() -> SessionStore:
         connection = sqlite3.connect(tmp_path / "s.db", isolation_level=None)
         migrate(connection, SESSION_MIGRATIONS)
         return SessionStore(connection)
 
     store = opened()
-    assert store.was_clean()
+    assert store.state() == CLOSED
     store.apply(owing(1, 1))
-    store.close(clean=False)
-    store = opened()
-    assert not store.was_clean()
-    store.close(clean=True)
-    store = opened()
-    assert store.was_clean()
-    store.close(clean=True)
+    assert store.state() == IN_USE
+    for clean, state in ((False, ENDED), (True, CLOSED), (None, CLOSED)):
+        store.close(clean=clean)
+        store = opened()
+        assert store.state() == state
+    store.begin()
+    assert store.state() == IN_USE
+    store.close(clean=None)

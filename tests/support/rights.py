@@ -12,7 +12,8 @@ Denial = tuple[Principal | None, Action | None, str | None]
 class Rights:
     """Allows all but the denials: (principal, action, filter), each of which may be `ANY`.
 
-    For SUBSCRIBE the filter of the denial must equal the one that is asked about.
+    For SUBSCRIBE the filter of the denial must equal the one that is asked about. As in a policy, to deny
+    PUBLISH is to deny WILL there, too.
     """
 
     def __init__(self, *denials: Denial) -> None:
@@ -22,7 +23,8 @@ class Rights:
     def decide(self, principal: Principal, action: Action, topic: str) -> Decision:
         self.asked += 1
         for who, what, where in self.denials:
-            if who not in (ANY, principal) or what not in (ANY, action):
+            denied = (action, Action.PUBLISH) if action == Action.WILL else (action,)
+            if who not in (ANY, principal) or (what is not ANY and what not in denied):
                 continue
             if where in (ANY, topic) or (action != Action.SUBSCRIBE and matches(where, topic)):
                 return Decision(False, "test", "the test denies it")

@@ -18,7 +18,7 @@ class State(enum.StrEnum):
     """The four outcomes. Only `PASS` may ever look green."""
 
     FAIL = "fail"
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 -- a state, no password
     INCONCLUSIVE = "inconclusive"
     NOT_TESTED = "not-tested"
 
@@ -79,7 +79,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 
     `owner_text` is one sentence for whoever owns the system and knows nothing of MQTT. `remediation` names, for
     each broker product, what to change. `relevant` names, for each standard, the provisions that the evidence is
-    relevant to; it says nothing about compliance. `modifiers` names what raises the severity by one step.
+    relevant to; it says nothing about compliance. `modifiers` names what raises the severity by one step. `subject`
+    is what one result is about: a listener, a host, a file, a device.
     """
 
     id: str
@@ -92,6 +93,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     caution: Caution = Caution.SAFE
     requires: tuple[str, ...] = ()
     evidence: str
+    subject: str = "listener"
     remedy: str
     remediation: dict[str, str] = {}
     group: str
@@ -118,7 +120,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     confidence: Confidence = Confidence.OBSERVED
 
 
-class Missing(Exception):  # noqa: N818 -- not an error: the answer "nobody looked", with its reason
+class Missing(Exception):
     """Evidence that a check asked for is not there; the reason becomes its *not-tested*."""
 
 
@@ -138,6 +140,11 @@ class Facts:
         if isinstance(found, kind):
             return found
         raise Missing(self._missing.get(kind, "no probe has looked for this"))
+
+    def find(self, kind: type[KindOfEvidence]) -> KindOfEvidence | None:
+        """The evidence of this type, for a check that can do without it."""
+        found = self._evidence.get(kind)
+        return found if isinstance(found, kind) else None
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -269,25 +276,41 @@ def judge(check: Check, target: str, facts: Facts, *, raised: bool = False) -> R
 
 
 def fails(
-    observed: str, *, proven: bool = False, severity: Severity | None = None, **evidence: Any
+    observed: str,
+    *,
+    shown: Mapping[str, Any] = {},
+    proven: bool = False,
+    severity: Severity | None = None,
+    **evidence: Any,
 ) -> Verdict:
-    """The flaw is there. `proven` when an own canary came through, rather than only an answer seen."""
+    """The flaw is there. `proven` when an own canary came through, rather than only an answer seen.
+
+    The evidence is `shown` and the further keywords together.
+    """
     confidence = Confidence.PROVEN if proven else Confidence.OBSERVED
     return Verdict(
-        state=State.FAIL, observed=observed, evidence=evidence, severity=severity, confidence=confidence
+        state=State.FAIL,
+        observed=observed,
+        evidence={**shown, **evidence},
+        severity=severity,
+        confidence=confidence,
     )
 
 
-def passes(observed: str, *, proven: bool = False, **evidence: Any) -> Verdict:
+def passes(observed: str, *, shown: Mapping[str, Any] = {}, proven: bool = False, **evidence: Any) -> Verdict:
     """The flaw was looked for and is not there."""
     confidence = Confidence.PROVEN if proven else Confidence.OBSERVED
-    return Verdict(state=State.PASS, observed=observed, evidence=evidence, confidence=confidence)
+    return Verdict(state=State.PASS, observed=observed, evidence={**shown, **evidence}, confidence=confidence)
 
 
-def unsure(observed: str, *, inferred: bool = False, **evidence: Any) -> Verdict:
+def unsure(
+    observed: str, *, shown: Mapping[str, Any] = {}, inferred: bool = False, **evidence: Any
+) -> Verdict:
     """It was looked for, and what was seen proves neither."""
     confidence = Confidence.INFERRED if inferred else Confidence.OBSERVED
-    return Verdict(state=State.INCONCLUSIVE, observed=observed, evidence=evidence, confidence=confidence)
+    return Verdict(
+        state=State.INCONCLUSIVE, observed=observed, evidence={**shown, **evidence}, confidence=confidence
+    )
 
 
 def untested(reason: str) -> Verdict:

@@ -30,18 +30,24 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """One place to look at. `transport` "" and `port` 0 mean: find out. `path` is that of a WebSocket."""
+    """One place to look at. `transport` "" and `port` 0 mean: find out. `path` is that of a WebSocket.
+
+    `spare` are further addresses of the same name, for a server that listens on one of them only.
+    """
 
     host: str
     address: str
+    spare: tuple[str, ...] = ()
     port: int = 0
     transport: str = ""
     path: str = "/mqtt"
 
     @property
     def reach(self) -> str:
-        """From where such an address can be reached: "loopback", "private" or "public"."""
-        return reach_of(ipaddress.ip_address(self.address))
+        """From where its addresses can be reached, at the widest: "loopback", "private" or "public"."""
+        order = ("loopback", "private", "public")
+        reaches = [reach_of(ipaddress.ip_address(each)) for each in (self.address, *self.spare)]
+        return max(reaches, key=order.index)
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,7 +109,7 @@ def parse_target(text: str, resolver: Resolver = resolve) -> list[Place]:
         )
     transport = SCHEMES[scheme] if separator else ""
     if not separator and "/" in text:
-        return [_place(str(each), str(each), 0, "", "/mqtt") for each in _network(text)]
+        return [Place(host=str(each), address=str(each)) for each in _network(text)]
     parts = urlsplit(f"//{rest if separator else text}")
     try:
         host, port = parts.hostname or "", parts.port or 0
@@ -112,11 +118,17 @@ def parse_target(text: str, resolver: Resolver = resolve) -> list[Place]:
     if parts.username is not None or parts.query or parts.fragment or not re.fullmatch(r"[\w.:%-]+", host):
         raise _not_a_target(text)
     port = port or (DEFAULT_PORTS[transport] if transport else 0)
-    return [_place(host, resolver(host)[0], port, transport, parts.path or "/mqtt")]
-
-
-def _place(host: str, address: str, port: int, transport: str, path: str) -> Place:
-    return Place(host=host, address=address, port=port, transport=transport, path=path)
+    first, *others = resolver(host)
+    return [
+        Place(
+            host=host,
+            address=first,
+            spare=tuple(others),
+            port=port,
+            transport=transport,
+            path=parts.path or "/mqtt",
+        )
+    ]
 
 
 def _network(text: str) -> Iterable[Address]:
@@ -215,7 +227,7 @@ def _covers(entry: str, place: Place) -> bool:
     """Does this entry of a scope file name the place? One with a port names only that port."""
     network = _as_network(entry)
     if network is not None:
-        return ipaddress.ip_address(place.address) in network
+        return all(ipaddress.ip_address(each) in network for each in (place.address, *place.spare))
     host, colon, port = entry.rpartition(":")
     if colon and port.isdigit() and (":" not in host or host.startswith("[")):
         return int(port) == place.port and _covers(host.strip("[]"), place)

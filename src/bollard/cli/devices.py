@@ -47,9 +47,10 @@ def _row(device: "Device") -> tuple[str, ...]:
     active = sum(certificate.state == "active" for certificate in device.certificates)
     kinds = (["password"] if device.password else []) + (["certificate"] if active else [])
     connected = "-" if device.connected is None else str(device.connected)
+    waiting = device.enrollment is not None and device.enrollment.state == "waits for approval"
     return (
         device.id,
-        device.state,
+        "approve?" if waiting else device.state,
         device.template,
         ", ".join(kinds) or "none",
         connected,
@@ -74,6 +75,10 @@ def show(identity: str, **options: Any) -> None:
     heads = ("id", "state", "template", "credentials", "connected", "enrolled")
     for head, cell in zip(heads, _row(device), strict=True):
         click.echo(f"{head:12} {cell}")
+    if device.enrollment is not None:
+        click.echo(f"{'enrollment':12} {device.enrollment.state} (until {day(device.enrollment.expires_at)})")
+        if device.enrollment.key:
+            click.echo(f"{'key':12} {device.enrollment.key}")
     for certificate in device.certificates:
         click.echo(
             f"certificate  {certificate.serial} {certificate.state}, until {day(certificate.not_after)}"
@@ -133,6 +138,26 @@ def suspend(identity: str, purge: bool, **options: Any) -> None:
 @click.argument("identity", metavar="ID")
 @target_options
 @json_option
+def approve(identity: str, **options: Any) -> None:
+    """Let the device in that asked as ID with an enrollment string and waits.
+
+    `bollard devices` shows the fingerprint of its key; it must be the one that the device shows.
+    """
+    from bollard.server.requests import ApproveDevice, Device
+
+    config, as_json = _target(options)
+    device = _ask(config, ApproveDevice(identity))
+    assert isinstance(device, Device)
+    if as_json:
+        say_json(to_builtins(device))
+        return
+    click.echo(f"{device.id} is approved; it gets its certificate when it asks again.")
+
+
+@command.command()
+@click.argument("identity", metavar="ID")
+@target_options
+@json_option
 def resume(identity: str, **options: Any) -> None:
     """Let a suspended ID in again."""
     _change(identity, "active", options)
@@ -142,17 +167,29 @@ def resume(identity: str, **options: Any) -> None:
 @click.argument("identity", metavar="ID")
 @click.option("--password", "credential", flag_value="password", help="A new password (the default).")
 @click.option("--certificate", "credential", flag_value="certificate", help="A new key and certificate.")
+@click.option("--token", "credential", flag_value="token", help="A one-time string; the old ends when spent.")
+@click.option("--expires", default="1h", show_default=True, help="With --token: how long it may be spent.")
+@click.option("--approve", "approval", is_flag=True, help="With --token: the device waits for your approval.")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Write the files here; certificates: devices/ID."
 )
 @click.option("--purge", is_flag=True, help="Also end its sessions and remove what it retained.")
 @target_options
 @json_option
-def rotate(identity: str, credential: str | None, out: Path | None, purge: bool, **options: Any) -> None:
+def rotate(
+    identity: str,
+    credential: str | None,
+    expires: str,
+    approval: bool,
+    out: Path | None,
+    purge: bool,
+    **options: Any,
+) -> None:
     """Give ID a new credential; the old one ends at once, and with it the connections of ID.
 
     If somebody else had the old one, --purge removes what they may have left behind.
     """
+    from bollard.cli.token import hand_over_token, parse_life
     from bollard.identity.names import check_identity
     from bollard.server.requests import Credential, Enrolled, Rotate
     from bollard.server.state import StateDirectory
@@ -163,9 +200,14 @@ def rotate(identity: str, credential: str | None, out: Path | None, purge: bool,
     if kind == "certificate" and out is None:
         out = StateDirectory(config.state_dir).devices / identity
     folder = prepare_folder(out) if out is not None else None
+    if credential == "token":
+        opened = _ask(config, Rotate(identity, "token", life_s=parse_life(expires), approval=approval))
+        assert isinstance(opened, Enrolled)
+        hand_over_token(opened, folder, as_json=as_json)
+        return
     enrolled = _ask(config, Rotate(identity, kind, purge))
     assert isinstance(enrolled, Enrolled)
-    hand_over(enrolled, folder, None, as_json=as_json)
+    hand_over(enrolled, folder, None, config, as_json=as_json)
 
 
 def _target(options: dict[str, Any]) -> "tuple[Config, bool]":

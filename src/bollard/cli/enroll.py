@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from bollard.cli.handover import RECIPES, hand_over, prepare_folder
+from bollard.cli.handover import hand_over, prepare_folder
+from bollard.cli.recipe import NAMES, check_recipe
 from bollard.cli.target import find_config, json_option, target_options
 
 
@@ -12,8 +13,11 @@ from bollard.cli.target import find_config, json_option, target_options
 @click.argument("identity", metavar="ID")
 @click.option("--password", "credential", flag_value="password", help="A generated password (the default).")
 @click.option("--certificate", "credential", flag_value="certificate", help="A key and a certificate.")
+@click.option("--token", "credential", flag_value="token", help="A one-time string for `bollard join`.")
+@click.option("--expires", default="1h", show_default=True, help="With --token: how long it may be spent.")
+@click.option("--approve", is_flag=True, help="With --token: the device waits until you approve it.")
 @click.option("--as", "template", default="device", show_default=True, help="The policy template it gets.")
-@click.option("--for", "recipe", type=click.Choice(RECIPES), help="Print only what this client needs.")
+@click.option("--for", "recipe", type=click.Choice(NAMES), help="Print only what this client needs.")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Write the files here; certificates: devices/ID."
 )
@@ -22,6 +26,8 @@ from bollard.cli.target import find_config, json_option, target_options
 def command(
     identity: str,
     credential: str | None,
+    expires: str,
+    approve: bool,
     template: str,
     recipe: str | None,
     out: Path | None,
@@ -36,8 +42,11 @@ def command(
     \b
     Example:  bollard enroll plug --password
               bollard enroll camera --certificate --out ./camera
+              bollard enroll sensor --token --expires 2h
+              bollard enroll meter --for paho > meter.py
               bollard enroll dashboard --as app --password --json
     """
+    from bollard.cli.token import hand_over_token, parse_life
     from bollard.identity.names import check_identity
     from bollard.server.ask import ask
     from bollard.server.requests import Credential, Enroll, Enrolled
@@ -48,7 +57,15 @@ def command(
     kind: Credential = "certificate" if credential == "certificate" else "password"
     if kind == "certificate" and out is None:
         out = StateDirectory(config.state_dir).devices / identity
+    if recipe is not None:
+        check_recipe(recipe, kind, config)
     folder = prepare_folder(out) if out is not None else None
+    if credential == "token":
+        request = Enroll(identity, "token", template, parse_life(expires), approve)
+        opened = ask(config, request)
+        assert isinstance(opened, Enrolled)
+        hand_over_token(opened, folder, as_json=as_json)
+        return
     enrolled = ask(config, Enroll(identity, kind, template))
     assert isinstance(enrolled, Enrolled)
-    hand_over(enrolled, folder, recipe, as_json=as_json)
+    hand_over(enrolled, folder, recipe, config, as_json=as_json)

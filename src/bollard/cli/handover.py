@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import click
 
 from bollard.cli.output import day, say_json
+from bollard.cli.recipe import say_recipe
 
 if TYPE_CHECKING:
+    from bollard.server.config import Config
     from bollard.server.requests import Enrolled
 
 Settings = dict[str, str | int]
 #: An example of a filter to subscribe to and of a topic to publish to.
 Topics = tuple[str, str]
-
-RECIPES = ("bollard", "mosquitto", "paho")
 
 
 def prepare_folder(folder: Path) -> Path:
@@ -66,17 +66,21 @@ def write_files(enrolled: "Enrolled", folder: Path | None) -> Settings:
     return settings
 
 
-def hand_over(enrolled: "Enrolled", folder: Path | None, recipe: str | None, *, as_json: bool) -> None:
-    """Write the files and tell the user what to paste."""
+def hand_over(
+    enrolled: "Enrolled", folder: Path | None, recipe: str | None, config: "Config", *, as_json: bool
+) -> None:
+    """Write the files and tell the user what to paste: for one client, or for three that are common."""
     settings = write_files(enrolled, folder)
     if as_json:
         say_json(settings)
         return
+    if recipe is not None:
+        say_recipe(recipe, enrolled, settings, _topics(enrolled), config)
+        return
     settings_file = folder / f"{enrolled.id}.json" if folder is not None else None
-    if recipe is None:
-        click.echo(_facts(enrolled, settings, settings_file))
-    for name in RECIPES if recipe is None else (recipe,):
-        click.echo(_RECIPES[name](settings, settings_file, _topics(enrolled)))
+    click.echo(_facts(enrolled, settings, settings_file))
+    for show in (_bollard, _mosquitto, _paho):
+        click.echo(show(settings, settings_file, _topics(enrolled)))
 
 
 def _topics(enrolled: "Enrolled") -> Topics:
@@ -149,6 +153,3 @@ def _paho(settings: Settings, settings_file: Path | None, topics: Topics) -> str
 
 def _shell(words: list[str | int]) -> str:
     return " ".join(shlex.quote(str(word)) for word in words)
-
-
-_RECIPES = {"bollard": _bollard, "mosquitto": _mosquitto, "paho": _paho}

@@ -22,7 +22,8 @@ def command(config_file: Path) -> None:
     from bollard.identity.files import make_private_directory
     from bollard.server.compose import run
     from bollard.server.load import load_config
+    from bollard.web.services import services_of
 
     config = load_config(config_file)
     make_private_directory(config.state_dir)
-    run(config, say_listening)
+    run(config, say_listening, services_of(config))

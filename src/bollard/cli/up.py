@@ -49,6 +49,7 @@ def command(directory: Path | None, host: str | None, port: int | None) -> None:
     from bollard.server.load import load_config
     from bollard.server.state import StateDirectory, default_directory, prepare
     from bollard.server.units import parse_host
+    from bollard.web.services import services_of
 
     try:
         host = parse_host(host) if host is not None else None
@@ -75,7 +76,7 @@ def command(directory: Path | None, host: str | None, port: int | None) -> None:
                 )
             )
 
-    run(config, announce)
+    run(config, announce, services_of(config))
 
 
 def _bind(host: str | None, port: int | None) -> "Address":

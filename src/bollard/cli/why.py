@@ -21,21 +21,37 @@ PROPOSED = "1h"
 
 @click.command()
 @click.argument("identity", metavar="ID")
-@click.argument("action", type=click.Choice(["publish", "subscribe", "receive", "retain", "will"]))
-@click.argument("topic")
+@click.argument(
+    "action", required=False, type=click.Choice(["publish", "subscribe", "receive", "retain", "will"])
+)
+@click.argument("topic", required=False)
 @click.option("--as", "template", help="As if ID had been enrolled with this template.")
 @policy_options
 @json_option
 def command(
-    identity: str, action: str, topic: str, template: str | None, as_json: bool, **where: Path | None
+    identity: str,
+    action: str | None,
+    topic: str | None,
+    template: str | None,
+    as_json: bool,
+    **where: Path | None,
 ) -> int:
-    """Why ID may, or may not, do this with TOPIC, and how to grant it.
+    """Why ID may, or may not, do this with TOPIC, and how to grant it; or why ID does not get in at all.
 
     TOPIC is a filter for subscribe, else a topic name. Ends with 0 if it is allowed, 1 if it is denied.
+    Without ACTION and TOPIC the answer is about its connection, and ends with 0 if nothing is wrong.
 
     \b
     Example:  bollard why kitchen-plug publish devices/hall/cmd/on
+              bollard why kitchen-plug
     """
+    if action is None:
+        from bollard.cli.target import find_config
+        from bollard.cli.why_connection import say_why
+
+        return say_why(identity, find_config(where["directory"], where["config_file"]), as_json=as_json)
+    if topic is None:
+        raise click.UsageError(f"Name the topic: bollard why {identity} {action} TOPIC")
     from bollard.policy.cases import ACTIONS, check_topic
     from bollard.policy.explain import why
     from bollard.wire.topics import split_share

@@ -29,10 +29,7 @@ from bollard.engine.ports import Authorizer, Entropy
 from bollard.engine.publish import drop_retained
 from bollard.engine.records import Kept
 from bollard.engine.restore import Restored, restore
-from bollard.engine.subscribe import (
-    continue_replay,
-    ready_to_continue,
-)
+from bollard.engine.subscribe import continue_replays, ready_to_continue
 from bollard.session.connection import Connection
 from bollard.session.message import Message
 from bollard.session.session import Session
@@ -92,19 +89,38 @@ class Broker:
         if connection.state == CLOSED:
             return
         core.counters.bytes_received += len(data)
-        packets = core.counters.packets_received
         framer = connection.framer
         framer.feed(data)
+        if connection in core.unfinished:
+            return
         if connection.state == ASKED:
             if framer.pending > core.limits.max_connect_bytes:
                 # Attack: filling memory while the question is open.
                 core.limit("max_connect_bytes", None, connection, "too much was sent before CONNACK")
                 close(core, connection, 0, "too much was sent before CONNACK")
             return
+        self._process(connection)
+
+    def busy_with(self, connection: Connection) -> bool:
+        """Whether what this connection has sent is not all acted on. Reading more from it would only fill
+        memory; `drain` goes on with it."""
+        return connection in self.core.unfinished
+
+    def _process(self, connection: Connection) -> None:
+        core = self.core
+        packets = core.counters.packets_received
         process(core, connection)
         if core.counters.packets_received != packets:
             # A part of a packet is no sign of life. [MQTT5-3.1.2-22] [MQTT3-3.1.2-24]
-            connection.last_seen = now
+            connection.last_seen = core.now
+
+    def _proceed(self) -> None:
+        """A further slice of the connection that has waited longest for one."""
+        unfinished = self.core.unfinished
+        if unfinished:
+            connection = next(iter(unfinished))
+            del unfinished[connection]
+            self._process(connection)
 
     def lost(self, connection: Connection, now: float) -> None:
         """The transport is gone. May be called more than once, and after the engine closed it."""
@@ -117,14 +133,13 @@ class Broker:
         connection.writable = True
         if (connection.size or connection.closing) and not connection.dirty:
             connection.mark()
-        continue_replay(self.core, connection)
 
     def drain(self) -> list[Connection]:
         """The connections that have output, or are to be closed, since the last call."""
         core = self.core
         core.pressing = False
-        for connection in list(core.replays):
-            continue_replay(core, connection)
+        self._proceed()
+        continue_replays(core)
         for connection in list(core.dirty):
             if connection.overflowed and connection.state != CLOSED:
                 self._overflow(connection)
@@ -144,6 +159,8 @@ class Broker:
     def next_deadline(self) -> float:
         """When `tick` is wanted, in monotonic seconds; infinity for never."""
         core = self.core
+        if core.unfinished:
+            return core.now
         for connection in core.replays:
             if ready_to_continue(core, connection):
                 return core.now

@@ -229,7 +229,7 @@ def accept(core: Core, connection: Connection, packet: Connect, answer: Accepted
     if core.journaling and (session.expiry_s or session.number):
         core.journal.session(session, True)
     data = encode(connack, packet.version)
-    if core.journal.writes != writes:
+    if core.journal.writes != writes and not core.journal.failing:
         core.admissions[session] = Admission(
             core.journal.sequence, connection, session, packet, data, connack.session_present
         )
@@ -259,13 +259,21 @@ def _may_connect(core: Core, connection: Connection, packet: Connect) -> Refused
             )
     sessions = core.sessions.get(principal)
     known = sessions is not None and connection.client_id in sessions
-    kept = core.find(principal, connection.client_id)
-    if core.journal.failing and (_granted_expiry(core, packet) or (kept is not None and kept.number)):
+    if core.journal.failing and not _may_without_disk(core, connection, packet):
         return Refused(ReasonCode.QUOTA_EXCEEDED, "its session cannot be stored now", "the store is full")
     if sessions is not None and not known and len(sessions) >= core.limits.max_sessions:
         core.limit("max_sessions", None, connection, f"{len(sessions)} sessions")
         return Refused(ReasonCode.QUOTA_EXCEEDED, "its principal has too many sessions", "too many sessions")
     return None
+
+
+def _may_without_disk(core: Core, connection: Connection, packet: Connect) -> bool:
+    """Whether a client may be let in while the disk takes nothing: to a session that is not kept, or to one
+    that is on the disk already, whose client makes room by taking what waits."""
+    session = core.find(connection.principal, connection.client_id)
+    if session is not None and session.number:
+        return not packet.clean_start
+    return not _granted_expiry(core, packet)
 
 
 def _session(core: Core, connection: Connection, packet: Connect) -> tuple[Session, bool]:
@@ -346,6 +354,7 @@ def attach(
     connection.framer.max_packet_bytes = limits.max_packet_bytes
     connection.connected_at = core.now
     connection.keepalive_s = _granted_keepalive(core, packet)
+    connection.window_bytes = limits.max_queue_bytes
     connection.window = min(asked.receive_maximum or UNLIMITED_RECEIVE, limits.max_inflight)
     if packet.version == 5:
         connection.aliases_in = InboundAliases(limits.topic_alias_maximum)

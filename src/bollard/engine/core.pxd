@@ -31,6 +31,10 @@ cdef class Core:
     cdef public long long policy_generation
     cdef public Publish packet
     cdef public dict plans
+    cdef public Py_ssize_t plan_bytes
+    cdef public Py_ssize_t right_bytes
+    cdef public Py_ssize_t spent
+    cdef public dict unfinished
     cdef public dict rights
     cdef public list dirty
     cdef public bint pressing

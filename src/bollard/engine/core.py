@@ -39,11 +39,11 @@ class Admission:
 
 
 class Replay:
-    """Retained messages that a new subscription is still owed, looked up as they are sent."""
+    """Retained messages that a new subscription is still owed, looked up as they are sent; None is a breath."""
 
     __slots__ = ("messages", "subscription")
 
-    def __init__(self, messages: Iterator[Message], subscription: Subscription) -> None:
+    def __init__(self, messages: Iterator[Message | None], subscription: Subscription) -> None:
         self.messages = messages
         self.subscription = subscription
 
@@ -62,9 +62,15 @@ class ServerRequest:
 #: Messages to the server that wait to be taken (attack: a flood of requests, each worth a signature).
 MAX_REQUESTS = 64
 
-#: Plans and rights kept in memory; both are emptied when full (attack: endless topics).
+#: Plans and rights kept in memory, and what they may weigh; both are emptied when full (attack: endless
+#: topics, long ones, and many receivers).
 MAX_PLANS = 50_000
+MAX_PLAN_BYTES = 32 * 1024 * 1024
 MAX_RIGHTS = 200_000
+MAX_RIGHT_BYTES = 64 * 1024 * 1024
+#: What an entry weighs beside its topic.
+PLAN_BYTES = 600
+RIGHT_BYTES = 150
 
 
 class Core:
@@ -74,7 +80,9 @@ class Core:
     beside `limits` as fields of their own. `requests` are messages to the server itself. `policy_generation` counts changes of rights;
     `tree.generation` changes of subscriptions and of rights. `dirty` are the connections with something
     for the shell, `holding` those with output that waits for the disk, `replays` those that are owed
-    retained messages, `admissions` CONNECTs whose session is on its way to the disk. `pressing` asks the shell to write before the turn ends.
+    retained messages, `admissions` CONNECTs whose session is on its way to the disk. `spent` is the work done
+    for the connection at hand, `unfinished` are connections that have sent more than one turn's worth of it
+    (`intake.py`). `pressing` asks the shell to write before the turn ends.
     """
 
     __slots__ = (
@@ -94,6 +102,7 @@ class Core:
         "maximum_qos",
         "now",
         "packet",
+        "plan_bytes",
         "plans",
         "policy_generation",
         "pressing",
@@ -103,10 +112,13 @@ class Core:
         "requests",
         "response_information",
         "retained",
+        "right_bytes",
         "rights",
         "server_reference",
         "sessions",
+        "spent",
         "tree",
+        "unfinished",
     )
 
     def __init__(
@@ -131,7 +143,10 @@ class Core:
         self.server_reference = server_reference
         self.tree = Tree()
         self.retained: RetainedStore[Message] = RetainedStore(
-            limits.max_retained_messages, limits.max_retained_bytes
+            limits.max_retained_messages,
+            limits.max_retained_bytes,
+            limits.max_principal_retained,
+            limits.max_principal_retained_bytes,
         )
         self.sessions: dict[str, dict[str, Session]] = {}
         self.deadlines = Deadlines()
@@ -141,7 +156,11 @@ class Core:
         self.policy_generation = 1
         self.packet = Publish()
         self.plans: dict[str, Plan] = {}
+        self.plan_bytes = 0
         self.rights: dict[tuple[str, str, int], bool] = {}
+        self.right_bytes = 0
+        self.spent = 0
+        self.unfinished: dict[Connection, None] = {}
         self.dirty: list[Connection] = []
         self.pressing = False
         self.admissions: dict[Session, Admission] = {}
@@ -163,8 +182,10 @@ class Core:
         key = (principal, topic, int(action))
         known = self.rights.get(key)
         if known is None:
-            if len(self.rights) >= MAX_RIGHTS:
+            self.right_bytes += RIGHT_BYTES + len(topic)
+            if len(self.rights) >= MAX_RIGHTS or self.right_bytes > MAX_RIGHT_BYTES:
                 self.rights.clear()
+                self.right_bytes = 0
             known = self.rights[key] = self.decide(principal, action, topic).allowed
         return known
 
@@ -173,11 +194,16 @@ class Core:
         self.policy_generation += 1
         self.tree.generation += 1
         self.rights.clear()
+        self.right_bytes = 0
         self.plans.clear()
+        self.plan_bytes = 0
 
     def author_may(self, message: Message) -> bool:
-        """Whether who wrote it may still publish it; the server's own messages have no author."""
-        return not message.author or self.may(message.author, Action.PUBLISH, message.name)
+        """Whether who wrote it may still put a message on its topic, by publishing or by leaving a will;
+        the server's own messages have no author. Either right does: what one may say by dying, one may
+        have said."""
+        author, name = message.author, message.name
+        return not author or self.may(author, Action.PUBLISH, name) or self.may(author, Action.WILL, name)
 
     def still_allowed(self, session: Session, delivery: Delivery) -> bool:
         """Whether the author may still publish this and the receiver may still receive it.

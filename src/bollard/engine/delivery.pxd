@@ -27,14 +27,14 @@ cdef void _send(
     Core core, Session session, Connection connection, Delivery delivery, bint recorded
 ) except *
 
-@cython.locals(delivery=Delivery)
+@cython.locals(inflight=Inflight, delivery=Delivery)
 cdef void _too_large(Core core, Session session, Connection connection, int packet_id) except *
 cdef void _enqueue(Core core, Session session, Delivery delivery) except *
 
 @cython.locals(connection=Connection, inflight=Inflight, delivery=Delivery)
 cpdef void send_waiting(Core core, Session session) except *
 
-@cython.locals(inflight=Inflight)
+@cython.locals(inflight=Inflight, delivery=Delivery)
 cpdef Delivery following(Connection connection, Session session)
 
 @cython.locals(connection=Connection, inflight=Inflight)
@@ -42,6 +42,10 @@ cpdef void resume(Core core, Session session) except *
 
 @cython.locals(inflight=Inflight, delivery=Delivery, packet_id=cython.int, allowed=bint)
 cdef void _send_again(Core core, Session session, Connection connection) except *
+
+@cython.locals(packet=bytes)
+cdef bint _put_again(Core core, Connection connection, Delivery delivery, int packet_id) except *
+cdef void _put_safe(Core core, Connection connection, bytes data) except *
 
 @cython.locals(inflight=Inflight, delivery=Delivery)
 cpdef void puback(Core core, Session session, int packet_id) except *

@@ -33,7 +33,7 @@ def deliver(core: Core, session: Session, delivery: Delivery) -> None:
         return
     if connection is not None and session.queue is None:
         inflight = session.sending()
-        if inflight.again is None and inflight.count() < connection.window:
+        if inflight.again is None and inflight.room_for(delivery, connection.window, connection.window_bytes):
             if connection.room_for(delivery.message.size):
                 _send(core, session, connection, delivery, False)
                 return
@@ -81,7 +81,9 @@ def _send(core: Core, session: Session, connection: Connection, delivery: Delive
 
 def _too_large(core: Core, session: Session, connection: Connection, packet_id: int) -> None:
     """The client does not accept packets of this size: go on as if it had been sent. [MQTT5-3.1.2-25]"""
-    delivery = session.sending().sent.pop(packet_id)
+    inflight = session.sending()
+    delivery: Delivery = inflight.sent[packet_id]
+    inflight.forget(packet_id)
     core.settled(session, delivery)
     core.counters.publish_dropped += 1
     core.limit("maximum_packet_size", session, connection, f"a message on {delivery.message.name}")
@@ -132,12 +134,14 @@ def send_waiting(core: Core, session: Session) -> None:
 def following(connection: Connection, session: Session) -> Delivery | None:
     """What goes out next; None when nothing waits or the window is closed."""
     inflight = session.inflight
-    if inflight is not None:
-        if inflight.count() >= connection.window:
-            return None
-        if inflight.again is not None:
-            return inflight.sent[inflight.again[0]]
-    return session.queue[0] if session.queue is not None else None
+    if inflight is not None and inflight.again is not None:
+        return inflight.sent[inflight.again[0]] if inflight.count() < connection.window else None
+    if session.queue is None:
+        return None
+    delivery: Delivery = session.queue[0]
+    if inflight is None or inflight.room_for(delivery, connection.window, connection.window_bytes):
+        return delivery
+    return None
 
 
 def resume(core: Core, session: Session) -> None:
@@ -147,7 +151,7 @@ def resume(core: Core, session: Session) -> None:
     inflight = session.inflight
     if connection is not None and inflight is not None:
         for packet_id in inflight.released:
-            connection.put(short_ack(PUBREL, packet_id))
+            _put_safe(core, connection, short_ack(PUBREL, packet_id))
         inflight.again = deque(inflight.sent) if inflight.sent else None
     send_waiting(core, session)
 
@@ -160,7 +164,7 @@ def _send_again(core: Core, session: Session, connection: Connection) -> None:
     inflight.skip(packet_id)
     delivery = inflight.sent[packet_id]
     allowed = core.still_allowed(session, delivery)
-    if allowed and connection.put_delivery(delivery, packet_id, 1, core.now):
+    if allowed and _put_again(core, connection, delivery, packet_id):
         _count_sent(core, connection, delivery)
     elif delivery.qos == 2:
         # The client may have it and take another message under this identifier for the same one: the
@@ -170,9 +174,30 @@ def _send_again(core: Core, session: Session, connection: Connection) -> None:
     elif allowed:
         _too_large(core, session, connection, packet_id)
     else:
-        del inflight.sent[packet_id]
+        inflight.forget(packet_id)
         core.settled(session, delivery)
         core.counters.publish_dropped += 1
+
+
+def _put_again(core: Core, connection: Connection, delivery: Delivery, packet_id: int) -> bool:
+    """Output a PUBLISH with DUP set; False when the client does not accept its size."""
+    if delivery.qos == 1 or not core.journal.failing:
+        return connection.put_delivery(delivery, packet_id, 1, core.now)
+    packet = connection.encode(delivery, packet_id, 1, core.now, False)
+    if packet is None:
+        return False
+    _put_safe(core, connection, packet)
+    return True
+
+
+def _put_safe(core: Core, connection: Connection, data: bytes) -> None:
+    """Output what belongs to a QoS 2 exchange of a session that was resumed: its state is on disk, unless
+    the disk fails, when sessions on it are resumed nevertheless, to be emptied."""
+    if core.journal.failing:
+        connection.hold(core.journal.sequence, data)
+        core.holding[connection] = None
+    else:
+        connection.put(data)
 
 
 def puback(core: Core, session: Session, packet_id: int) -> None:
@@ -184,6 +209,7 @@ def puback(core: Core, session: Session, packet_id: int) -> None:
     if delivery.qos != 1:
         inflight.sent[packet_id] = delivery
         raise ProtocolError("PUBACK for a QoS 2 message", "MQTT5-4.3.3")
+    inflight.bytes -= delivery.message.size
     if inflight.again is not None:
         inflight.skip(packet_id)
     if session.number:
@@ -209,7 +235,7 @@ def pubrec(core: Core, connection: Connection, session: Session, packet_id: int,
     if inflight.again is not None:
         inflight.skip(packet_id)
     if reason_code >= 0x80:
-        del inflight.sent[packet_id]
+        inflight.forget(packet_id)
         core.settled(session, delivery)
         send_waiting(core, session)
         return
@@ -236,6 +262,7 @@ def pubcomp(core: Core, session: Session, packet_id: int) -> None:
     """The client has finished a QoS 2 exchange. [MQTT5-4.3.3-7]"""
     inflight = session.inflight
     delivery: Delivery | None = inflight.released.pop(packet_id, None) if inflight is not None else None
-    if delivery is not None:
+    if inflight is not None and delivery is not None:
+        inflight.bytes -= delivery.message.size
         core.settled(session, delivery)
         send_waiting(core, session)

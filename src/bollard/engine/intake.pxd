@@ -16,10 +16,14 @@ cdef int PUBREL
 cdef int PUBCOMP
 cdef int ASKED
 cdef int CLOSED
+cdef Py_ssize_t SLICE
+cdef Py_ssize_t PACKET_COST
 
 
 @cython.locals(kind=cython.int, session=Session)
 cpdef void process(Core core, Connection connection) except *
+
+cdef void _interrupt(Core core, Connection connection) except *
 
 @cython.locals(framer=Framer, view="const unsigned char *", at=Py_ssize_t, packet_id=cython.int, ack=Ack)
 cdef void _acknowledged(Core core, Connection connection, Session session, int kind) except *

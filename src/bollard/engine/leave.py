@@ -50,6 +50,7 @@ def close(
     connection.pending = connection.exchange = None
     core.holding.pop(connection, None)
     core.replays.pop(connection, None)
+    core.unfinished.pop(connection, None)
     session: Session | None = connection.session
     connection.session = None
     if session is None:
@@ -273,7 +274,7 @@ def hand_over(core: Core, session: Session) -> None:
     if session.inflight is not None:
         for packet_id, delivery in list(session.inflight.sent.items()):
             if delivery.qos == 1 and _movable(session, delivery):
-                del session.inflight.sent[packet_id]
+                session.inflight.forget(packet_id)
                 moved.append(delivery)
     for delivery in moved:
         core.settled(session, delivery)

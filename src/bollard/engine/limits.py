@@ -20,7 +20,9 @@ class Limits:
 
     Kept state: `session_expiry_max_s` caps Session Expiry Interval (session hoarding), `max_will_delay_s`
     Will Delay Interval; `max_sessions` is per principal; `max_subscriptions`, `max_queue_messages` and
-    `max_queue_bytes` are per session; `max_retained_messages` and `max_retained_bytes` are for the server.
+    `max_queue_bytes` are per session, the latter also for what was sent and not acknowledged; `max_retained_messages` and `max_retained_bytes` are for the server,
+    `max_principal_retained` and `max_principal_retained_bytes` for one principal (one that fills the store
+    for everybody).
 
     Topics: `max_topic_levels` and `max_topic_bytes` bound names and filters (deep-topic attacks).
 
@@ -43,6 +45,8 @@ class Limits:
     max_queue_bytes: int = 8 * MIB
     max_retained_messages: int = 100_000
     max_retained_bytes: int = 256 * MIB
+    max_principal_retained: int = 25_000
+    max_principal_retained_bytes: int = 64 * MIB
     max_client_id_bytes: int = 256
     max_topic_levels: int = 32
     max_topic_bytes: int = 4_096

@@ -23,6 +23,7 @@ cdef int NOT_FOUND
 cdef int EVERYONE
 cdef int PUBLISHER
 cdef Py_ssize_t PRESSING_BYTES
+cdef Py_ssize_t PLAN_COST
 
 
 @cython.locals(

@@ -12,13 +12,13 @@
 
 from bollard.base.errors import MalformedPacket, PeerError, ProtocolError
 from bollard.base.types import Action, Decision
-from bollard.engine.core import MAX_PLANS, MAX_REQUESTS, Core, ServerRequest
+from bollard.engine.core import MAX_PLAN_BYTES, MAX_PLANS, MAX_REQUESTS, PLAN_BYTES, Core, ServerRequest
 from bollard.engine.delivery import deliver
 from bollard.engine.expiry import NO_MORE
 from bollard.routing.plan import EVERYONE, OTHERS, PUBLISHER, Branch, Plan, Route
 from bollard.routing.shared import FITTEST, SharedGroup
 from bollard.routing.tree import Subscription
-from bollard.session.connection import MAX_ROUTES, PRESSING_BYTES, Connection
+from bollard.session.connection import MAX_ROUTE_BYTES, MAX_ROUTES, PRESSING_BYTES, Connection
 from bollard.session.message import Delivery, Message, new_delivery, new_message
 from bollard.session.session import Session
 from bollard.wire.framer import Framer
@@ -35,6 +35,8 @@ QUOTA_EXCEEDED = int(ReasonCode.QUOTA_EXCEEDED)
 #: Topics that the server itself answers; also the mark of such a route, in place of a rule.
 TO_SERVER = "$enroll/"
 NOT_FOUND = int(ReasonCode.PACKET_IDENTIFIER_NOT_FOUND)
+#: What a receiver costs when a plan is made, in the measure of `intake`.
+PLAN_COST = 10
 
 
 def receive_publish(core: Core, connection: Connection, session: Session) -> None:
@@ -86,8 +88,10 @@ def new_route(core: Core, connection: Connection, topic: bytes) -> Route:
         core.limit("max_topic_bytes", None, connection, "a topic name is too long")
         raise PeerError(ReasonCode.TOPIC_NAME_INVALID, f"a topic of more than {limits.max_topic_bytes} bytes")
     route = Route(name, 0)
-    if len(connection.routes) >= MAX_ROUTES:
+    connection.route_bytes += len(topic)
+    if len(connection.routes) >= MAX_ROUTES or connection.route_bytes > MAX_ROUTE_BYTES:
         connection.routes.clear()
+        connection.route_bytes = len(topic)
     connection.routes[topic] = route
     return route
 
@@ -331,6 +335,10 @@ def distribute(
     plan = route.plan
     if plan is None or plan.generation != core.tree.generation:
         plan = route.plan = plan_for(core, route.name)
+        if connection is not None:
+            # The route keeps the plan, also when nobody else does.
+            connection.route_bytes += plan.weight
+    core.spent += plan.receivers
     if connection is not None:
         publisher = connection.session
     else:
@@ -415,8 +423,13 @@ def plan_for(core: Core, name: str) -> Plan:
             if local:
                 _branch(plan, branches, session, local, PUBLISHER)
     plan.groups.extend(groups)
-    if len(core.plans) >= MAX_PLANS:
+    plan.receivers = len(found) + sum([len(group.members) for group in groups])
+    plan.weight = PLAN_BYTES + len(name) + 8 * (len(found) + len(groups))
+    core.spent += PLAN_COST * (1 + plan.receivers)
+    core.plan_bytes += plan.weight
+    if len(core.plans) >= MAX_PLANS or core.plan_bytes > MAX_PLAN_BYTES:
         core.plans.clear()
+        core.plan_bytes = plan.weight
     core.plans[name] = plan
     return plan
 

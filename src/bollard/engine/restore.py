@@ -53,6 +53,8 @@ class _Restoring:
         self.sessions: dict[int, Session] = {}
         self.messages: dict[int, Message] = {}
         self.connected: list[Session] = []
+        #: Principals and client identifiers, once each: a few of them wrote a million messages.
+        self.names: dict[str, str] = {}
         self.left_out = 0
         self.last_session = self.last_message = self.last_delivery = self.last_release = 0
 
@@ -131,6 +133,8 @@ class _Restoring:
         number, name, payload, flags, author, client_id, forward, wall = record
         expires_at = wall - self.core.journal.wall_offset if wall else 0.0
         qos, retain = flags & QOS_BITS, int(bool(flags & RETAIN_BIT))
+        same = self.names.setdefault
+        author, client_id = same(author, author), same(client_id, client_id)
         self.messages[number] = Message(
             name, name.encode(), payload, qos, retain, author, client_id, forward, expires_at
         )
@@ -153,14 +157,14 @@ class _Restoring:
             if record.released:
                 released.append((record.released, session, record.packet_id, delivery))
             elif record.packet_id:
-                inflight = session.sending()
-                inflight.sent[record.packet_id] = delivery
-                inflight.last_id = record.packet_id
+                session.sending().keep(record.packet_id, delivery)
             else:
                 session.enqueue(delivery)
         for _, session, packet_id, delivery in sorted(released, key=lambda entry: entry[0]):
             # PUBREL goes out in the order in which PUBREC came. [MQTT5-4.6.0-4] [MQTT3-4.6.0-4]
-            session.sending().released[packet_id] = delivery
+            inflight = session.sending()
+            inflight.released[packet_id] = delivery
+            inflight.bytes += delivery.message.size
         return count
 
     def _delivery(self, record: DeliveryRecord, message: Message) -> Delivery:

@@ -24,6 +24,11 @@ from bollard.wire.topics import check_filter, split_share
 
 #: Output of one connection above which it gets no further retained messages for the moment.
 REPLAY_BYTES = 65_536
+#: Looks into the retained store within one turn (attack: filters that match much and deliver nothing).
+REPLAY_LOOKS = 1_000
+#: What a filter costs, and what a replay that is owed costs when another is added, in the measure of `intake`.
+FILTER_COST = 200
+OWED_COST = 5
 #: 3.1.1 has one code for every refusal of a subscription.
 FAILURE = 0x80
 
@@ -35,6 +40,7 @@ def receive_subscribe(core: Core, connection: Connection, session: Session, pack
     # All are judged for syntax before any is entered: a malformed packet must change nothing.
     for wanted in packet.filters:
         _check_syntax(wanted.filter)
+    core.spent += FILTER_COST * len(packet.filters)
     writes = core.journal.writes
     codes: list[int] = []
     replays: list[Replay] = []
@@ -46,8 +52,8 @@ def receive_subscribe(core: Core, connection: Connection, session: Session, pack
     if replays and connection.state == CONNECTED:
         # Attack: asking for everything again and again. Only the latest request for a filter stands.
         owed = [replay for replay in core.replays.get(connection, ()) if _stands(session, replay)]
+        core.spent += OWED_COST * len(owed)
         core.replays[connection] = deque([*owed, *replays])
-        continue_replay(core, connection)
 
 
 def _answer(core: Core, connection: Connection, writes: int, data: bytes) -> None:
@@ -108,12 +114,13 @@ def _subscribe(
     # [MQTT5-3.3.1-9, -10, -11] [MQTT3-3.3.1-6]; none for shared subscriptions.
     if not group and (wanted.retain_handling == 0 or (wanted.retain_handling == 1 and existing is None)):
         # What is retained from now on reaches the subscription as a live message.
-        replays.append(Replay(core.retained.match(inner, core.retained.stamp), subscription))
+        replays.append(Replay(core.retained.walk(inner, core.retained.stamp), subscription))
     return qos
 
 
 def receive_unsubscribe(core: Core, connection: Connection, session: Session, packet: Unsubscribe) -> None:
     """[MQTT5-3.10.4-1 … -6] [MQTT3-3.10.4-1 … -6]"""
+    core.spent += FILTER_COST * len(packet.filters)
     for filter in packet.filters:
         _check_syntax(filter)
     writes = core.journal.writes
@@ -132,22 +139,47 @@ def _unsubscribe(core: Core, session: Session, filter: str) -> int:
     return ReasonCode.SUCCESS
 
 
-def continue_replay(core: Core, connection: Connection) -> None:
-    """Send what is owed of queue and retained messages, as far as output and window allow now."""
+def continue_replays(core: Core) -> None:
+    """Send what connections are owed, in turn, until so much was looked at that others must have theirs."""
+    looks = REPLAY_LOOKS
+    for connection in list(core.replays):
+        if looks <= 0:
+            return
+        looks -= continue_replay(core, connection, looks)
+        pending = core.replays.pop(connection, None)
+        if pending is not None:
+            core.replays[connection] = pending
+
+
+def continue_replay(core: Core, connection: Connection, looks: int) -> int:
+    """Send what is owed of queue and retained messages, as far as output, window and `looks` allow now; how
+    many looks it took."""
     session: Session | None = connection.session
     if connection not in core.replays or session is None:
-        return
+        return 0
     if connection.writable:
         send_waiting(core, session)
     pending = core.replays[connection]
-    while pending and ready_to_replay(connection, session):
-        message = next(pending[0].messages, None) if _stands(session, pending[0]) else None
-        if message is None:
+    looked = 0
+    while pending and looked < looks and ready_to_replay(connection, session):
+        looked += 1
+        replay = pending[0]
+        if not _stands(session, replay) or not _look(core, session, replay):
             pending.popleft()
-        else:
-            _replay(core, session, pending[0].subscription, message)
     if not pending and following(connection, session) is None:
         del core.replays[connection]
+    return looked
+
+
+def _look(core: Core, session: Session, replay: Replay) -> bool:
+    """One look for the next retained message, sent if there is one; False when there are no more."""
+    try:
+        message = next(replay.messages)
+    except StopIteration:
+        return False
+    if message is not None:
+        _replay(core, session, replay.subscription, message)
+    return True
 
 
 def ready_to_replay(connection: Connection, session: Session) -> bool:

@@ -27,7 +27,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from cryptography import x509
@@ -70,9 +70,10 @@ Pin (SHA-256 of the P-256 root):  {pin}
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Authorities:
-    """The loaded authorities of a state directory, without the server roots' keys.
+    """The authorities of a state directory as they are now, without the server roots' keys. One object for
+    everybody: `reload` changes it in place, so ask it anew for each use.
 
     Paths for TLS: `root_file` is what clients trust (both server roots), `device_ca_file` what the
     broker trusts for client certificates. `pin` is the hex SHA-256 of the P-256 server root's DER.
@@ -87,6 +88,12 @@ class Authorities:
     server_ca_rsa: Signer = field(repr=False)
     device_ca: Signer = field(repr=False)
     retiring: Signer | None = field(default=None, repr=False)
+
+    def reload(self) -> None:
+        """Read everything again. `LocalError` leaves all as it was."""
+        fresh = load_authorities(self.directory)
+        for entry in fields(self):
+            setattr(self, entry.name, getattr(fresh, entry.name))
 
     @property
     def root(self) -> bytes:
@@ -297,12 +304,34 @@ def _server_ca(file: str, root: Signer, common_name: str, key: PrivateKey, now: 
 def _load_signer(ca: Path, file: str, roots: list[x509.Certificate] | None) -> Signer:
     """An authority whose key is its certificate's, and which one of `roots`, or itself, has signed."""
     certificate = _certificates(ca / f"{file}.crt")[0]
-    key = read_key(ca / f"{file}.key")
+    key = _finish_replacement(ca, file, certificate) or read_key(ca / f"{file}.key")
     if key.public_key() != certificate.public_key():
         raise damaged(ca / f"{file}.key")
     if not any(is_issued_by(certificate, root) for root in roots or [certificate]):
         raise damaged(ca / f"{file}.crt")
     return Signer(certificate, key)
+
+
+def next_key_file(ca: Path, file: str) -> Path:
+    """Where the key of a new authority waits until its certificate is in force."""
+    return ca / f"{file}.next.key"
+
+
+def read_roots(directory: Path) -> list[x509.Certificate]:
+    """The certificates of the server roots: P-256, then RSA."""
+    return _certificates(directory / "ca" / ROOT_FILE)
+
+
+def _finish_replacement(ca: Path, file: str, certificate: x509.Certificate) -> PrivateKey | None:
+    """The key of `certificate`, if a replacement was cut off between its certificate and its key."""
+    waiting = next_key_file(ca, file)
+    if not waiting.exists():
+        return None
+    key = read_key(waiting)
+    if key.public_key() != certificate.public_key():
+        return None  # cut off before the certificate: the old authority stays
+    waiting.replace(ca / f"{file}.key")
+    return key
 
 
 def _load_retiring(ca: Path) -> Signer | None:

@@ -22,6 +22,16 @@ MAX_CSR_BYTES = 16_384
 _CURVES = (ec.SECP256R1, ec.SECP384R1)
 _MIN_RSA_BITS, _MAX_RSA_BITS = 2048, 4096
 _PEM_HEAD = b"-----BEGIN "
+#: What the parser raises for what somebody made up; it has no common base.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,7 @@ def read_csr(data: bytes) -> Request:
         key = csr.public_key()
         names = [str(name.value) for name in csr.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
         extensions = csr.extensions
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature, x509.DuplicateExtension):
+    except _UNREADABLE:
         raise EnrollmentRefused(BAD_REQUEST, "this is not a certificate signing request") from None
     if not signed:
         raise EnrollmentRefused(BAD_REQUEST, "the request is not signed by the key that it is for")

@@ -11,6 +11,7 @@ to the device's key and not spent: the device asks again.
 """
 
 import uuid
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from cryptography import x509
@@ -20,13 +21,17 @@ from bollard.base.errors import LocalError
 from bollard.base.types import Secret
 from bollard.identity.authority import DEVICE_LIFE_S, Authorities, certify, pem
 from bollard.identity.credentials import generate_secret
-from bollard.identity.csr import Request, read_csr
+from bollard.identity.csr import Request, check_key, read_csr
+from bollard.identity.key_proof import verify
 from bollard.identity.profile import PublicKey
 from bollard.identity.records import Approval, CertificateState, Identity, State, Token
 from bollard.identity.refusals import FORBIDDEN, UNAUTHORIZED, UNAVAILABLE, EnrollmentRefused
 from bollard.identity.registry import Registry
-from bollard.identity.renewal import check_renewable, may_renew, used, without_oldest
+from bollard.identity.renewal import check_pace, check_renewable, may_renew, used, without_others
 from bollard.identity.tokens import claimed, may_connect, new_token
+
+#: Certificates that stay usable beside the next one when it is not known which of them the device has.
+_MAX_KEPT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +98,20 @@ class Desk:
 
     # --- for devices ---------------------------------------------------------------------------------
 
-    def admits(self, identity: str, secret: Secret, *, now: float) -> bool:
-        """Whether `secret` is that of a token which `identity` may still spend. The same work for all."""
+    def check_secret(self, identity: str, secret: Secret, *, now: float) -> None:
+        """Raise unless `secret` is that of a token which `identity` may still spend. The same work for all;
+        only who knows the secret hears more than that it is wrong."""
         known = self._registry.snapshot().identities.get(identity)
-        token = known.token if known is not None and known.state is not State.REVOKED else None
+        token = known.token if known is not None else None
         right = self._registry.verifier.check(secret, token.verifier if token is not None else b"")
-        return right and token is not None and not may_connect(token, now)
+        if token is None or not right:
+            raise EnrollmentRefused(UNAUTHORIZED, "wrong user name or password")
+        refusal = may_connect(token, now)
+        if refusal:
+            raise EnrollmentRefused(FORBIDDEN, refusal)
 
     def enroll(self, identity: str, csr: bytes, *, now: float) -> Issued | Waiting:
-        """Spend the token of `identity`, whose secret the caller has checked (`admits`)."""
+        """Spend the token of `identity`, whose secret the caller has checked (`check_secret`)."""
         request = read_csr(csr)
         known = self._device(identity)
         request.check_names(identity, _urn(known))
@@ -117,14 +127,24 @@ class Desk:
             return Waiting(identity, request.key_sha256)
         return self._issue(identity, request.key, now, token)
 
-    def renew(self, identity: str, certificate: bytes, csr: bytes, *, now: float) -> Issued:
-        """The next certificate of `identity`, whose holder has proved the key of `certificate` (DER)."""
+    def renew(self, certificate: bytes, csr: bytes, *, now: float) -> Issued:
+        """The next certificate for whoever holds `certificate` (DER), and has proved its key."""
         known = check_renewable(self._registry.snapshot(), certificate, now)
-        if known.id != identity:
-            raise EnrollmentRefused(FORBIDDEN, "this certificate belongs to another identity")
         request = read_csr(csr)
-        request.check_names(identity, _urn(known))
-        return self._issue(identity, request.key, now, None)
+        request.check_names(known.id, _urn(known))
+        serial = x509.load_der_x509_certificate(certificate).serial_number
+        return self._issue(known.id, request.key, now, None, keep={serial})
+
+    def renew_signed(self, certificate: bytes, csr: bytes, signature: bytes, *, now: float) -> Issued:
+        """As `renew`, for a certificate that TLS takes no more: `signature` is its key's over `csr` (DER).
+
+        Somebody who sends it again gets a certificate for the device's own key, and nothing for theirs.
+        """
+        check_renewable(self._registry.snapshot(), certificate, now)
+        key = check_key(x509.load_der_x509_certificate(certificate).public_key())
+        if not verify(key, signature, csr):
+            raise EnrollmentRefused(FORBIDDEN, "the signature is not by the key of the certificate")
+        return self.renew(certificate, csr, now=now)
 
     def renew_proved(self, identity: str, csr: bytes, *, now: float) -> Issued:
         """The next certificate of `identity`, on a connection that began with the proof of an old key.
@@ -132,11 +152,14 @@ class Desk:
         Judged again by the newest certificate that it has: meanwhile it may have been revoked.
         """
         known = self._device(identity)
-        if not any(may_renew(record, now) for record in known.active_certificates):
+        renewable = [record for record in known.active_certificates if may_renew(record, now)]
+        if not renewable:
             raise EnrollmentRefused(FORBIDDEN, "no certificate of this identity may be renewed")
         request = read_csr(csr)
         request.check_names(identity, _urn(known))
-        return self._issue(identity, request.key, now, None)
+        # Which of them was proved is not known here; more than a few are not kept all the same.
+        keep = {record.serial for record in sorted(renewable, key=lambda r: r.created_at)[-_MAX_KEPT:]}
+        return self._issue(identity, request.key, now, None, keep=keep)
 
     def used(self, identity: str, serial: int, *, now: float) -> None:
         """The device has used its certificate `serial`: those that it replaced end. No error if none does."""
@@ -160,20 +183,29 @@ class Desk:
             raise EnrollmentRefused(FORBIDDEN, "the certificate of this enrollment string has ended")
         return self._issued(known.id, leaf, record.not_after)
 
-    def _issue(self, identity: str, key: PublicKey, now: float, token: Token | None) -> Issued:
+    def _issue(
+        self,
+        identity: str,
+        key: PublicKey,
+        now: float,
+        token: Token | None,
+        keep: AbstractSet[int] = frozenset(),
+    ) -> Issued:
         """Record, sign, complete. With `token`, it is spent in the transaction that completes.
 
-        An enrollment ends the certificates before it; a renewal keeps the current one beside the next.
+        An enrollment ends the certificates before it; a renewal keeps the serials `keep` beside the next.
         """
 
         def complete(known: Identity, leaf: x509.Certificate) -> Identity:
             if token is None:
-                return without_oldest(known, int(now))
+                return without_others(known, {*keep, leaf.serial_number}, int(now))
             if known.token is None or known.token.verifier != token.verifier:
                 raise EnrollmentRefused(FORBIDDEN, "this enrollment string was replaced")
             spent = replace(known.token, spent_at=int(now), certificate=_bytes(leaf))
             return replace(known, token=spent)
 
+        if token is None:
+            check_pace(self._device(identity), now)
         begin = self._authorities.device_ca.certificate.not_valid_before_utc.timestamp()
         if now < begin:
             raise EnrollmentRefused(UNAVAILABLE, "the server's clock is wrong; its owner must set it")

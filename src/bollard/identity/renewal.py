@@ -7,19 +7,22 @@ one until that is used for the first time, or for three days.
 """
 
 import hashlib
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from cryptography import x509
 
 from bollard.identity.profile import BACKDATE_S, DAY_S
 from bollard.identity.records import CertificateRecord, CertificateState, Identity, Snapshot, State
-from bollard.identity.refusals import FORBIDDEN, UNAUTHORIZED, EnrollmentRefused
+from bollard.identity.refusals import FORBIDDEN, UNAUTHORIZED, UNAVAILABLE, EnrollmentRefused
 
 RENEW_AFTER = 2 / 3
 JITTER = 0.1
 GRACE_S = 365 * DAY_S
 #: How long the certificate before may still be used when nobody has used the next one.
 OVERLAP_S = 3 * DAY_S
+#: Certificates that one identity gets within a day. A device needs one a year, and a few more if answers get lost.
+MAX_A_DAY = 16
 
 
 def renew_at(certificate: x509.Certificate) -> float:
@@ -56,13 +59,25 @@ def may_renew(record: CertificateRecord, now: float) -> bool:
     return record.state is CertificateState.ACTIVE and now < record.not_after + GRACE_S
 
 
-def without_oldest(identity: Identity, now: int) -> Identity:
-    """`identity` with at most two active certificates: the current one and the next.
+def check_pace(identity: Identity, now: float) -> None:
+    """Raises `EnrollmentRefused` if `identity` got too many certificates of late.
 
-    Attack: a device that renews again and again, to hold many keys that a thief could take.
+    Attack: a device that renews without end. Each certificate is a signature, a row that is kept for ever,
+    and a new policy for everybody.
     """
-    active = sorted(identity.active_certificates, key=lambda record: record.created_at)
-    return _superseding(identity, {record.serial for record in active[:-2]}, now)
+    recent = sum(now - record.created_at < DAY_S for record in identity.certificates)
+    if recent >= MAX_A_DAY:
+        raise EnrollmentRefused(UNAVAILABLE, f"it got {recent} certificates within a day; try again tomorrow")
+
+
+def without_others(identity: Identity, keep: AbstractSet[int], now: int) -> Identity:
+    """`identity` with no active certificates but those in `keep`: the current one and the next.
+
+    Attack: a device that renews again and again, to hold many keys that a thief could take. The current
+    one stays, because an answer may be lost: then the device has nothing else.
+    """
+    active = {record.serial for record in identity.active_certificates}
+    return _superseding(identity, active - keep, now)
 
 
 def used(identity: Identity, serial: int, now: int) -> Identity:

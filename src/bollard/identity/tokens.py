@@ -75,12 +75,17 @@ def read_enrollment_string(text: str) -> EnrollmentString:
     )
 
 
-def new_token(verifier: bytes, *, now: int, life_s: float, approval: bool) -> Token:
-    """A token that nobody has used. `LocalError` for a life that is not between a minute and 30 days."""
+def check_life(life_s: float) -> None:
+    """`LocalError` for a life that is not between a minute and 30 days."""
     if not 60 <= life_s <= MAX_LIFE_S:
         raise LocalError(
             "an enrollment string lives for a minute to 30 days", "For example: --expires 2h, or --expires 7d"
         )
+
+
+def new_token(verifier: bytes, *, now: int, life_s: float, approval: bool) -> Token:
+    """A token that nobody has used. Errors as `check_life`."""
+    check_life(life_s)
     needed = Approval.REQUIRED if approval else Approval.NONE
     return Token(verifier, created_at=now, expires_at=now + int(life_s), approval=needed)
 

@@ -1,8 +1,8 @@
 """When the journal goes to the disk: the loop's half of group commit.
 
-A batch is handed over as soon as the disk is free and somebody waits for it; if the loop is busy, when what
-has arrived is taken in, at most `BUSY_S` later: acknowledgements of receivers come in meanwhile, and what
-all of them have is not written at all. What nobody waits for, such as the end of a delivery, goes with the
+A batch is handed over as soon as the disk is free and somebody waits for it, with one exception: if receivers
+were quick lately, they get up to `BUSY_S` to acknowledge. What all of them have is not written at all, which
+is sooner than any disk. Receivers that were slow, or are away, are not waited for. What nobody waits for, such as the end of a delivery, goes with the
 next batch or after `LAZY_S`, which spares flash memory.
 """
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from bollard.engine.journal import Batch
 
 BUSY_S = 0.002
+#: How sure one can be that receivers are quick, and how often that is tried anew, in batches.
+MAX_HOPE = 8
+TRY_AGAIN = 64
 LAZY_S = 0.25
 #: Between two attempts on a disk that fails.
 RETRY_S = 0.5
@@ -33,7 +36,20 @@ class Disk(Protocol):
 class Commits:
     """The journal of one broker on its way to one disk. All but the disk's work happens on the loop."""
 
-    __slots__ = ("_arrivals", "_broker", "_disk", "_done", "_retry_at", "_since", "_wake", "_writing", "due")
+    __slots__ = (
+        "_arrivals",
+        "_broker",
+        "_disk",
+        "_done",
+        "_hope",
+        "_hoped_rows",
+        "_retry_at",
+        "_since",
+        "_taken",
+        "_wake",
+        "_writing",
+        "due",
+    )
 
     def __init__(self, broker: "Broker", disk: Disk, wake: Callable[[], None]) -> None:
         """`wake` asks for a turn soon."""
@@ -44,6 +60,9 @@ class Commits:
         self._since = 0.0
         self._retry_at = 0.0
         self._arrivals = 0
+        self._hope = MAX_HOPE
+        self._hoped_rows = 0
+        self._taken = 0
         self._done: asyncio.Event | None = None
         self.due = NEVER
 
@@ -61,16 +80,40 @@ class Commits:
         if now < self._retry_at:
             self.due = self._retry_at
             return False
-        if not broker.journal_presses and len(broker.core.journal.batch) < MANY_ROWS:
+        rows = len(broker.core.journal.batch)
+        if not broker.journal_presses and rows < MANY_ROWS:
             self.due = self._since + LAZY_S
             if now < self.due:
                 return False
-        elif progress and now - self._since < BUSY_S:
-            self._wake()
+        elif now - self._since < BUSY_S and self._may_hope():
+            if progress:
+                self._wake()
+            else:
+                self.due = self._since + BUSY_S
             return False
         return self._hand_over(now)
 
+    def _may_hope(self) -> bool:
+        """Whether the batch holds only what receivers can still make unnecessary, and they are quick."""
+        batch = self._broker.core.journal.batch
+        rows = len(batch)
+        if not rows or not self._hope or rows != len(batch.deliveries) + len(batch.messages):
+            return False
+        self._hoped_rows = max(self._hoped_rows, rows)
+        return True
+
+    def _learn(self, rows: int) -> None:
+        """Whether it was worth waiting: at least half of a batch must have become unnecessary."""
+        self._taken += 1
+        if self._hoped_rows:
+            quick = rows * 2 <= self._hoped_rows
+            self._hope = min(self._hope + 1, MAX_HOPE) if quick else self._hope - 1
+            self._hoped_rows = 0
+        elif self._taken % TRY_AGAIN == 0:
+            self._hope = max(self._hope, 1)
+
     def _hand_over(self, now: float) -> bool:
+        self._learn(len(self._broker.core.journal.batch))
         self._since = 0.0
         self.due = NEVER
         sequence, batch = self._broker.take_journal(time.time() - now)

@@ -42,6 +42,7 @@ class Pump:
         "_closing",
         "_commits",
         "_emptied",
+        "_held",
         "_observe",
         "_scheduled",
         "_throttle",
@@ -77,6 +78,7 @@ class Pump:
         self._closing: dict[Stream, float] = {}
         self._emptied: asyncio.Event | None = None
         self._arrivals = 0
+        self._held: list[Stream] = []
         self._commits: Commits | None = None
 
     def write_to(self, disk: Disk) -> None:
@@ -172,6 +174,8 @@ class Pump:
         self._arrivals += 1
         try:
             self.broker.receive(connection, data, time.monotonic())
+            if self.broker.busy_with(connection):
+                self._hold(connection.owner)
             if self.broker.pressing:
                 self._flush()
         except Exception:
@@ -179,6 +183,21 @@ class Pump:
         if not self._scheduled:
             self._scheduled = True
             self.loop.call_soon(self._turn)
+
+    def _hold(self, stream: object) -> None:
+        """Attack: a peer that sends more than can be acted on, while everybody else waits."""
+        if isinstance(stream, Stream) and not stream.held:
+            stream.hold()
+            self._held.append(stream)
+
+    def _let_go(self) -> None:
+        """Read on from those whose packets have all been acted on."""
+        held, self._held = self._held, []
+        for stream in held:
+            if stream.connection is not None and self.broker.busy_with(stream.connection):
+                self._held.append(stream)
+            else:
+                stream.let_go()
 
     def resumed(self, stream: Stream) -> None:
         """The transport takes output again."""
@@ -239,6 +258,8 @@ class Pump:
             commits = self._commits
             if commits is not None and commits.turn(self._arrivals):
                 self._flush()
+            if self._held:
+                self._let_go()
             for event in broker.take_events():
                 self.emit(event)
             self._set_timer(

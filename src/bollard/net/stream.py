@@ -69,7 +69,8 @@ class Stream:
     """What both kinds have in common.
 
     `connection` is the broker's half, from the end of TLS and WebSocket until we or they are through.
-    `newcomer` is true until a CONNECT was accepted. `backlog` are WebSocket bytes not taken in yet.
+    `newcomer` is true until a CONNECT was accepted. `backlog` are WebSocket bytes not taken in yet. `held`
+    says that the broker is not through with what came, so that nothing more is read.
     """
 
     __slots__ = (
@@ -77,6 +78,7 @@ class Stream:
         "backlog",
         "connection",
         "door",
+        "held",
         "newcomer",
         "phase",
         "port",
@@ -94,6 +96,7 @@ class Stream:
         self.address = ""
         self.port = 0
         self.newcomer = True
+        self.held = False
         self.connection: Connection | None = None
         self.websocket: WebSocket | None = None
         self.backlog = NOTHING
@@ -152,6 +155,20 @@ class Stream:
             self._settle()
         if connection.closing:
             self.farewell()
+
+    def hold(self) -> None:
+        """Read nothing more until `let_go`: the broker has enough of this peer for the moment."""
+        self.held = True
+        if self.transport.is_reading():
+            self.transport.pause_reading()
+
+    def let_go(self) -> None:
+        """The broker is through with what came: read on."""
+        self.held = False
+        if self.phase == FRAMED:
+            self.pump.guard(self, self._unframe_slice)
+        elif self.phase == OPEN and not self.transport.is_closing() and not self.transport.is_reading():
+            self.transport.resume_reading()
 
     def send(self, data: bytes) -> None:
         """Hand `data` to the transport, encrypted where this stream encrypts."""
@@ -263,12 +280,16 @@ class Stream:
             self.pump.guard(self, self._unframe_slice)
 
     def _unframe_slice(self) -> None:
+        if self.held:
+            return
         backlog = self.backlog
         data = bytes(backlog[:FRAME_SLICE_BYTES])
         del backlog[:FRAME_SLICE_BYTES]
         self._answer_frames(data)
         if self.phase != FRAMED:
             backlog.clear()
+        elif self.held:
+            return
         elif backlog:
             self.transport.pause_reading()
             self.pump.steps.submit(self)

@@ -113,7 +113,11 @@ def _no_password() -> str:
     raise ValueError("the key is encrypted")
 
 
-def _ask_for_certificates(context: ssl.SSLContext, client_ca: Path) -> None:
+def trust_clients(context: ssl.SSLContext, client_ca: Path) -> None:
+    """Accept client certificates under the authorities in `client_ca` (PEM) too, from the next handshake on.
+
+    None is ever taken away: what a certificate is worth is decided by the registry at each CONNECT.
+    """
     try:
         context.load_verify_locations(cafile=client_ca)
     except (OSError, ssl.SSLError) as error:
@@ -121,6 +125,10 @@ def _ask_for_certificates(context: ssl.SSLContext, client_ca: Path) -> None:
             f"{client_ca}: the device authority cannot be read as PEM certificates.",
             "Restore the file from a backup, or correct the path in the configuration.",
         ) from error
+
+
+def _ask_for_certificates(context: ssl.SSLContext, client_ca: Path) -> None:
+    trust_clients(context, client_ca)
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.verify_mode = ssl.CERT_OPTIONAL
 

@@ -15,6 +15,8 @@ cdef class Plan:
     cdef public long long generation
     cdef readonly list branches
     cdef readonly list groups
+    cdef public Py_ssize_t receivers
+    cdef public Py_ssize_t weight
 
 
 @cython.final

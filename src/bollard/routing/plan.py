@@ -28,14 +28,20 @@ class Branch:
 
 
 class Plan:
-    """All receivers of one topic under one generation; `groups` are its shared subscriptions."""
+    """All receivers of one topic under one generation; `groups` are its shared subscriptions.
 
-    __slots__ = ("branches", "generation", "groups")
+    `receivers` is how many subscriptions it takes to hand a message out, members of groups included;
+    `weight` what the plan costs in memory, in bytes.
+    """
+
+    __slots__ = ("branches", "generation", "groups", "receivers", "weight")
 
     def __init__(self, generation: int) -> None:
         self.generation = generation
         self.branches: list[Branch] = []
         self.groups: list[Any] = []
+        self.receivers = 0
+        self.weight = 0
 
 
 class Route:

@@ -13,6 +13,15 @@ class Retainable(Protocol):
     @property
     def size(self) -> int: ...
 
+    @property
+    def author(self) -> str: ...
+
+
+#: Levels of topics for each message that may be retained, and for the first ones: each costs 300 bytes.
+NODES_PER_MESSAGE = 8
+FIRST_NODES = 1024
+#: Levels that `walk` looks at before it takes breath.
+BREATH_NODES = 16
 
 M = TypeVar("M", bound=Retainable)
 
@@ -29,30 +38,85 @@ class _Node(Generic[M]):
 
 
 class RetainedStore(Generic[M]):
-    """At most one message a topic. `count` and `bytes` say what it holds; `stamp` is the number of the
-    latest `put`."""
+    """At most one message a topic. `count` and `bytes` say what it holds, `nodes` how many levels of topics
+    it takes to find it; `stamp` is the number of the latest `put`.
 
-    __slots__ = ("_root", "bytes", "count", "max_bytes", "max_messages", "stamp")
+    `max_messages` and `max_bytes` bound the whole store, `max_messages_of_one` and `max_bytes_of_one` what
+    one author holds of it; what has no author is the server's own and counts for the whole only.
+    """
 
-    def __init__(self, max_messages: int, max_bytes: int) -> None:
+    __slots__ = (
+        "_of_author",
+        "_root",
+        "bytes",
+        "count",
+        "max_bytes",
+        "max_bytes_of_one",
+        "max_messages",
+        "max_messages_of_one",
+        "nodes",
+        "stamp",
+    )
+
+    def __init__(
+        self,
+        max_messages: int,
+        max_bytes: int,
+        max_messages_of_one: int | None = None,
+        max_bytes_of_one: int | None = None,
+    ) -> None:
         self._root: _Node[M] = _Node()
+        self._of_author: dict[str, tuple[int, int]] = {}
         self.max_messages = max_messages
         self.max_bytes = max_bytes
+        self.max_messages_of_one = max_messages if max_messages_of_one is None else max_messages_of_one
+        self.max_bytes_of_one = max_bytes if max_bytes_of_one is None else max_bytes_of_one
         self.count = 0
         self.bytes = 0
+        self.nodes = 0
         self.stamp = 0
 
     def fits(self, message: M) -> bool:
         """Whether `message` can be stored, in place of the one on its topic if there is one."""
-        old = self.get(message.name)
-        count = self.count + (0 if old is not None else 1)
-        size = self.bytes + message.size - (old.size if old is not None else 0)
-        return count <= self.max_messages and size <= self.max_bytes
+        return not self.bound(message)
 
     def bound(self, message: M) -> str:
-        """Which bound keeps out a message that does not fit."""
-        full = self.count >= self.max_messages and self.get(message.name) is None
-        return "max_retained_messages" if full else "max_retained_bytes"
+        """Which bound keeps `message` out; "" when it fits."""
+        old = self.get(message.name)
+        count, size = (0, message.size - old.size) if old is not None else (1, message.size)
+        # Attack: small messages on deep topics, whose levels cost more than they do.
+        nodes = self.nodes + count * (message.name.count("/") + 1)
+        if (
+            self.count + count > self.max_messages
+            or nodes > FIRST_NODES + NODES_PER_MESSAGE * self.max_messages
+        ):
+            return "max_retained_messages"
+        if self.bytes + size > self.max_bytes:
+            return "max_retained_bytes"
+        return self._bound_of_author(message, old)
+
+    def _bound_of_author(self, message: M, old: M | None) -> str:
+        """Attack: one device that fills the store, so that nobody else can retain anything."""
+        if not message.author:
+            return ""
+        held, held_bytes = self._of_author.get(message.author, (0, 0))
+        if old is not None and old.author == message.author:
+            held, held_bytes = held - 1, held_bytes - old.size
+        if held >= self.max_messages_of_one:
+            return "max_principal_retained"
+        return "max_principal_retained_bytes" if held_bytes + message.size > self.max_bytes_of_one else ""
+
+    def _charge(self, message: M, count: int, size: int) -> None:
+        """Count a message in or out of the store and of what its author holds."""
+        self.count += count
+        self.bytes += size
+        if not message.author:
+            return
+        held, held_bytes = self._of_author.get(message.author, (0, 0))
+        if held + count:
+            self._of_author[message.author] = (held + count, held_bytes + size)
+        else:
+            del self._of_author[message.author]
 
     def put(self, message: M) -> None:
         """Store it in place of the one on its topic. [MQTT5-3.3.1-5] [MQTT3-3.3.1-5]"""
@@ -63,15 +127,14 @@ class RetainedStore(Generic[M]):
             child = node.children.get(level)
             if child is None:
                 child = node.children[level] = _Node()
+                self.nodes += 1
             node = child
-        if node.message is None:
-            self.count += 1
-        else:
-            self.bytes -= node.message.size
+        if node.message is not None:
+            self._charge(node.message, -1, -node.message.size)
+        self._charge(message, 1, message.size)
         node.message = message
         self.stamp += 1
         node.stamp = self.stamp
-        self.bytes += message.size
 
     def get(self, topic: str) -> M | None:
         """The message on exactly this topic."""
@@ -97,13 +160,13 @@ class RetainedStore(Generic[M]):
         if message is None:
             return None
         path[-1].message = None
-        self.count -= 1
-        self.bytes -= message.size
+        self._charge(message, -1, -message.size)
         for depth in range(len(levels), 0, -1):
             node, children = path[depth], path[depth - 1].children
             if children is None or node.message is not None or node.children:
                 break
             del children[levels[depth - 1]]
+            self.nodes -= 1
         return message
 
     def match(self, filter: str, latest: int | None = None) -> Iterator[M]:
@@ -112,10 +175,21 @@ class RetainedStore(Generic[M]):
 
         Lazy: nothing is looked up before it is asked for, and the store may change between two results.
         """
+        return (message for message in self.walk(filter, latest) if message is not None)
+
+    def walk(self, filter: str, latest: int | None = None) -> Iterator[M | None]:
+        """As `match`, with None in between whenever `BREATH_NODES` levels were looked at.
+
+        Attack: filters that look at the whole store and match nothing, while everybody else waits.
+        """
         bound = self.stamp if latest is None else latest
         levels = filter.split("/")
         stack: list[tuple[_Node[M], int]] = [(self._root, 0)]
+        looked = 0
         while stack:
+            looked += 1
+            if looked % BREATH_NODES == 0:
+                yield None
             node, depth = stack.pop()
             if depth == len(levels):
                 if node.message is not None and node.stamp <= bound:
@@ -131,10 +205,14 @@ class RetainedStore(Generic[M]):
             elif node.children and (found := node.children.get(level)) is not None:
                 stack.append((found, depth + 1))
 
-    def _below(self, top: _Node[M], at_root: bool, bound: int) -> Iterator[M]:
+    def _below(self, top: _Node[M], at_root: bool, bound: int) -> Iterator[M | None]:
         """`top` itself and everything under it: "sport/#" matches "sport" as well."""
         stack = [top]
+        looked = 0
         while stack:
+            looked += 1
+            if looked % BREATH_NODES == 0:
+                yield None
             node = stack.pop()
             if node.message is not None and node.stamp <= bound:
                 yield node.message

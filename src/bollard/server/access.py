@@ -4,6 +4,7 @@ A file that cannot be read or is wrong never opens or closes anything: the rules
 caller gets the error to shout about.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,8 @@ from bollard.policy.rules import parse_policy
 
 #: Modification time, size and inode: together they change with every edit that matters.
 _Stamp = tuple[int, int, int]
+#: A file that was written later than this many seconds ago may still be half of what it is going to be.
+SETTLE_S = 0.5
 
 
 class Access:
@@ -44,8 +47,13 @@ class Access:
         return self._changes_at is not None and datetime.now(UTC) >= self._changes_at
 
     def changed(self) -> bool:
-        """Whether the file differs from when it was last read, or tried. A missing file counts once."""
-        return _stamp(self.path) != self._stamp
+        """Whether the file differs from when it was last read, or tried. A missing file counts once.
+
+        One that is just being written does not count yet: its first half may be a whole policy without the
+        denials that follow.
+        """
+        stamp = _stamp(self.path)
+        return stamp != self._stamp and not 0 <= time.time() - stamp[0] / 1e9 < SETTLE_S
 
     def reload(self) -> None:
         """Read the file again. Raises ConfigError and keeps the rules in force if it is wrong."""

@@ -31,7 +31,13 @@ from bollard.identity.scram_mechanism import scram_mechanisms
 from bollard.identity.serving import ServerCertificates, ensure_server_certificates
 from bollard.net.listener import Listener, ListenerSettings
 from bollard.net.pump import Pump
-from bollard.net.tls import CertificateFiles, ServerContext, reload_certificates, server_context
+from bollard.net.tls import (
+    CertificateFiles,
+    ServerContext,
+    reload_certificates,
+    server_context,
+    trust_clients,
+)
 from bollard.server.access import Access
 from bollard.server.advertise import advertised_listener, certificate_names, reachable_at
 from bollard.server.build import is_compiled
@@ -40,6 +46,7 @@ from bollard.server.control import Control
 from bollard.server.control_socket import ControlServer
 from bollard.server.durability import Durability
 from bollard.server.enrollment import EnrollmentService
+from bollard.server.failures import Failures
 from bollard.server.identities import Identities, open_identities
 from bollard.server.live import LiveBroker, bare_status
 from bollard.server.metrics import BrokerMetrics, MetricsServer
@@ -79,7 +86,8 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a service of a higher floor gets to work with. `context` is for HTTPS and follows reloads.
+    """What a service of a higher floor gets to work with. `context` is for HTTPS and follows reloads,
+    `roots_pem` what devices trust.
 
     `changed` is to be called on the loop after a change of the registry, `emit` with what should be logged.
     """
@@ -87,6 +95,7 @@ class Offer:
     config: Config
     desk: Desk
     context: ServerContext
+    roots_pem: bytes
     changed: Callable[[], None]
     emit: Callable[[Event], None]
 
@@ -136,6 +145,7 @@ class Server:
         self._state = state
         self._identities = identities
         self._log = log
+        self._failures = Failures(identities.registry.snapshot)
         self._access = Access(config.policy, lambda: identities.registry.snapshot().templates)
         self._certificates = self._ensure_certificates()
         self._contexts: dict[str, ServerContext] = {}
@@ -205,7 +215,11 @@ class Server:
             stack.push_async_callback(listener.stop)
             self._listeners.append((listener_config, listener))
         self._control = Control(
-            self._config, self._identities.registry, self._identities.authorities, self._live
+            self._config,
+            self._identities.registry,
+            self._identities.authorities,
+            self._live,
+            self._failures,
         )
         stack.push_async_callback(self._enrollment.stop)
         for service in self._services:
@@ -383,6 +397,7 @@ class Server:
             self._certificates = self._ensure_certificates()
             for context in self._contexts.values():
                 reload_certificates(context, _files(self._certificates))
+                trust_clients(context, self._identities.authorities.device_ca_file)
         except BollardError as error:
             self._emit(ServerWarning("certificates not reloaded", str(error)))
             return f"certificates not reloaded: {error}"
@@ -442,6 +457,7 @@ class Server:
             self._config,
             self._desk,
             self._context("websocket"),
+            self._identities.authorities.root_file.read_bytes(),
             changed=lambda: self._live.apply_policy(),
             emit=self._emit,
         )
@@ -457,6 +473,7 @@ class Server:
     def _emit(self, event: Event) -> None:
         self._numbers.observe(event)
         self._metrics.observe(event)
+        self._failures.observe(event)
         self._log(event)
 
     def _fault(self, detail: str) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from bollard.base.errors import LocalError
 from bollard.base.toml import suggest
-from bollard.base.types import Principal
+from bollard.base.types import Principal, Secret
 from bollard.identity.authority import Authorities, issue_device_certificate
 from bollard.identity.crl import publish_crl
 from bollard.identity.enroll import Desk
@@ -21,12 +21,16 @@ from bollard.identity.enrollment_rights import ENROLLING
 from bollard.identity.names import check_identity
 from bollard.identity.records import CertificateRecord, Identity, State
 from bollard.identity.registry import Registry
+from bollard.identity.tokens import check_life
 from bollard.policy.rules import parse_policy
 from bollard.server.advertise import reachable_at
+from bollard.server.authority_operations import AuthorityStatus, describe, replace_authority
 from bollard.server.config import Config
 from bollard.server.enrollment_operations import describe_token, open_token
+from bollard.server.failures import Failures
 from bollard.server.requests import (
     ApproveDevice,
+    AskAuthority,
     AskStatus,
     CertificateInfo,
     Changed,
@@ -42,9 +46,12 @@ from bollard.server.requests import (
     Request,
     Result,
     Rotate,
+    RotateAuthority,
     ShowDevice,
     Status,
+    WhyConnection,
 )
+from bollard.server.why_connection import ConnectionWhy, judge
 
 #: MQTT 5.0 reason codes that a client reads when its connection is ended from here.
 ADMINISTRATIVE_ACTION = 0x98
@@ -80,12 +87,19 @@ class Control:
     """
 
     def __init__(
-        self, config: Config, registry: Registry, authorities: Authorities, live: Live | None = None
+        self,
+        config: Config,
+        registry: Registry,
+        authorities: Authorities,
+        live: Live | None = None,
+        failures: Failures | None = None,
     ) -> None:
+        """`failures` is what the running broker remembers of those who did not get in."""
         self._config = config
         self._registry = registry
         self._authorities = authorities
         self._live = live
+        self._failures = failures
         self._crl_lock = threading.Lock()
 
     def handle(self, request: Request) -> Result:
@@ -107,6 +121,13 @@ class Control:
                 return self._live.status() if self._live else Status(running=False)
             case Reload():
                 return self._reload()
+            case WhyConnection():
+                return self._why(request.id)
+            case AskAuthority():
+                warning = self.publish_crl() if request.crl else ""
+                return describe(self._authorities, self._registry, warning=warning, now=time.time())
+            case RotateAuthority():
+                return self._rotate_authority(request)
 
     def enroll(self, request: Enroll) -> Enrolled:
         """A new identity with its first credential. Raises LocalError; then nothing was enrolled."""
@@ -118,6 +139,7 @@ class Control:
             secret = self._registry.add_with_password(identity, template, now=time.time())
             enrolled = self._with_password(identity, secret.reveal().decode(), at)
         elif credential == "token":
+            check_life(request.life_s)
             self._registry.add(identity, template, now=time.time())
             return self._with_token(request, at)
         else:
@@ -195,6 +217,33 @@ class Control:
             raise LocalError("no broker is running, so there is nothing to reload", "Start it: bollard up")
         return self._live.reload()
 
+    def _why(self, identity: str) -> ConnectionWhy:
+        return judge(
+            identity,
+            self._registry.snapshot().identities.get(identity),
+            self._failures.of(identity) if self._failures else None,
+            self._live.connections_of(identity) if self._live else None,
+            now=time.time(),
+        )
+
+    def _rotate_authority(self, request: RotateAuthority) -> AuthorityStatus:
+        now = time.time()
+        ended = replace_authority(
+            self._authorities,
+            self._registry,
+            request.authority,
+            Secret(request.sheet.encode()),
+            finish=request.finish,
+            force=request.force,
+            now=now,
+        )
+        if self._live is not None:
+            self._live.reload()
+        for identity in ended:
+            reason = "the authority of its certificate was replaced"
+            self._end(identity, NOT_AUTHORIZED, reason, time.monotonic(), purge=False)
+        return describe(self._authorities, self._registry, warning=self.publish_crl(), now=now)
+
     def _tell_live(self) -> None:
         if self._live is not None:
             self._live.registry_changed()
@@ -253,6 +302,7 @@ class Control:
 
     def _with_token(self, request: Enroll | Rotate, at: tuple[str, int]) -> Enrolled:
         """An enrollment string; connections that were made with an earlier one end."""
+        earlier = self._registry.get(request.id).token
         opened = open_token(
             self._registry,
             self._authorities,
@@ -263,7 +313,7 @@ class Control:
             approval=request.approval,
         )
         self._tell_live()
-        if self._live is not None:
+        if self._live is not None and earlier is not None:
             reason = "the enrollment string was replaced"
             self._live.end(ENROLLING + request.id, NOT_AUTHORIZED, reason, purge=True)
         return opened

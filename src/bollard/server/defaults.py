@@ -39,6 +39,10 @@ bind = "{bind}"            # TLS
 [metrics]
 bind = "127.0.0.1:9464"             # Prometheus: http://127.0.0.1:9464/metrics
 
+# Enrollment over HTTPS, for devices that speak EST (RFC 7030):
+# [est]
+# bind = "0.0.0.0:8443"
+
 [log]
 format = "text"                     # or "json"
 level = "info"                      # debug, info, warning, error

@@ -31,10 +31,11 @@ class Durability:
         self._relaxed = config.allow_relaxed_durability
         self._max_bytes = config.max_store_bytes
         self._writer: JournalWriter | None = None
-        self._stopped_well = False
         self.events: list[Event] = []
         self._store, opened = open_sessions(path, relaxed=self._relaxed, max_bytes=self._max_bytes)
         self._report(opened)
+        # Unless it is started, it is left as it was found.
+        self._stopped_well = not opened.unclean
 
     def restore(self, make: Callable[[], Broker]) -> Broker:
         """A broker from `make` with everything that the store holds."""
@@ -62,6 +63,8 @@ class Durability:
 
     def start(self, pump: Pump) -> None:
         """Have the writer write what the broker of `pump` journals."""
+        self._store.begin()
+        self._stopped_well = False
         self._writer = JournalWriter(self._store, pump.committed)
         pump.write_to(self._writer)
         self._writer.start()

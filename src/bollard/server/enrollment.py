@@ -27,7 +27,7 @@ from bollard.server.enrollment_operations import fingerprint
 
 #: Requests in work or waiting; more are told to come again (attack: a flood, each worth a signature).
 MAX_WAITING = 64
-RETRY_S = 10
+RETRY_S = 5
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -73,8 +73,11 @@ class EnrollmentService:
         if self._waiting >= MAX_WAITING:
             self._answer(identity, Reply(status="refused", reason="too many requests", retry_s=RETRY_S))
             return
+        try:
+            host, port = self._address()
+        except LocalError:  # nothing that a device could connect to is configured
+            host, port = "", 0
         self._waiting += 1
-        host, port = self._address()
         work = self._loop.run_in_executor(self._worker, self._decide, identity, request, host, port)
         work.add_done_callback(lambda done: self._done(identity, done))
 
@@ -128,7 +131,7 @@ class EnrollmentService:
             raise EnrollmentRefused(
                 FORBIDDEN, "connect with the certificate to be renewed, or with an enrollment string"
             )
-        return self._desk.renew(identity, certificate, request.payload, now=now)
+        return self._desk.renew(certificate, request.payload, now=now)
 
     # --- on the loop again ---------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from bollard import __version__
 from bollard.base.types import Principal
 from bollard.engine.broker import Broker
 from bollard.engine.ports import Authorizer
+from bollard.identity.enrollment_rights import ENROLLING, RENEWING
 from bollard.net.pump import Pump
 from bollard.server.build import is_compiled
 from bollard.server.requests import MAX_CLIENTS, ClientInfo, Ended, Reloaded, Status
@@ -59,7 +60,10 @@ class LiveBroker:
 
     def end(self, principal: Principal, code: int, reason: str, *, purge: bool) -> Ended:
         def kick() -> Ended:
-            report = self._broker.kick(principal, code, reason, time.monotonic(), purge=purge)
+            now = time.monotonic()
+            report = self._broker.kick(principal, code, reason, now, purge=purge)
+            for prefix in (ENROLLING, RENEWING):  # they ask for a certificate in its name
+                self._broker.kick(prefix + principal, code, reason, now, purge=True)
             self._pump.wake()
             self._pump.emit(IdentityEnded.of(principal, code, reason, report))
             return Ended(

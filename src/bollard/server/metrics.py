@@ -23,6 +23,8 @@ from bollard.server.units import is_loopback
 
 #: What a reader gets for one request.
 REQUEST_TIMEOUT_S = 10.0
+#: Requests at one time; more are closed unread (attack: connections that each hold a thread and a file).
+MAX_READERS = 16
 #: How often the thread looks whether it should end; `close` takes so long.
 STOP_POLL_S = 0.1
 
@@ -133,6 +135,26 @@ def _names_loopback(host: str) -> bool:
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:
+        self._readers = threading.BoundedSemaphore(MAX_READERS)
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._readers.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._readers.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._readers.release()
 
     def server_bind(self) -> None:
         # The library's own asks the DNS for the host's name, which can hang the start.

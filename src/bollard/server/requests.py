@@ -8,6 +8,9 @@ from typing import Literal
 
 import msgspec
 
+from bollard.server.authority_operations import AuthorityStatus
+from bollard.server.why_connection import ConnectionWhy
+
 Credential = Literal["password", "certificate", "token"]
 
 #: How long an enrollment string may be spent, unless its owner says otherwise.
@@ -66,11 +69,50 @@ class AskStatus(msgspec.Struct, frozen=True, tag_field="op", tag="status", forbi
     """How the running broker is."""
 
 
+class WhyConnection(msgspec.Struct, frozen=True, tag_field="op", tag="why", forbid_unknown_fields=True):
+    """Why `id` does not get in, in one answer."""
+
+    id: str
+
+
+class AskAuthority(msgspec.Struct, frozen=True, tag_field="op", tag="authority", forbid_unknown_fields=True):
+    """The authorities, and how far a replacement is. With `crl` the revocation list is made anew first."""
+
+    crl: bool = False
+
+
+class RotateAuthority(
+    msgspec.Struct, frozen=True, tag_field="op", tag="rotate_authority", forbid_unknown_fields=True
+):
+    """Replace the server CAs, with the text of the recovery `sheet`; or begin, or with `finish` end, the
+    replacement of the device CA. `force` ends it although some are not ready, and shuts those out."""
+
+    authority: Literal["server-ca", "device-ca"]
+    sheet: str = ""
+    finish: bool = False
+    force: bool = False
+
+    def __repr__(self) -> str:
+        return f"RotateAuthority({self.authority!r})"
+
+
 class Reload(msgspec.Struct, frozen=True, tag_field="op", tag="reload", forbid_unknown_fields=True):
     """Read certificates and policy again."""
 
 
-Request = Enroll | ApproveDevice | ListDevices | ShowDevice | ChangeDevice | Rotate | AskStatus | Reload
+Request = (
+    Enroll
+    | ApproveDevice
+    | ListDevices
+    | ShowDevice
+    | ChangeDevice
+    | Rotate
+    | AskStatus
+    | Reload
+    | WhyConnection
+    | AskAuthority
+    | RotateAuthority
+)
 
 
 class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,7 +231,7 @@ class Reloaded(msgspec.Struct, frozen=True):
     done: tuple[str, ...]
 
 
-Result = Enrolled | Devices | Device | Changed | Status | Reloaded
+Result = Enrolled | Devices | Device | Changed | Status | Reloaded | ConnectionWhy | AuthorityStatus
 
 #: Clients that a status lists; the rest are only counted.
 MAX_CLIENTS = 1000
@@ -204,6 +246,9 @@ ANSWERS: dict[type[Request], type[Result]] = {
     Rotate: Enrolled,
     AskStatus: Status,
     Reload: Reloaded,
+    WhyConnection: ConnectionWhy,
+    AskAuthority: AuthorityStatus,
+    RotateAuthority: AuthorityStatus,
 }
 
 

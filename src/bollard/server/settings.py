@@ -155,6 +155,8 @@ LIMITS = (
     Setting("max_sessions", "integer", "One principal that opens sessions without end.", low=1, high=10**7),
     Setting("max_retained_messages", "integer", "Filling the retained store.", high=10**9),
     Setting("max_retained_bytes", "size", "The same, in bytes.", high=2**40),
+    Setting("max_principal_retained", "integer", "One principal that fills the retained store.", high=10**9),
+    Setting("max_principal_retained_bytes", "size", "The same, in bytes.", high=2**40),
     Setting("max_will_delay_s", "duration", "Wills kept for longer than anybody waits.", high=2**32 - 1),
     Setting("maximum_qos", "integer", "The highest quality of service that is offered.", high=2),
     Setting("retain_available", "flag", "Whether messages may be retained at all."),

@@ -32,10 +32,12 @@ cdef class Connection:
     cdef public Py_ssize_t max_outbox_bytes
     cdef public Py_ssize_t max_packet_out
     cdef public Py_ssize_t window
+    cdef public Py_ssize_t window_bytes
     cdef public object held
     cdef public Py_ssize_t held_bytes
     cdef public Py_ssize_t held_pubacks
     cdef public dict routes
+    cdef public Py_ssize_t route_bytes
     cdef public InboundAliases aliases_in
     cdef public OutboundAliases aliases_out
     cdef public double connected_at

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PUBACK = 0x40
 #: Topics whose route is kept for each connection: a bound against publishers with endless topics.
 MAX_ROUTES = 1024
+#: What these may weigh, their plans included (attack: long topics from many connections).
+MAX_ROUTE_BYTES = 1_048_576
 #: Output above which the shell is asked to write before the turn ends.
 PRESSING_BYTES = 262_144
 
@@ -37,7 +39,8 @@ class Connection:
     above ours), `max_packet_out` the largest packet it accepts. `overflowed` says that more than
     `max_outbox_bytes` wait for a client that does not read, in spite of QoS 0 messages being dropped.
     `asked` says that a question about its identity is open; `held_bytes` and `held_pubacks` count
-    what waits for the disk.
+    what waits for the disk. `route_bytes` is what `routes` weigh; `window_bytes` how many bytes of QoS 1
+    and 2 messages may be on their way to the client without its acknowledgement.
     """
 
     __slots__ = (
@@ -69,12 +72,14 @@ class Connection:
         "principal",
         "problem_information",
         "reauthenticating",
+        "route_bytes",
         "routes",
         "session",
         "size",
         "state",
         "version",
         "window",
+        "window_bytes",
         "writable",
     )
 
@@ -105,10 +110,12 @@ class Connection:
         self.max_outbox_bytes = max_outbox_bytes
         self.max_packet_out = MAX_REMAINING_LENGTH + 5
         self.window = 0
+        self.window_bytes = 0
         self.held: deque[tuple[int, bytes]] | None = None
         self.held_bytes = 0
         self.held_pubacks = 0
         self.routes: dict[bytes, Any] = {}
+        self.route_bytes = 0
         self.aliases_in: InboundAliases | None = None
         self.aliases_out: OutboundAliases | None = None
         self.connected_at = 0.0

@@ -16,21 +16,42 @@ class Inflight:
     """The server-to-client half of QoS 1 and 2 for one session.
 
     `again` holds the identifiers that a resumed session has yet to send again, None when there are none:
-    a client that comes back may take fewer at once than it did before.
+    a client that comes back may take fewer at once than it did before. `bytes` is what `sent` and
+    `released` hold of messages.
     """
 
-    __slots__ = ("again", "last_id", "released", "sent")
+    __slots__ = ("again", "bytes", "last_id", "released", "sent")
 
     def __init__(self) -> None:
         self.sent: dict[int, Delivery] = {}
         self.released: dict[int, Delivery] = {}
         self.again: deque[int] | None = None
+        self.bytes = 0
         self.last_id = 0
 
     def count(self) -> int:
         """Exchanges begun on this connection and not finished. [MQTT5-3.3.4-9]"""
         count = len(self.sent) + len(self.released)
         return count if self.again is None else count - len(self.again)
+
+    def room_for(self, delivery: Delivery, window: int, window_bytes: int) -> bool:
+        """Whether an exchange may begin: within the bounds of number and bytes, or as the only one.
+
+        Attack: a client that reads everything and acknowledges nothing, so that large messages pile up.
+        """
+        count = self.count()
+        return count < window and (count == 0 or self.bytes + delivery.message.size <= window_bytes)
+
+    def keep(self, packet_id: int, delivery: Delivery) -> None:
+        """Take up an exchange that a store has kept."""
+        self.sent[packet_id] = delivery
+        self.bytes += delivery.message.size
+        self.last_id = packet_id
+
+    def forget(self, packet_id: int) -> None:
+        """End the exchange that waits for PUBACK or PUBREC under `packet_id`. There must be one."""
+        delivery = self.sent.pop(packet_id)
+        self.bytes -= delivery.message.size
 
     def skip(self, packet_id: int) -> None:
         """It need not be sent again any more: it was, or the client has answered before it was."""
@@ -53,4 +74,5 @@ class Inflight:
                 continue
             if self.sent.setdefault(packet_id, delivery) is delivery:
                 self.last_id = packet_id
+                self.bytes += delivery.message.size
                 return packet_id

@@ -17,7 +17,7 @@ from typing import Any
 
 from bollard.base.errors import LocalError
 from bollard.store.database import open_database
-from bollard.store.sessions import COLUMNS, KEYS, SESSION_MIGRATIONS, SessionStore
+from bollard.store.sessions import CLOSED, COLUMNS, ENDED, IN_USE, KEYS, SESSION_MIGRATIONS, SessionStore
 
 PAGE_BYTES = 4096
 #: What SQLite says when the file is not to blame; whoever opens it for good will say it again.
@@ -58,24 +58,24 @@ def open_sessions(path: Path, *, relaxed: bool = False, max_bytes: int = 0) -> t
     disk. `max_bytes` bounds the file; 0 does not. LocalError if no store can be had at all.
     """
     lost_wal = _wal_is_missing(path)
-    unclean, problem = _examine(path)
+    state, problem = _examine(path)
     if problem:
         store, opened = _salvage(path, problem, relaxed, max_bytes)
         return store, opened
     store = _open(path, relaxed, max_bytes)
-    if unclean and lost_wal:
+    if state == IN_USE and lost_wal:
         return store, Opened(
             True,
             f"{path.name}-wal is missing although the broker was not stopped: what was written last is lost",
         )
-    return store, Opened(unclean)
+    return store, Opened(state != CLOSED)
 
 
 def salvage_again(
     path: Path, store: SessionStore, problem: str, *, relaxed: bool = False, max_bytes: int = 0
 ) -> tuple[SessionStore, Opened]:
     """For a store that was opened and turned out to hold what cannot be read."""
-    store.close(clean=False)
+    store.close(clean=None)
     return _salvage(path, problem, relaxed, max_bytes)
 
 
@@ -158,34 +158,28 @@ def _open(path: Path, relaxed: bool, max_bytes: int) -> SessionStore:
         database.execute(pragma)
     if max_bytes:
         database.execute(f"PRAGMA max_page_count = {max(max_bytes // PAGE_BYTES, 256)}")
-    store = SessionStore(database)
-    store.begin()
-    return store
+    return SessionStore(database)
 
 
 def _wal_is_missing(path: Path) -> bool:
     return path.exists() and not path.with_name(path.name + "-wal").exists()
 
 
-def _examine(path: Path) -> tuple[bool, str]:
-    """Whether the store was left open, and what is wrong with it."""
+def _examine(path: Path) -> tuple[int, str]:
+    """How the store was left, and what is wrong with it."""
     if not path.exists() or path.stat().st_size == 0:
         wal = path.with_name(path.name + "-wal")
         empty = not wal.exists() or wal.stat().st_size == 0
-        return not empty, "" if empty else "the file is gone, but for its write-ahead log"
+        return CLOSED, "" if empty else "the file is gone, but for its write-ahead log"
     database = None
     try:
         # Only reading: what is damaged must stay as it is, and closing it would write the log into it.
         database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
-        if SessionStore(database).was_clean():
-            return False, ""
-        return True, _integrity(database)
-    except sqlite3.OperationalError as error:
-        if any(word in str(error) for word in _NOT_DAMAGE):
-            return True, ""
-        return True, str(error)
+        state = SessionStore(database).state()
+        return state, "" if state == CLOSED else _integrity(database)
     except sqlite3.Error as error:
-        return True, str(error)
+        blameless = any(word in str(error) for word in _NOT_DAMAGE)
+        return ENDED, "" if blameless else str(error)
     finally:
         if database is not None:
             database.close()

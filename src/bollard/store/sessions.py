@@ -27,7 +27,7 @@ SESSION_MIGRATIONS = (
     Migration(
         "sessions",
         (
-            # One row: whether the last broker closed the store, so that nothing needs to be checked.
+            # One row: how the last broker left the store, so that one that was closed is not checked.
             "CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), clean INTEGER NOT NULL) STRICT",
             "INSERT INTO state VALUES (1, 1)",
             """
@@ -95,6 +95,8 @@ SESSION_MIGRATIONS = (
     ),
 )
 
+#: How a store was left: by a crash, by a stop, by a stop for which the disk did not take everything.
+IN_USE, CLOSED, ENDED = 0, 1, 2
 #: Columns of each table, in the order of its records.
 COLUMNS = {
     "sessions": SessionRecord._fields,
@@ -218,20 +220,20 @@ class SessionStore:
             known = self._statements[(head, tail, size)] = head + ", ".join([row] * size) + tail
         return known
 
-    def close(self, *, clean: bool) -> None:
-        """Close; `clean` says that everything that was taken is in it."""
+    def close(self, *, clean: bool | None) -> None:
+        """Close; `clean` says whether everything that was taken is in it, None writes nothing at all."""
         try:
-            if clean:
-                self._database.execute("UPDATE state SET clean = 1")
+            if clean is not None:
+                self._database.execute("UPDATE state SET clean = ?", (CLOSED if clean else ENDED,))
         finally:
             self._database.close()
 
     # --- reading -------------------------------------------------------------------------------------
 
-    def was_clean(self) -> bool:
-        """Whether the last broker that wrote to the store closed it."""
+    def state(self) -> int:
+        """How the last broker left the store: IN_USE, CLOSED or ENDED."""
         row = self._database.execute("SELECT clean FROM state").fetchone()
-        return row is not None and row[0] == 1
+        return int(row[0]) if row is not None else IN_USE
 
     def sessions(self) -> Iterator[SessionRecord]:
         return map(SessionRecord._make, self._rows("sessions"))

@@ -127,15 +127,20 @@ async def probe_takeover(room: Room) -> tuple[Takeover]:
     client_id = room.client_id()
     expiry_s = 60 if room.versions[first.label] == V5 else None
     async with await _join(room, first, client_id, expiry_s) as owner:
-        entry, _ = await _steal(room, second, client_id)
+        entry, taken = await _steal(room, second, client_id)
         ended = await owner.receive(flight_s(room))
         first_ended = owner.closed or isinstance(ended, Disconnect)
         code = ended.code if isinstance(ended, Disconnect) else 0
         await owner.abort()
-    entry, present = await _steal(room, second, client_id)
+    _, left = await _steal(room, second, client_id)
     await _forget(room, first, client_id)
     return (
-        Takeover(second_outcome=entry, first_ended=first_ended, first_code=code, session_handed_over=present),
+        Takeover(
+            second_outcome=entry,
+            first_ended=first_ended,
+            first_code=code,
+            session_handed_over=taken or left,
+        ),
     )
 
 

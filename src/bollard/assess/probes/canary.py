@@ -46,6 +46,7 @@ async def probe_canary(room: Room) -> tuple[Canary]:
         sent_code = await mouth.publish(topic, token)
         arrived = bool(await ear.awaits(topic, token, flight_s(room))) if heard_code in (0, 1, 2) else False
         known = {
+            "namespace": room.namespace,
             "sender": sender.label,
             "receiver": receiver.label,
             "distinct": sender.label != receiver.label,
@@ -57,14 +58,29 @@ async def probe_canary(room: Room) -> tuple[Canary]:
         if not arrived:
             await mouth.goodbye()
             return (Canary(**known),)  # type: ignore[arg-type]  # a dict of mixed values
+        everything = await _by_wildcard(room, receiver, version, mouth)
         copies = await _overlap(room, ear, mouth)
         deep_code, deep_arrived = await _deep(room, ear, mouth)
     kept = await _retain(room, sender, receiver, version)
-    return (Canary(**known, copies=copies, deep_code=deep_code, deep_arrived=deep_arrived, **kept),)  # type: ignore[arg-type]  # as above
+    extra = {**everything, **kept, "copies": copies, "deep_code": deep_code, "deep_arrived": deep_arrived}
+    return (Canary(**known, **extra),)  # type: ignore[arg-type]  # as above
 
 
 def flight_s(room: Room) -> float:
     return min(FLIGHT_S, room.timeout_s)
+
+
+async def _by_wildcard(room: Room, receiver: Identity, version: int, mouth: Line) -> dict[str, object]:
+    """Whether a subscription to everything delivers what another connection published."""
+    topic, token = f"{room.namespace}/everything", secrets.token_bytes(16)
+    async with await enter(room, receiver, version) as ear:
+        (code,) = await ear.subscribe("#")
+        arrived = False
+        if code in (0, 1, 2):
+            await mouth.publish(topic, token)
+            arrived = bool(await ear.awaits(topic, token, flight_s(room)))
+        await ear.goodbye()
+    return {"everything_code": code, "everything_arrived": arrived}
 
 
 async def _overlap(room: Room, ear: Line, mouth: Line) -> int:

@@ -19,7 +19,7 @@ async def probe_doors(room: Room) -> tuple[Doors]:
     """Knock as nobody, as a user that cannot exist, without password, in MQTT 3.1, and with what was given."""
     anonymous = tuple([await enter(room, ANONYMOUS, version) for version in (V5, V311)])
     _learn(room, ANONYMOUS, anonymous)
-    given = []
+    given: list[Entry] = []
     for identity in room.identities:
         entries = tuple([await enter(room, identity, version) for version in (V5, V311)])
         _learn(room, identity, entries)

@@ -5,11 +5,11 @@ import msgspec
 from bollard.assess.model import Evidence
 
 
-class NoAnswer(Exception):  # noqa: N818 -- an outcome of a probe, named for what it is
+class NoAnswer(Exception):
     """There is no evidence to be had, and the text says why: not reachable, no TLS, nobody let in."""
 
 
-class Busy(Exception):  # noqa: N818 -- not an error: the target asked us to go away
+class Busy(Exception):
     """The target answered that it has had enough: the scan of it ends here."""
 
 
@@ -67,6 +67,12 @@ class Doors(Evidence, frozen=True, kw_only=True):
     given: tuple[Entry, ...] = ()
 
     @property
+    def shut(self) -> bool:
+        """Did every connection end without a word, so that nothing was asked that could be judged?"""
+        tried = (*self.anonymous, self.invented, self.empty_password, self.no_password)
+        return all(entry.outcome == "closed" for entry in tried)
+
+    @property
     def anonymous_accepted(self) -> bool:
         return any(entry.accepted for entry in self.anonymous)
 
@@ -106,7 +112,6 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     retained: int = 0
     topics: tuple[str, ...] = ()
     sightings: tuple[Sighting, ...] = ()
-    canary: bool = False
 
     @property
     def refused(self) -> bool:
@@ -166,13 +171,14 @@ class Ports(Evidence, frozen=True, kw_only=True):
 
 
 class Canary(Evidence, frozen=True, kw_only=True):
-    """An own message, published by one connection and awaited by another.
+    """An own message under `namespace`, published by one connection and awaited by another.
 
     `sent_code`: the reason code of the PUBACK, -1 without one. `heard_code`: that of the SUBACK. `arrived`: the
-    canary came through. `retained_*`: the same for a retained one, read by a later subscriber. `cleaned`: the
+    canary came through. `everything_*`: the same by a subscription to #. `retained_*`: the same for a retained one, read by a later subscriber. `cleaned`: the
     retained canary is gone, verified; None when nothing had to be removed. `distinct`: two identities were used.
     """
 
+    namespace: str
     sender: str
     receiver: str
     distinct: bool
@@ -180,6 +186,8 @@ class Canary(Evidence, frozen=True, kw_only=True):
     sent_code: int
     heard_code: int
     arrived: bool
+    everything_code: int = -1
+    everything_arrived: bool = False
     retained_code: int = -1
     retained_arrived: bool = False
     cleaned: bool | None = None

@@ -232,7 +232,7 @@ def _read_server_hello(body: bytes, answer: Answer) -> None:
 
 
 def _read_extensions(data: bytes) -> dict[int, bytes]:
-    found = {}
+    found: dict[int, bytes] = {}
     position = 0
     while position + 4 <= len(data):
         number, size = struct.unpack_from(">HH", data, position)
@@ -242,7 +242,7 @@ def _read_extensions(data: bytes) -> dict[int, bytes]:
 
 
 def _read_certificates(body: bytes) -> tuple[bytes, ...]:
-    found = []
+    found: list[bytes] = []
     position = 3
     while position + 3 <= len(body) and len(found) < 10:
         size = int.from_bytes(body[position : position + 3], "big")
@@ -339,7 +339,7 @@ async def _probe_versions(room: Room) -> tuple[tuple[Suites, ...], int, Answer]:
 
 
 async def _probe_groups(room: Room, groups: dict[int, str]) -> tuple[str, ...]:
-    found = []
+    found: list[str] = []
     for number, name in groups.items():
         answer = await ask(room, client_hello(0x0304, tuple(TLS13), room.server_name, (number,)))
         share = answer.extensions.get(51, b"")

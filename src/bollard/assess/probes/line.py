@@ -25,7 +25,6 @@ from bollard.wire.publish import Ack, Publish, encode_publish
 from bollard.wire.spec import V5, PacketType
 from bollard.wire.subscribe import Suback, Subscribe, SubscribeFilter
 
-
 #: The largest packet that is read; a broker that sends more is disconnected.
 MAX_PACKET_BYTES = 1_048_576
 _CHUNK = 65_536

@@ -6,12 +6,14 @@ A place whose transport the user has named is only asked to confirm it.
 import asyncio
 import contextlib
 
+import msgspec
 from websockets.exceptions import InvalidStatus
 
 from bollard.assess.probes.evidence import NoAnswer, Reach
 from bollard.assess.probes.hello import speaks_tls
 from bollard.assess.probes.line import Line
 from bollard.assess.probes.room import Room
+from bollard.wire.spec import V311
 
 _PLAIN = ("tcp", "ws")
 _SECURE = ("tls", "wss")
@@ -36,24 +38,32 @@ async def find_transport(room: Room) -> str:
 
 
 async def knock(room: Room) -> None:
-    """Raise `NoAnswer` unless the port takes a connection."""
-    await room.pace()
-    try:
-        async with asyncio.timeout(room.timeout_s):
-            _, writer = await asyncio.open_connection(room.place.address, room.place.port)
-    except (OSError, TimeoutError):
-        raise NoAnswer("nothing listens there") from None
-    writer.transport.abort()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
+    """Settle on the first address of the place that takes a connection. Raises `NoAnswer` if none does."""
+    place = room.place
+    for address in (place.address, *place.spare):
+        await room.pace()
+        try:
+            async with asyncio.timeout(room.timeout_s):
+                _, writer = await asyncio.open_connection(address, place.port)
+        except (OSError, TimeoutError):
+            continue
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        room.place = msgspec.structs.replace(place, address=address, spare=())
+        return
+    raise NoAnswer("nothing listens there")
 
 
 async def answers(room: Room, transport: str) -> bool:
-    """Does a CONNECT over `transport` get an answer of MQTT, be it yes or no?"""
+    """Does a CONNECT over `transport` get an answer of MQTT, be it yes or no?
+
+    In 3.1.1, which every broker understands well enough to refuse it.
+    """
     before, room.transport = room.transport, transport
     try:
-        async with await Line.open(room, transport=transport) as line:
-            entry = await line.connect(room.hello())
+        async with await Line.open(room, version=V311, transport=transport) as line:
+            entry = await line.connect(room.hello(version=V311))
             if entry.accepted:
                 await line.goodbye()
             return entry.outcome in ("accepted", "refused")

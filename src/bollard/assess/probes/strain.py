@@ -144,6 +144,8 @@ async def probe_guesses(room: Room) -> tuple[Guesses]:
             return (_guesses(entries, username, known, unknown),)
         if entry.outcome != "refused":
             break
+    if len(entries) == 1 and entries[0].outcome == "closed":
+        raise NoAnswer("the connection was ended before a password could be judged")
     nobody = f"mqttassess-{secrets.token_hex(4)}"
     while len(entries) < WRONG_TRIES and entries[-1].outcome == "refused":
         entries.append(await _guess(room, nobody, secrets.token_hex(8)))

@@ -1,0 +1,214 @@
+"""SCN checks about what one client may use up, and about packets that no broker may take."""
+
+from bollard.assess.checks.rows import check
+from bollard.assess.model import Caution, Evidence, Facts, Verdict, fails, passes, unsure, untested
+from bollard.assess.probes.evidence import Canary, Offer, Patience, Strictness
+
+MAX_PATIENCE_S = 30.0
+MAX_KEEPALIVE_S = 3_600
+MAX_EXPIRY_S = 366 * 86_400
+MAX_PACKET_BYTES = 16 * 1_048_576
+MAX_ALIASES = 1_024
+MAX_RECEIVE = 4_096
+NEVER = 0xFFFFFFFF
+
+
+class Crowd(Evidence, frozen=True, kw_only=True):
+    """How many of the connections that one address opened were taken."""
+
+    opened: int
+    accepted: int
+
+
+@check(
+    "SCN-25",
+    "No time limit before CONNECT",
+    severity="M",
+    group="AV",
+    cwe=400,
+    owner="A few idle connections can keep everybody else out.",
+    technical="A connection that never sent a whole CONNECT was kept for more than 30 seconds.",
+    remedy="limits",
+    evidence="e1",
+    needs=(Patience,),
+    internet=True,
+)
+def patience(facts: Facts) -> Verdict:
+    watched = facts.get(Patience)
+    shown = {"silent_s": watched.silent_s, "half_connect_s": watched.half_s, "watched_s": watched.waited_s}
+    times = (watched.silent_s, watched.half_s)
+    if any(each is not None and each > MAX_PATIENCE_S for each in times):
+        return fails("A connection without CONNECT was kept for more than 30 seconds.", shown=shown)
+    if None not in times:
+        return passes("Connections without CONNECT were ended in time.", shown=shown)
+    if watched.waited_s < MAX_PATIENCE_S:
+        return untested(f"it was watched for {watched.waited_s:g} s only; --patience 35 waits long enough")
+    return fails("A connection without CONNECT was still open after 30 seconds.", shown=shown)
+
+
+@check(
+    "SCN-26",
+    "Any keep alive accepted",
+    severity="L",
+    group="AV",
+    cwe=770,
+    owner="A client that is long gone can occupy a place on this server for a day.",
+    technical="A keep alive of 65,535 seconds was accepted without a Server Keep Alive in its place.",
+    remedy="limits",
+    evidence="e1",
+    needs=(Offer,),
+)
+def keepalive(facts: Facts) -> Verdict:
+    granted = facts.get(Offer).keepalive_s
+    if granted is not None and 0 < granted <= MAX_KEEPALIVE_S:
+        return passes(f"The broker set {granted} s instead.", server_keep_alive=granted)
+    return fails("A keep alive of 65,535 s was taken as it is.", server_keep_alive=granted)
+
+
+@check(
+    "SCN-27",
+    "Sessions that never end",
+    severity="M",
+    group="AV",
+    cwe=770,
+    owner="Anyone who has joined can leave sessions on this server that fill it up and never go away.",
+    technical="A Session Expiry Interval of 0xFFFFFFFF, which means never, was granted.",
+    remedy="limits",
+    evidence="e1",
+    needs=(Offer,),
+)
+def session_expiry(facts: Facts) -> Verdict:
+    granted = facts.get(Offer).session_expiry_s
+    if granted is None or granted == NEVER:
+        return fails("A session that never ends was granted.", session_expiry_interval=granted)
+    if granted > MAX_EXPIRY_S:
+        return fails(f"A session of {granted // 86_400} days was granted.", session_expiry_interval=granted)
+    return passes(f"The broker set {granted} s instead.", session_expiry_interval=granted)
+
+
+@check(
+    "SCN-28",
+    "No sensible Maximum Packet Size",
+    severity="L",
+    group="AV",
+    cwe=770,
+    owner="One message may be so large that it slows the server down for all.",
+    technical="The CONNACK names no Maximum Packet Size, or one above 16 MiB; the protocol's own bound is 256 MiB.",
+    remedy="limits",
+    evidence="e1",
+    needs=(Offer,),
+)
+def packet_size(facts: Facts) -> Verdict:
+    size = facts.get(Offer).max_packet_bytes
+    if size is None:
+        return fails("The broker names no limit.", maximum_packet_size=None)
+    if size > MAX_PACKET_BYTES:
+        return fails(f"Packets of {size} bytes are taken.", maximum_packet_size=size)
+    return passes(f"Packets of at most {size} bytes are taken.", maximum_packet_size=size)
+
+
+@check(
+    "SCN-29",
+    "Topic Alias Maximum or Receive Maximum excessive",
+    severity="L",
+    group="AV",
+    cwe=770,
+    owner="One client can make the server keep a great deal of data for it alone.",
+    technical="The CONNACK allows more than 1,024 topic aliases or more than 4,096 unacknowledged messages.",
+    remedy="limits",
+    evidence="e1",
+    needs=(Offer,),
+)
+def windows(facts: Facts) -> Verdict:
+    offer = facts.get(Offer)
+    shown = {"topic_alias_maximum": offer.topic_alias_maximum, "receive_maximum": offer.receive_maximum}
+    if offer.topic_alias_maximum > MAX_ALIASES or offer.receive_maximum > MAX_RECEIVE:
+        return fails("The broker allows more than any client needs.", shown=shown)
+    return passes("Both are bounded.", shown=shown)
+
+
+@check(
+    "SCN-30",
+    "Malformed packets accepted",
+    severity="M",
+    group="IV",
+    cwe=20,
+    owner="This server lets through garbled messages that can confuse other software.",
+    technical="A packet that the specification calls malformed did not end the connection.",
+    remedy="parser",
+    evidence="e1",
+    needs=(Strictness,),
+    caution=Caution.ACTIVE,
+    references=("MQTT 5.0, 1.5.4", "MQTT 5.0, 4.13"),
+)
+def malformed(facts: Facts) -> Verdict:
+    packets = facts.get(Strictness).packets
+    survived = [each.name for each in packets if each.survived]
+    shown = {each.name: "accepted" if each.survived else "refused" for each in packets}
+    if survived:
+        return fails(f"The connection survived: {', '.join(survived)}.", shown=shown)
+    return passes(f"All {len(packets)} ended the connection.", shown=shown)
+
+
+@check(
+    "SCN-31",
+    "Topics of more than 128 levels accepted",
+    severity="L",
+    group="IV",
+    cwe=674,
+    owner="Senselessly long addresses can be used to slow this server down.",
+    technical="A topic of 131 levels and more was subscribed to and delivered.",
+    remedy="limits",
+    evidence="e2",
+    needs=(Canary,),
+    caution=Caution.ACTIVE,
+    references=("CVE-2019-11779",),
+)
+def levels(facts: Facts) -> Verdict:
+    canary = facts.get(Canary)
+    shown = {"suback": f"0x{canary.deep_code:02X}" if canary.deep_code >= 0 else "none"}
+    if canary.deep_arrived:
+        return fails("A canary on a topic of more than 128 levels came through.", proven=True, shown=shown)
+    if not canary.arrived:
+        return untested("no canary came through on an ordinary topic either")
+    if canary.deep_code in (0, 1, 2):
+        return passes("Nothing was delivered on such a topic.", proven=True, shown=shown)
+    return passes("The broker refused such a topic.", shown=shown)
+
+
+@check(
+    "SCN-38",
+    "No ceiling of connections",
+    severity="M",
+    group="AV",
+    cwe=770,
+    owner="One computer can take up all the places of this server.",
+    technical="Fifty connections from one address were all taken.",
+    remedy="limits",
+    evidence="e1",
+    needs=(Crowd,),
+    caution=Caution.INTRUSIVE,
+)
+def crowd(facts: Facts) -> Verdict:
+    trial = facts.get(Crowd)
+    shown = {"opened": trial.opened, "accepted": trial.accepted}
+    if trial.accepted < trial.opened:
+        return passes("The broker stopped taking more.", shown=shown)
+    if trial.opened < 50:
+        return unsure("Too few connections were opened to tell.", shown=shown)
+    return fails("All of them were taken.", shown=shown)
+
+
+WAITS_FOR_OPERATOR: dict[type[Evidence], str] = {
+    Crowd: "it strains the broker; this scan only looks and asks"
+}
+CHECKS = (
+    patience,
+    keepalive,
+    session_expiry,
+    packet_size,
+    windows,
+    malformed,
+    levels,
+    crowd,
+)

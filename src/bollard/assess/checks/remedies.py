@@ -1,0 +1,189 @@
+"""What to do about it, by topic: a sentence for everyone, and the words of each broker product.
+
+Shared by all checks of the same cause. Names of options are those of the products' own documentation; a product
+that has no such setting has no entry.
+"""
+
+REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
+    "network": (
+        "Let the broker listen only where its devices are: bind it to that network, and let a firewall or a VPN "
+        "keep everybody else out.",
+        {
+            "mosquitto": "listener 8883 192.0.2.10 (the address of the inner network)",
+            "emqx": 'listeners.ssl.default.bind = "192.0.2.10:8883"',
+            "nanomq": 'listeners.ssl.bind = "192.0.2.10:8883"',
+            "hivemq": "<tls-tcp-listener><bind-address>192.0.2.10</bind-address>",
+            "vernemq": "listener.ssl.default = 192.0.2.10:8883",
+            "rabbitmq": "mqtt.listeners.ssl.1 = 192.0.2.10:8883",
+            "amqtt": "listeners: default: bind: 192.0.2.10:8883",
+            "bollard": 'bind = "192.0.2.10:8883" under [[listener]]',
+        },
+    ),
+    "tls": (
+        "Open a listener with TLS, move every device to it, then close the one without.",
+        {
+            "mosquitto": "listener 8883, with certfile and keyfile; remove the listener on 1883",
+            "emqx": "listeners.ssl.default.ssl_options with certfile and keyfile; listeners.tcp.default.enable = false",
+            "nanomq": "listeners.ssl with certfile and keyfile; remove listeners.tcp",
+            "hivemq": "a <tls-tcp-listener> with a keystore; remove the <tcp-listener>",
+            "vernemq": "listener.ssl.default with certfile and keyfile; remove listener.tcp.default",
+            "rabbitmq": "mqtt.listeners.ssl.default = 8883 with ssl_options.*; mqtt.listeners.tcp = none",
+            "amqtt": "listeners: default: ssl: on, with certfile and keyfile",
+            "bollard": "take allow_plaintext out of the [[listener]]: TLS is what is left",
+        },
+    ),
+    "authenticate": (
+        "Give every device and application its own name and secret or certificate, and let nobody else in.",
+        {
+            "mosquitto": "allow_anonymous false, and password_file made with mosquitto_passwd",
+            "emqx": "an entry in authentication (built_in_database); without one, everybody is let in",
+            "nanomq": "auth.allow_anonymous = false, and auth.password",
+            "hivemq": "remove the allow-all extension; install one that authenticates",
+            "vernemq": "allow_anonymous = off, and vmq-passwd",
+            "rabbitmq": "mqtt.allow_anonymous = false (or anonymous_login_user = none)",
+            "amqtt": "leave AnonymousAuthPlugin out, or set allow_anonymous: false; add FileAuthPlugin",
+            "bollard": "take allow_anonymous out of the [[listener]]; bollard enroll NAME for each device",
+        },
+    ),
+    "throttle": (
+        "Answer every failed login alike, slow down after a few, and lock out an address that goes on.",
+        {
+            "mosquitto": "nothing built in: a firewall rule fed by the log (fail2ban), or certificates instead of passwords",
+            "emqx": "flapping_detect and banned; authentication by certificate",
+            "rabbitmq": "a proxy or firewall with a limit of connections an address",
+            "bollard": "on by default; leave the limits of failed attempts as they are",
+        },
+    ),
+    "acl": (
+        "Write down for each device which topics it needs, allow just those, and deny the rest.",
+        {
+            "mosquitto": "acl_file with a pattern for each device, such as: pattern readwrite devices/%u/#",
+            "emqx": "authorization.no_match = deny, and rules with ${username} or ${clientid}",
+            "nanomq": "auth.no_match = deny, and rules in acl.conf",
+            "hivemq": "an authorizer in an extension (file RBAC): topic permissions with ${{username}}",
+            "vernemq": "vmq.acl with: pattern readwrite devices/%u/#",
+            "rabbitmq": "rabbitmqctl set_topic_permissions for each user",
+            "amqtt": "TopicAccessControlListPlugin with publish-acl, subscribe-acl and receive-acl",
+            "bollard": "policy.toml: the template device is such a rule; bollard why NAME publish TOPIC explains it",
+        },
+    ),
+    "admin-topics": (
+        "Keep the broker's own topics ($SYS, $CONTROL) to its administrators.",
+        {
+            "mosquitto": "no topic or pattern in acl_file that covers $SYS/# or $CONTROL/#; or sys_interval 0",
+            "emqx": '{deny, all, subscribe, ["$SYS/#"]}. in acl.conf, before any rule that allows',
+            "nanomq": '{"permit": "deny", "topics": ["$SYS/#"]} first in the rules',
+            "vernemq": "no rule in vmq.acl that covers $SYS/#",
+            "amqtt": "leave $SYS out of subscribe-acl, or leave BrokerSysPlugin out",
+            "bollard": "denied unless policy.toml grants it",
+        },
+    ),
+    "data": (
+        "Keep secrets and personal data out of messages, or encrypt them before they are sent; clear what is retained.",
+        {
+            "mosquitto": "mosquitto_pub -r -n -t TOPIC clears a retained message",
+            "bollard": "bollard pub TOPIC --retain with an empty message clears a retained one",
+        },
+    ),
+    "sessions": (
+        "Tie each client id to the identity that uses it, so that nobody can take over the session of another.",
+        {
+            "mosquitto": "use_username_as_clientid true",
+            "emqx": "clientid = ${username} by client attributes, or authentication that compares both",
+            "vernemq": "allow_register_during_netsplit = off and plugins that compare user and client id",
+            "rabbitmq": "mqtt.ssl_cert_client_id_from = distinguished_name, for clients with certificates",
+            "bollard": "always so: a session belongs to identity and client id together",
+        },
+    ),
+    "revocation": (
+        "When somebody's access ends, end their connections, sessions, wills and retained messages with it.",
+        {
+            "mosquitto": "restart after removing a user, and delete its persistent sessions",
+            "emqx": "ban the client and kick it: POST /api/v5/banned, DELETE /api/v5/clients/ID",
+            "rabbitmq": "rabbitmqctl close_all_user_connections USER revoked",
+            "bollard": "bollard devices revoke NAME",
+        },
+    ),
+    "limits": (
+        "Set the broker's limits, so that one client cannot use up what all need.",
+        {
+            "mosquitto": "max_keepalive, max_packet_size, max_connections, max_queued_bytes, persistent_client_expiration",
+            "emqx": "mqtt.max_packet_size, mqtt.server_keepalive, mqtt.session_expiry_interval, mqtt.max_topic_alias",
+            "nanomq": "mqtt.max_packet_size, mqtt.keepalive_multiplier, mqtt.property_size",
+            "hivemq": "<mqtt><keep-alive><max-keep-alive>, <packets><max-packet-size>, <session-expiry><max-interval>",
+            "vernemq": "max_message_size, persistent_client_expiration, max_online_messages, topic_max_depth",
+            "rabbitmq": "mqtt.max_session_expiry_interval_seconds, mqtt.max_packet_size_authenticated, mqtt.topic_alias_maximum",
+            "amqtt": "max-connections for each listener; timeout-disconnect-delay",
+            "bollard": "on by default, under [limits]",
+        },
+    ),
+    "parser": (
+        "Update the broker: it accepts packets that the specification tells it to refuse.",
+        {"mosquitto": "2.0.22 or later", "emqx": "a supported release; mqtt.strict_mode = true"},
+    ),
+    "update": (
+        "Install the vendor's current release and subscribe to its security announcements.",
+        {
+            "mosquitto": "the distribution's updates, or a current release from mosquitto.org",
+            "emqx": "a release that is still supported",
+            "bollard": "pip install --upgrade bollard",
+        },
+    ),
+    "origin": (
+        "Let browsers connect only from the web pages that you run yourself.",
+        {
+            "mosquitto": "websockets_origin (2.1), or a reverse proxy that checks the Origin",
+            "emqx": "listeners.wss.default.websocket.check_origin_enable = true, and check_origins",
+            "bollard": 'origins = ["https://console.example"] under [[listener]]',
+        },
+    ),
+    "close": (
+        "Let administration and cluster ports answer only on the machine itself or in their own network.",
+        {
+            "emqx": 'dashboard.listeners.http.bind = "127.0.0.1:18083"',
+            "nanomq": 'http_server.bind = "127.0.0.1" or no http_server',
+            "vernemq": "listener.http.default = 127.0.0.1:8888",
+            "rabbitmq": "management.tcp.ip = 127.0.0.1; ERL_EPMD_ADDRESS=127.0.0.1",
+        },
+    ),
+    "tls-strength": (
+        "Allow TLS 1.2 and 1.3 only, with forward secrecy and authenticated encryption.",
+        {
+            "mosquitto": "tls_version tlsv1.2 (the lowest), ciphers ECDHE+AESGCM:ECDHE+CHACHA20",
+            "emqx": 'listeners.ssl.default.ssl_options.versions = ["tlsv1.3", "tlsv1.2"], and ciphers',
+            "hivemq": "<protocols><protocol>TLSv1.3</protocol>…, <cipher-suites>",
+            "vernemq": "listener.ssl.tls_version = tlsv1.2, listener.ssl.ciphers",
+            "rabbitmq": "ssl_options.versions.1 = tlsv1.3, ssl_options.versions.2 = tlsv1.2, ssl_options.ciphers.*",
+            "bollard": "always so",
+        },
+    ),
+    "certificate": (
+        "Issue a new server certificate: from an authority that the devices know, with the server's name as a "
+        "subjectAltName, a strong key, and a renewal that happens by itself.",
+        {
+            "mosquitto": "certfile, keyfile; reload with SIGHUP",
+            "emqx": "listeners.ssl.default.ssl_options.certfile and keyfile",
+            "hivemq": "the keystore of the <tls-tcp-listener>",
+            "vernemq": "listener.ssl.certfile, listener.ssl.keyfile",
+            "rabbitmq": "ssl_options.certfile, ssl_options.keyfile",
+            "amqtt": "certfile and keyfile of the listener",
+            "bollard": "names in bollard.toml say what the certificate covers; it renews itself",
+        },
+    ),
+    "mtls": (
+        "Require a client certificate of your own authority, and check its chain and dates.",
+        {
+            "mosquitto": "require_certificate true, cafile (your device authority), use_identity_as_username true",
+            "emqx": "ssl_options.verify = verify_peer, fail_if_no_peer_cert = true, cacertfile",
+            "nanomq": "listeners.ssl.verify_peer = true, fail_if_no_peer_cert = true",
+            "hivemq": "<client-authentication-mode>REQUIRED</client-authentication-mode> and a truststore",
+            "vernemq": "listener.ssl.require_certificate = on, listener.ssl.use_identity_as_username = on",
+            "rabbitmq": "ssl_options.verify = verify_peer, ssl_options.fail_if_no_peer_cert = true",
+            "bollard": "bollard enroll NAME --certificate",
+        },
+    ),
+    "post-quantum": (
+        "Update to a TLS library with hybrid key exchange (OpenSSL 3.5 or later), where it is on by default.",
+        {},
+    ),
+}

@@ -1,0 +1,161 @@
+"""Mosquitto's ACL, password and PSK files.
+
+Of passwords only the kind of the hash is kept, never the hash; of pre-shared keys only the identity.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bollard.assess.configs.source import Place, Reading, lines
+from bollard.base.errors import PeerError
+from bollard.wire.topics import check_filter
+
+MAX_RULES = 100_000
+
+ACCESS = ("read", "write", "readwrite", "deny")
+
+
+@dataclass(frozen=True, slots=True)
+class AclRule:
+    """One `topic` or `pattern` line. `access` is one of `ACCESS`; a deny is for both directions."""
+
+    access: str
+    topic: str
+    place: Place
+
+    @property
+    def reads(self) -> bool:
+        return self.access in ("read", "readwrite")
+
+    @property
+    def writes(self) -> bool:
+        return self.access in ("write", "readwrite")
+
+    @property
+    def denies(self) -> bool:
+        return self.access == "deny"
+
+    def __str__(self) -> str:
+        return f"{self.access} {self.topic}"
+
+
+@dataclass(slots=True)
+class AclFile:
+    """The rules of a file: for clients without a name, for each user, and patterns for everybody.
+
+    A user that is named without any rule is there with none: such a user may do what the patterns allow.
+    """
+
+    path: str
+    anonymous: list[AclRule] = field(default_factory=list)
+    users: dict[str, list[AclRule]] = field(default_factory=dict)
+    patterns: list[AclRule] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Password:
+    """A user of a password file and how the password is kept: plain, sha512, pbkdf2, argon2 or unknown."""
+
+    user: str
+    kind: str
+    place: Place
+    iterations: int = 0
+
+
+@dataclass(slots=True)
+class PasswordFile:
+    path: str
+    users: dict[str, Password] = field(default_factory=dict)
+
+
+def read_acl(path: Path, reading: Reading, asked: Place) -> AclFile | None:
+    """The rules of the ACL file at `path`, None if it cannot be read; what is not understood is listed."""
+    text = reading.text(path, asked)
+    if text is None:
+        return None
+    acl = AclFile(str(path))
+    rules = acl.anonymous
+    for number, line in enumerate(lines(text), 1):
+        if not line or line.startswith("#"):
+            continue
+        place = Place(str(path), number)
+        word, _, rest = line.strip(" ").partition(" ")
+        rest = rest.strip(" \t")
+        if word == "user" and rest:
+            rules = acl.users.setdefault(rest, [])
+        elif word in ("topic", "pattern"):
+            rule = _rule(rest, place, reading)
+            if rule is not None and number <= MAX_RULES:
+                (acl.patterns if word == "pattern" else rules).append(rule)
+        elif word:
+            reason = "expected user, topic or pattern" if word != "user" else "expected a name after user"
+            reading.missed(place, line, reason)
+    if text.count("\n") > MAX_RULES:
+        reading.missed(Place(str(path), MAX_RULES), "", "longer than is read")
+    return acl
+
+
+def _rule(rest: str, place: Place, reading: Reading) -> AclRule | None:
+    first, _, topic = rest.partition(" ")
+    topic = topic.strip(" \t")
+    if topic and first not in ACCESS:
+        reading.missed(place, rest, "expected read, write, readwrite or deny before the topic")
+        return None
+    access, topic = (first, topic) if topic else ("readwrite", first)
+    try:
+        check_filter(topic)
+    except PeerError as error:
+        reading.missed(place, topic, error.text)
+        return None
+    return AclRule(access, topic, place)
+
+
+def read_passwords(path: Path, reading: Reading, asked: Place) -> PasswordFile | None:
+    """The users of the password file at `path`, None if it cannot be read."""
+    text = reading.text(path, asked)
+    if text is None:
+        return None
+    found = PasswordFile(str(path))
+    for number, line in enumerate(lines(text), 1):
+        if not line or line.startswith("#"):
+            continue
+        place = Place(str(path), number)
+        user, colon, verifier = line.partition(":")
+        user = user.strip(" ")
+        if not colon or not user:
+            # A line without a colon may be a password alone: nothing of it is told.
+            reading.missed(place, "", "expected name:hash, as mosquitto_passwd writes it")
+            continue
+        if user in found.users:
+            reading.missed(place, user, "this user stands here twice; Mosquitto does not start")
+        found.users[user] = _password(user, verifier.strip(" "), place)
+    return found
+
+
+def _password(user: str, verifier: str, place: Place) -> Password:
+    parts = verifier.split("$")
+    if len(parts) < 3 or parts[0]:
+        return Password(user, "plain", place)
+    if parts[1] == "6":
+        return Password(user, "sha512", place, 1)
+    if parts[1] == "7":
+        iterations = int(parts[2]) if parts[2].isascii() and parts[2].isdigit() and len(parts[2]) < 10 else 0
+        return Password(user, "pbkdf2", place, iterations)
+    return Password(user, "argon2" if parts[1].startswith("argon2") else "unknown", place)
+
+
+def read_psk(path: Path, reading: Reading, asked: Place) -> dict[str, Place] | None:
+    """The identities of the PSK file at `path` and where they stand, None if it cannot be read."""
+    text = reading.text(path, asked)
+    if text is None:
+        return None
+    found: dict[str, Place] = {}
+    for number, line in enumerate(lines(text), 1):
+        identity, colon, _key = line.partition(":")
+        if not line or line.startswith("#"):
+            continue
+        if not colon or not identity:
+            reading.missed(Place(str(path), number), "", "expected identity:key")
+            continue
+        found[identity.strip(" ")] = Place(str(path), number)
+    return found

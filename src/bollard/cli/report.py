@@ -1,0 +1,57 @@
+"""`bollard report`: a report again, in another format, beside an earlier one, with accepted risks."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+FORMATS = ("text", "json", "html", "sarif", "junit", "markdown", "csv")
+SEVERITIES = ("critical", "high", "medium", "low", "never")
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option(
+    "--format", "format_", type=click.Choice(FORMATS), help="Default: by the ending of --out, else text."
+)
+@click.option("-o", "--out", type=FILE, help="Write to this file, readable by you alone, rather than print.")
+@click.option("--baseline", type=FILE, help="An earlier report: shows what is new, still open, fixed.")
+@click.option("--accept", type=FILE, help="Accepted risks (TOML): [[accept]] check, target, reason, expires.")
+@click.option("--fail-on", type=click.Choice(SEVERITIES), default="never", show_default=True)
+@click.option("--details", is_flag=True, help="Text only: with evidence, and why something was not tested.")
+def command(
+    file: Path,
+    format_: str | None,
+    out: Path | None,
+    baseline: Path | None,
+    accept: Path | None,
+    fail_on: str,
+    details: bool,
+) -> int:
+    """Render the report in FILE (JSON) in another format.
+
+    \b
+    bollard report scan.json --format html -o scan.html
+    bollard report today.json --baseline last-week.json
+
+    Exit code: 0; with --fail-on, 1 if an open problem is as severe as that or worse.
+    """
+    from bollard.assess.model import Severity
+    from bollard.assess.report import canonical, compare, terminal
+    from bollard.assess.report.formats import ENDINGS, FORMATS, write
+
+    report = compare.revise(canonical.read(file), baseline, accept, datetime.now(UTC).date())
+    kind = format_ or (ENDINGS.get(out.suffix.lower(), "text") if out is not None else "text")
+    if kind == "text":
+        colour = out is None and sys.stdout.isatty()
+        text = terminal.render(report, colour=colour, details=details)
+    else:
+        text = FORMATS[kind](report)
+    if out is not None:
+        write(out, text)
+    else:
+        click.echo(text, nl=False)
+    threshold = None if fail_on == "never" else Severity(fail_on)
+    return 1 if compare.exceeds(report, threshold) else 0

@@ -1,0 +1,230 @@
+"""`bollard scan`: assess a broker from outside, within what its owner has allowed."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bollard.base.errors import LocalError
+from bollard.base.types import Secret
+
+if TYPE_CHECKING:
+    from bollard.assess.plan import Settings
+    from bollard.assess.probes.room import Identity
+    from bollard.assess.scope import Consent, Place
+
+SEVERITIES = ("critical", "high", "medium", "low", "never")
+FILE = click.Path(path_type=Path, dir_okay=False)
+READABLE = click.Path(path_type=Path, dir_okay=False, exists=True)
+NOTHING_ANSWERED = 2
+
+
+@click.command()
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@click.option("--json", "as_json", is_flag=True, help="Print the canonical report (JSON).")
+@click.option(
+    "-o", "--out", type=FILE, multiple=True, help="Write a report: .json .html .sarif .xml .md .csv .txt"
+)
+@click.option("--details", is_flag=True, help="Print the evidence, and why something was not tested.")
+@click.option("--active", is_flag=True, help="Also publish canaries, in a random namespace of its own.")
+@click.option(
+    "--only", multiple=True, metavar="CHECK", help="Make only this check, such as SCN-04; repeatable."
+)
+@click.option("-u", "--username", help="Look around as this user, too.")
+@click.option("--password-file", type=READABLE, help="Its password: the first line of this file.")
+@click.option("--second-username", help="Another user, to test what one may do to the other.")
+@click.option("--second-password-file", type=READABLE)
+@click.option("--cert", "cert_file", type=READABLE, help="Our own client certificate (PEM).")
+@click.option("--key", "key_file", type=READABLE, help="Its key (PEM).")
+@click.option("--ca-file", type=READABLE, help="The authority that the devices trust (PEM).")
+@click.option("--server-name", default="", help="The name to look for in the server's certificate.")
+@click.option("--expect-mtls", is_flag=True, help="Clients are meant to need a certificate: test that.")
+@click.option(
+    "--allow-exposed-password", is_flag=True, help="Send passwords even where others can read them."
+)
+@click.option("--scope", "scope_file", type=READABLE, help="Who allows what, until when (TOML).")
+@click.option("--i-am-authorized", "authorized", is_flag=True, help="The owner of the targets has agreed.")
+@click.option("--i-own-this-network", "own_network", is_flag=True, help="For private addresses of your own.")
+@click.option(
+    "--allow-public", "public", is_flag=True, help="For public addresses that the scope file names."
+)
+@click.option(
+    "--accept", type=READABLE, help="Accepted risks (TOML): [[accept]] check, target, reason, expires."
+)
+@click.option("--baseline", type=READABLE, help="An earlier report (JSON): shows what is new, open, fixed.")
+@click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True)
+@click.option(
+    "--rate", type=click.FloatRange(0.1, 1000), default=5.0, show_default=True, help="Packets a second."
+)
+@click.option(
+    "--timeout", type=click.FloatRange(0.2, 60), default=5.0, show_default=True, help="For an answer, s."
+)
+@click.option("--listen", type=click.FloatRange(0, 60), default=5.0, show_default=True, help="To others, s.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(0, 120),
+    default=35.0,
+    show_default=True,
+    help="To watch idle connections, s.",
+)
+def command(targets: tuple[str, ...], **options: Any) -> int:
+    """Assess the broker at each TARGET from outside.
+
+    \b
+    TARGET is a host (all usual ports), host:port, mqtt:// mqtts:// ws:// wss:// URL,
+    or a network such as 192.0.2.0/28.
+    bollard scan localhost:1883
+    bollard scan mqtts://broker.local:8883 --ca-file root.crt --i-own-this-network -o report.html
+
+    This machine may always be scanned; anything else needs permission. Without --active nothing is published.
+    Exit code: 1 if an open problem is as severe as --fail-on, 2 if nothing could be looked at.
+    """
+    import asyncio
+
+    from bollard.assess import plan
+    from bollard.assess.model import Severity
+    from bollard.assess.report import compare
+    from bollard.assess.scope import authorize, parse_target
+
+    started = datetime.now(UTC)
+    today = started.date()
+    consent = _consent(options)
+    places = [place for target in targets for place in parse_target(target)]
+    authorize(places, consent, today)
+    settings = _settings(options)
+    progress = _Progress(sys.stderr.isatty())
+    hosts = asyncio.run(plan.scan(places, settings, progress))
+    progress.done()
+    report = plan.assemble(hosts, settings, started=started, authorization=_authorization(consent, places))
+    report = compare.revise(report, options["baseline"], options["accept"], today)
+    _tell(report, options)
+    if not report.targets:
+        return NOTHING_ANSWERED
+    threshold = None if options["fail_on"] == "never" else Severity(options["fail_on"])
+    return 1 if compare.exceeds(report, threshold) else 0
+
+
+class _Progress:
+    """One line on standard error that says what is done now; nothing where nobody looks."""
+
+    def __init__(self, shown: bool) -> None:
+        self._shown = shown
+
+    def __call__(self, target: str, what: str) -> None:
+        if self._shown:
+            click.echo(f"\r\x1b[K{target[:60]}: {what}", err=True, nl=False)
+
+    def done(self) -> None:
+        if self._shown:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def _consent(options: dict[str, Any]) -> "Consent":
+    from bollard.assess.scope import Consent, read_scope
+
+    return Consent(
+        authorized=options["authorized"],
+        own_network=options["own_network"],
+        public=options["public"],
+        active=options["active"],
+        scope=read_scope(options["scope_file"]) if options["scope_file"] else None,
+    )
+
+
+def _authorization(consent: "Consent", places: "list[Place]") -> dict[str, Any]:
+    """What the report says about who allowed the scan."""
+    if consent.scope is not None:
+        return {
+            "authorized_by": consent.scope.authorized_by,
+            "valid_until": str(consent.scope.valid_until),
+            "scope": list(consent.scope.targets),
+        }
+    if all(place.reach == "loopback" for place in places):
+        return {"authorized_by": "not needed: this machine only"}
+    return {"authorized_by": "the user, as owner of the private network"}
+
+
+def _settings(options: dict[str, Any]) -> "Settings":
+    from bollard.assess import catalogue
+    from bollard.assess.plan import Settings
+    from bollard.assess.probes.room import Bounds
+
+    only = frozenset(each.upper() for each in options["only"])
+    unknown = only - {each.definition.id for each in catalogue.checks()}
+    if unknown:
+        raise click.UsageError(f"There is no check {', '.join(sorted(unknown))}.")
+    return Settings(
+        identities=_identities(options),
+        ca_file=options["ca_file"],
+        server_name=options["server_name"],
+        expect_mtls=options["expect_mtls"],
+        active=options["active"],
+        allow_exposed_password=options["allow_exposed_password"],
+        only=only,
+        bounds=Bounds(
+            packets_per_s=options["rate"],
+            timeout_s=options["timeout"],
+            listen_s=options["listen"],
+            patience_s=options["patience"],
+        ),
+    )
+
+
+def _identities(options: dict[str, Any]) -> "tuple[Identity, ...]":
+    from bollard.assess.probes.room import Identity
+
+    if options["password_file"] and not options["username"]:
+        raise click.UsageError("--password-file needs --username.")
+    if options["key_file"] and not options["cert_file"]:
+        raise click.UsageError("--key needs --cert.")
+    found = []
+    if options["username"] or options["cert_file"]:
+        found.append(
+            Identity(
+                label=options["username"] or "the certificate's identity",
+                username=options["username"],
+                password=_password(options["password_file"]),
+                cert_file=options["cert_file"],
+                key_file=options["key_file"],
+            )
+        )
+    if options["second_username"]:
+        if not found or options["second_username"] == options["username"]:
+            raise click.UsageError("--second-username needs another --username beside it.")
+        found.append(
+            Identity(
+                label=options["second_username"],
+                username=options["second_username"],
+                password=_password(options["second_password_file"]),
+                cert_file=options["cert_file"],
+                key_file=options["key_file"],
+            )
+        )
+    return tuple(found)
+
+
+def _password(path: Path | None) -> Secret | None:
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            return Secret(file.readline(65_538).rstrip(b"\r\n"))
+    except OSError as error:
+        raise LocalError(f"cannot read {path}: {error.strerror}", "Check the path and its rights.") from error
+
+
+def _tell(report: Any, options: dict[str, Any]) -> None:
+    from bollard.assess.report import canonical, terminal
+    from bollard.assess.report.formats import ENDINGS, FORMATS, write
+
+    for path in options["out"]:
+        write(path, FORMATS[ENDINGS.get(path.suffix.lower(), "text")](report))
+    if options["as_json"]:
+        click.echo(canonical.render(report), nl=False)
+    elif not options["out"] or options["details"]:
+        colour = sys.stdout.isatty()
+        click.echo(terminal.render(report, colour=colour, details=options["details"]), nl=False)
+    else:
+        click.echo(f"Grade {report.grade.letter}. Written: {', '.join(map(str, options['out']))}")

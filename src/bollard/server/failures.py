@@ -1,0 +1,250 @@
+"""Why a device does not get in: what went wrong lately, remembered for each identity, bounded.
+
+Fed with events as any observer; alters nothing. What a peer claims to be is believed only so far that the
+attempt is shown under that name, with the address it came from: somebody else's attempts as "plug" are
+something that the owner of "plug" should see as well.
+
+Each failure belongs to a layer, from the outside to the inside:
+
+    tcp  tls  clock  certificate  credential  binding  identity  will  policy  limit  protocol
+"""
+
+import re
+import shlex
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+import msgspec
+
+from bollard.base.events import (
+    AccessDenied,
+    ClientConnected,
+    ClientDisconnected,
+    ConnectRefused,
+    Event,
+    LimitReached,
+    TransportRefused,
+)
+from bollard.base.types import Principal
+from bollard.identity.records import Snapshot
+
+#: What is remembered at most: identities, failures of each, and failures that nobody can be named for.
+MAX_IDENTITIES = 10_000
+MAX_FAILURES = 8
+MAX_STRANGERS = 256
+#: Longest text that is kept of one failure; peers choose parts of it.
+MAX_TEXT_CHARS = 300
+
+_QUOTED = re.compile(r"'([A-Za-z0-9_.-]{1,64})'")
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that went wrong. `at` in seconds since the epoch; `claimed` is whose attempt it was, as far
+    as that is known."""
+
+    at: float
+    layer: str
+    address: str
+    text: str
+    remedy: str
+    claimed: str = ""
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """What is remembered of one identity, newest first; `since` is when remembering began.
+
+    `nearby` are failures of transports that named nobody, from the address that it last used; `unnamed`
+    those from anywhere.
+    """
+
+    since: float
+    connected_at: float = 0.0
+    connected_from: str = ""
+    failures: tuple[Failure, ...] = ()
+    nearby: tuple[Failure, ...] = ()
+    unnamed: tuple[Failure, ...] = ()
+
+
+class _Memory:
+    """What is remembered of one identity."""
+
+    __slots__ = ("address", "at", "failures")
+
+    def __init__(self) -> None:
+        self.at = 0.0
+        self.address = ""
+        self.failures: deque[Failure] = deque(maxlen=MAX_FAILURES)
+
+
+class Failures:
+    """An observer of events that can be asked. For any thread."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot], clock: Callable[[], float] = time.time) -> None:
+        """`snapshot` gives the registry, `clock` seconds since the epoch."""
+        self._snapshot = snapshot
+        self._clock = clock
+        self._since = clock()
+        self._lock = threading.Lock()
+        self._known: OrderedDict[Principal, _Memory] = OrderedDict()
+        self._strangers: deque[Failure] = deque(maxlen=MAX_STRANGERS)
+
+    def observe(self, event: Event) -> None:
+        """Remember `event` if it says something about why somebody is not in."""
+        match event:
+            case ClientConnected():
+                self._connected(event)
+            case ConnectRefused():
+                layer, remedy = of_refusal(event.code, event.reason)
+                claimed = self._claimed(event)
+                self._note(layer, event.address, event.reason, remedy.replace("ID", claimed or "ID"), claimed)
+            case TransportRefused():
+                layer, remedy = of_transport(event.reason)
+                self._note(layer, event.address, event.reason, remedy, "")
+            case ClientDisconnected() if event.by != "client" and event.code:
+                layer, remedy = of_disconnect(event.code)
+                remedy = remedy.replace("ID", event.principal)
+                self._note(layer, event.address, event.reason, remedy, event.principal)
+            case AccessDenied():
+                text = f"{event.action} {event.topic}: {event.reason}"
+                self._note("policy", "", text, _ask_policy(event), event.principal)
+            case LimitReached() if event.principal:
+                remedy = f"If it is right to do so, raise {event.limit} under [limits]."
+                self._note("limit", event.address, f"{event.limit}: {event.detail}", remedy, event.principal)
+
+    def of(self, identity: Principal) -> History:
+        """What is remembered of `identity`."""
+        with self._lock:
+            strangers = list(reversed(self._strangers))
+            memory = self._known.get(identity)
+            named = [failure for failure in strangers if failure.claimed == identity]
+            unnamed = [failure for failure in strangers if not failure.claimed]
+            if memory is None:
+                return History(since=self._since, failures=tuple(named), unnamed=tuple(unnamed))
+            nearby = [failure for failure in unnamed if failure.address == memory.address != ""]
+            return History(
+                since=self._since,
+                connected_at=memory.at,
+                connected_from=memory.address,
+                failures=(*reversed(memory.failures), *named),
+                nearby=tuple(nearby),
+                unnamed=tuple(unnamed),
+            )
+
+    def _connected(self, event: ClientConnected) -> None:
+        with self._lock:
+            memory = self._memory(event.principal)
+            memory.at, memory.address = self._clock(), event.address
+
+    def _note(self, layer: str, address: str, text: str, remedy: str, claimed: str) -> None:
+        enrolled = self._snapshot().identities
+        failure = Failure(
+            at=self._clock(),
+            layer=layer,
+            address=address,
+            text=text[:MAX_TEXT_CHARS],
+            remedy=remedy,
+            claimed=claimed[:MAX_TEXT_CHARS],
+        )
+        with self._lock:
+            # Attack: endless names. Only those that are enrolled get a memory of their own.
+            if claimed in enrolled:
+                self._memory(claimed).failures.append(failure)
+            else:
+                self._strangers.append(failure)
+
+    def _memory(self, identity: Principal) -> _Memory:
+        memory = self._known.get(identity)
+        if memory is None:
+            memory = self._known[identity] = _Memory()
+            if len(self._known) > MAX_IDENTITIES:
+                self._known.popitem(last=False)
+        self._known.move_to_end(identity)
+        return memory
+
+    def _claimed(self, event: ConnectRefused) -> str:
+        """Whose attempt it was: whom the broker's own reason names, else who the client says it is."""
+        enrolled = self._snapshot().identities
+        names = [*_QUOTED.findall(event.reason), event.username, event.client_id]
+        return next((name for name in names if name in enrolled), event.username or event.client_id)
+
+
+def _ask_policy(event: AccessDenied) -> str:
+    """The command that explains a denial; only the beginning of a topic that is very long."""
+    command = ["bollard", "why", event.principal, event.action, event.topic[:MAX_TEXT_CHARS]]
+    return shlex.join(command)
+
+
+#: A layer, and a remedy in which ID stands for the identity.
+Judgement = tuple[str, str]
+
+_NEW_CERTIFICATE = "bollard devices rotate ID --certificate"
+_NEW_PASSWORD = "bollard devices rotate ID"  # noqa: S105  # a command, not a password
+
+#: What stands in the reason of a refusal with 0x87, and what follows from it. The first that fits counts.
+_REFUSALS: tuple[tuple[str, Judgement], ...] = (
+    ("its will on", ("will", "Let it: bollard why ID will TOPIC; or change the will of the client.")),
+    ("user name", ("binding", "Leave the user name out, or set it to the name of the identity.")),
+    ("but SCRAM", ("binding", "Certificate and password must belong to the same identity.")),
+    ("re-authentication", ("binding", "A connection keeps its identity; connect anew as another one.")),
+    ("not in the registry", ("certificate", _NEW_CERTIFICATE + ", and install what it gives")),
+    ("is expired", ("certificate", _NEW_CERTIFICATE + "; if it should be valid, compare the clocks")),
+    ("is superseded", ("certificate", "It uses an old certificate: install the newest one.")),
+    ("is suspended", ("identity", "bollard devices resume ID")),
+    ("is pending", ("identity", "Finish its enrollment: bollard enroll ID")),
+    ("is revoked", ("identity", "A revoked identity does not come back: enroll it under another name.")),
+    ("is not enrolled", ("identity", "bollard enroll ID")),
+    ("no credentials", ("credential", "Give the client its user name and password, or its certificate.")),
+)
+_OF_CODE: dict[int, Judgement] = {
+    0x81: ("protocol", "The client sends what is no MQTT; update it."),
+    0x82: ("protocol", "The client breaks the protocol; update it."),
+    0x84: ("protocol", "The client speaks another version of MQTT: set it to 3.1.1 or 5.0."),
+    0x85: ("binding", "Give the client another client id."),
+    0x86: ("credential", f"Compare user name and password, or give it new ones: {_NEW_PASSWORD}"),
+    0x87: ("identity", "bollard devices show ID"),
+    0x8B: ("tcp", "The broker was stopped; it comes back by itself."),
+    0x8C: ("credential", "Set the client to a method that this broker has, or to user name and password."),
+    0x8D: ("tcp", "The device or its network was silent for longer than Keep Alive."),
+    0x8E: ("binding", "Two clients use the same identity and client id: give one of them another id."),
+    0x93: ("limit", "The client sends more at once than it was told to."),
+    0x95: ("limit", "A packet was larger than one side accepts: see max_packet_bytes."),
+    0x97: ("limit", "See the limits of the broker: bollard status"),
+    0x98: ("identity", "An operator ended it: bollard devices show ID"),
+    0x9A: ("policy", "Messages cannot be retained here: see retain_available."),
+    0x9B: ("limit", "The quality of service is not offered: see maximum_qos."),
+}
+
+#: What stands in the reason for which a transport was refused. The sentences say themselves what to do.
+_TRANSPORTS: tuple[tuple[str, str], ...] = (
+    ("expired or not yet valid", "clock"),
+    ("certificate is not yet valid", "clock"),
+    ("the client's certificate is not accepted", "certificate"),
+    ("on a TLS port", "tcp"),
+    ("on a plaintext port", "tcp"),
+    ("on an MQTT port", "tcp"),
+    ("neither TLS nor MQTT", "tcp"),
+    ("sent nothing", "tcp"),
+    ("plaintext from outside", "tcp"),
+    ("WebSocket", "protocol"),
+    ("upgrade", "protocol"),
+)
+
+
+def of_refusal(code: int, reason: str) -> Judgement:
+    """Layer and remedy of a refused CONNECT or authentication."""
+    for text, judgement in _REFUSALS if code == 0x87 else ():
+        if text in reason:
+            return judgement
+    return _OF_CODE.get(code, ("protocol", ""))
+
+
+def of_disconnect(code: int) -> Judgement:
+    """Layer and remedy of a connection that was ended for the reason `code`."""
+    return _OF_CODE.get(code, ("protocol", ""))
+
+
+def of_transport(reason: str) -> Judgement:
+    """Layer of a connection that ended before MQTT began; its reason is its own remedy."""
+    return next((layer for text, layer in _TRANSPORTS if text in reason), "tls"), ""

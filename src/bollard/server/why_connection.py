@@ -1,0 +1,117 @@
+"""One answer to "why does this device not get in": from registry, history and the clock, outermost first.
+
+Pure: what is known comes in, one verdict goes out.
+"""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from bollard.identity.records import CertificateState, Identity, State
+from bollard.server.failures import Failure, History
+
+#: Failures that are told at most, and those of others that might be its own.
+TOLD = 5
+
+
+class ConnectionWhy(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer. `layer` is "" when nothing is wrong; `remedy` what to do about `text`.
+
+    `failures` are recent ones of this identity, `unnamed` those before anybody could be named that may be
+    its own; newest first. `connected` is None if no broker runs.
+    """
+
+    id: str
+    layer: str
+    text: str
+    remedy: str
+    state: str = ""
+    connected: int | None = None
+    connected_at: float = 0.0
+    connected_from: str = ""
+    since: float = 0.0
+    failures: tuple[Failure, ...] = ()
+    unnamed: tuple[Failure, ...] = ()
+
+
+def judge(
+    name: str, identity: Identity | None, history: History | None, connected: int | None, *, now: float
+) -> ConnectionWhy:
+    """The verdict about `name`. `identity` None: not enrolled; `history` None: no broker runs."""
+    layer, text, remedy = _verdict(name, identity, history, connected, now)
+    past = history or History(since=0.0)
+    return ConnectionWhy(
+        id=name,
+        layer=layer,
+        text=text,
+        remedy=remedy,
+        state=identity.state.value if identity is not None else "",
+        connected=connected,
+        connected_at=past.connected_at,
+        connected_from=past.connected_from,
+        since=past.since,
+        failures=past.failures[:TOLD],
+        unnamed=(past.nearby or past.unnamed)[:TOLD],
+    )
+
+
+def _verdict(
+    name: str, identity: Identity | None, history: History | None, connected: int | None, now: float
+) -> tuple[str, str, str]:
+    if identity is None:
+        return "identity", f"nobody is enrolled as {name!r}", f"bollard enroll {name}"
+    standing = _standing(identity, now)
+    if standing is not None:
+        return standing
+    if history is None:
+        return "tcp", "no broker runs, so nothing can connect", "Start it: bollard up"
+    latest = history.failures[0] if history.failures else None
+    if connected:
+        if latest is not None and latest.layer in ("policy", "limit") and latest.at >= history.connected_at:
+            return latest.layer, f"it is connected, but: {latest.text}", latest.remedy
+        return "", f"it is connected, {_place(history)}", ""
+    if latest is not None and latest.at >= history.connected_at:
+        return latest.layer, f"{latest.text}, {_when(latest.at)} from {latest.address}", latest.remedy
+    if history.nearby:
+        near = history.nearby[0]
+        return near.layer, f"{near.text}, {_when(near.at)} from its last address {near.address}", near.remedy
+    if history.connected_at:
+        return "", f"it was connected, {_place(history)}, and has gone by itself", ""
+    return _silence(history)
+
+
+def _standing(identity: Identity, now: float) -> tuple[str, str, str] | None:
+    """What the registry says against it, whatever happened before."""
+    match identity.state:
+        case State.SUSPENDED:
+            return "identity", "it is suspended", f"bollard devices resume {identity.id}"
+        case State.REVOKED:
+            return "identity", "it is revoked, for good", "Enroll the device under another name."
+        case State.PENDING:
+            return "identity", "its enrollment was never finished", f"bollard enroll {identity.id}"
+        case State.ACTIVE:
+            pass
+    ends = [c.not_after for c in identity.certificates if c.state is CertificateState.ACTIVE]
+    if identity.verifier or any(end > now for end in ends):
+        return None
+    if ends:
+        text = f"its certificate expired on {datetime.fromtimestamp(max(ends), UTC):%Y-%m-%d %H:%M} UTC"
+        return "certificate", text, f"bollard devices rotate {identity.id} --certificate"
+    return "credential", "it has no credential that counts", f"bollard devices rotate {identity.id}"
+
+
+def _silence(history: History) -> tuple[str, str, str]:
+    text = f"nothing of it has reached the broker since {_when(history.since)}"
+    if history.unnamed:
+        hint = "If one of the addresses below is its own, that is the cause."
+    else:
+        hint = "Check its host, port and network: bollard status shows where the broker listens."
+    return "tcp", text, hint
+
+
+def _place(history: History) -> str:
+    return f"since {_when(history.connected_at)} from {history.connected_from}"
+
+
+def _when(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"

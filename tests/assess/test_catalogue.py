@@ -1,0 +1,82 @@
+"""The catalogue as a whole: complete rows, known words, standards, and the document made of it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bollard.assess import catalogue
+from bollard.assess.model import Definition
+from bollard.assess.plan import BESIDE, OF_HOST, PROBES
+
+ROOT = Path(__file__).parent.parent.parent
+DEFINITIONS = [check.definition for check in catalogue.checks()]
+PRODUCTS = {"mosquitto", "emqx", "nanomq", "hivemq", "vernemq", "rabbitmq", "amqtt", "bollard"}
+
+
+@pytest.fixture(params=DEFINITIONS, ids=lambda each: each.id)
+def definition(request: pytest.FixtureRequest) -> Definition:
+    found: Definition = request.param
+    return found
+
+
+def test_ids_are_unique_and_in_order() -> None:
+    ids = [each.id for each in DEFINITIONS]
+    assert ids == sorted(set(ids))
+
+
+def test_all_scanner_and_tls_checks_are_there() -> None:
+    ids = {each.id for each in DEFINITIONS}
+    assert {f"SCN-{n:02d}" for n in range(1, 39)} | {f"TLS-{n:02d}" for n in range(1, 17)} <= ids
+
+
+def test_a_row_is_complete(definition: Definition) -> None:
+    for text in (definition.title, definition.owner_text, definition.technical_text, definition.remedy):
+        assert text.strip() == text != ""
+    assert re.fullmatch(r"[A-Z]{3}-\d\d", definition.id)
+    assert definition.group in catalogue.GROUPS
+    assert definition.evidence in catalogue.EVIDENCE
+    assert definition.cwe > 0
+    assert definition.requires
+
+
+def test_the_owners_sentence_is_one_sentence_without_numbers_of_weaknesses(definition: Definition) -> None:
+    assert definition.owner_text.endswith(".")
+    assert not re.search(r"CWE|CVE|CVSS|SUBACK|CONNACK|0x", definition.owner_text)
+
+
+def test_remedies_name_known_products(definition: Definition) -> None:
+    assert set(definition.remediation) <= PRODUCTS
+
+
+def test_every_group_is_in_some_standard(definition: Definition) -> None:
+    assert definition.relevant
+
+
+def test_no_standard_speaks_of_compliance() -> None:
+    for each in catalogue.standards():
+        assert "complian" not in (each.name + each.note).lower()
+
+
+def test_nine_standards_are_mapped_to_known_groups() -> None:
+    assert len(catalogue.standards()) == 9
+    for each in catalogue.standards():
+        assert set(each.groups) <= set(catalogue.GROUPS)
+
+
+def test_every_needed_evidence_has_a_probe_or_a_reason(definition: Definition) -> None:
+    gathered = {kind.__name__ for probe in (*PROBES, BESIDE, OF_HOST) for kind in probe.gives}
+    gathered |= {kind.__name__ for kind in catalogue.WAITS_FOR_OPERATOR} | {"Listeners"}
+    assert set(definition.requires) <= gathered
+
+
+def test_the_document_is_made_from_the_catalogue() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "checks_reference.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,83 @@
+"""`bollard import`: the folder it makes, the report, exit codes."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bollard.base.errors import LocalError
+from bollard.cli.import_config import command
+from bollard.policy.rules import parse_policy
+from bollard.server.load import load_config
+
+SETUPS = Path(__file__).parents[1] / "assess" / "configs" / "setups"
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(command, [str(word) for word in words])
+
+
+def test_a_folder_is_made_that_can_be_started(tmp_path: Path) -> None:
+    out = tmp_path / "new one"
+    done = run(SETUPS / "01-home" / "mosquitto.conf", "--out", out)
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in out.iterdir()) == ["IMPORT.md", "bollard.toml", "policy.toml"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in out.iterdir()} == {0o600}
+    config = load_config(out / "bollard.toml")
+    assert config.state_dir == out
+    assert "frontdoor" in parse_policy(config.policy).denies
+    assert (out / "IMPORT.md").read_text() == done.output
+
+
+def test_the_report_says_what_is_safer_what_changed_and_what_to_do(tmp_path: Path) -> None:
+    out = tmp_path / "new one"
+    report = run(SETUPS / "01-home" / "mosquitto.conf", "--out", out).output
+    for head in ("What got safer", "What is different", "Next"):
+        assert f"## {head}" in report
+    assert "local.conf:1)" in report
+    assert f"bollard enroll plug-1 --password --dir '{out}'" in report
+
+
+def test_json_is_one_object_for_scripts(tmp_path: Path) -> None:
+    done = run(SETUPS / "08-psk" / "mosquitto.conf", "--out", tmp_path / "o", "--json")
+    found = json.loads(done.output)
+    assert found["config"] == str(tmp_path / "o" / "bollard.toml")
+    assert [each["id"] for each in found["enroll"]] == ["oven-1", "oven-2"]
+    assert {each["kind"] for each in found["notes"]} == {"safer", "changed", "by hand"}
+    assert found["unread"] == []
+
+
+def test_what_was_not_understood_is_told_and_the_exit_code_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "mosquitto.conf"
+    path.write_text("listener 8883\ncertfile c\nkeyfile k\nallow_anonymus true\x1b[2J\n")
+    done = run(path, "--out", tmp_path / "o")
+    assert done.exit_code == 1
+    assert "mosquitto.conf:4: unknown directive" in done.output
+    assert "\x1b" not in done.output
+    assert (tmp_path / "o" / "bollard.toml").exists()
+
+
+def test_a_missing_file_and_a_full_folder_are_refused(tmp_path: Path) -> None:
+    done = run(tmp_path / "none.conf")
+    assert isinstance(done.exception, LocalError)
+    assert done.exception.exit_code == 2
+    (tmp_path / "notes").write_text("mine")
+    done = run(SETUPS / "02-open" / "mosquitto.conf", "--out", tmp_path)
+    assert isinstance(done.exception, LocalError)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+
+
+def test_what_our_loaders_would_refuse_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bollard.assess.configs import mosquitto_config
+
+    monkeypatch.setattr(mosquitto_config, "_is_host", lambda text: True)
+    path = tmp_path / "mosquitto.conf"
+    path.write_text("listener 8883 no/host\ncertfile c\nkeyfile k\n")
+    done = run(path, "--out", tmp_path / "o")
+    assert isinstance(done.exception, LocalError)
+    assert "bollard.toml" in str(done.exception)
+    assert not (tmp_path / "o").exists()

@@ -1,0 +1,261 @@
+"""Why somebody does not get in: each cause in its layer, with a remedy, and memory that stays bounded."""
+
+import hashlib
+from dataclasses import replace
+
+import pytest
+
+from bollard.base.authentication import Question, Refused
+from bollard.base.events import (
+    AccessDenied,
+    ClientConnected,
+    ClientDisconnected,
+    ConnectRefused,
+    LimitReached,
+    TransportRefused,
+)
+from bollard.base.types import Peer, Secret
+from bollard.identity.credentials import Verifier
+from bollard.identity.principal import RegistryAuthenticator
+from bollard.identity.records import CertificateRecord, CertificateState, Identity, Snapshot, State
+from bollard.server import failures as room
+from bollard.server.failures import Failures, of_refusal, of_transport
+from bollard.server.why_connection import judge
+
+NOW = 1_795_392_000.0
+VERIFIER = Verifier(Secret(b"p" * 32))
+PLUG = Identity("plug", "u", "device", State.ACTIVE, 1, 1, verifier=VERIFIER.make(Secret(b"right")))
+REGISTRY = Snapshot().replacing(PLUG)
+
+
+class Scene:
+    """Failures with a clock that moves a second with each event."""
+
+    def __init__(self, registry: Snapshot = REGISTRY) -> None:
+        self.now = NOW
+        self.failures = Failures(lambda: registry, lambda: self.now)
+
+    def sees(self, *events: object) -> "Scene":
+        for event in events:
+            self.now += 1
+            self.failures.observe(event)  # type: ignore[arg-type]
+        return self
+
+    def verdict(self, identity: Identity | None = PLUG, connected: int = 0) -> tuple[str, str, str]:
+        why = judge("plug", identity, self.failures.of("plug"), connected, now=self.now)
+        return why.layer, why.text, why.remedy
+
+
+def refused(
+    code: int, reason: str, *, username: str = "", client_id: str = "", address: str = "192.0.2.1"
+) -> ConnectRefused:
+    return ConnectRefused(address, "tls", client_id, username, code, reason)
+
+
+def connected(address: str = "192.0.2.1") -> ClientConnected:
+    return ClientConnected("plug", "plug", address, "tls", 5, False, 60)
+
+
+# --- what the broker really says ---------------------------------------------------------------------
+
+
+def reason_of(identity: Identity | None, question: Question) -> Refused:
+    """The refusal of the real authenticator."""
+    registry = Snapshot().replacing(identity) if identity is not None else Snapshot()
+    answer = RegistryAuthenticator(lambda: registry, VERIFIER, clock=lambda: NOW).answer(question)
+    assert isinstance(answer, Refused)
+    return answer
+
+
+def asked(
+    *, username: str | None = "plug", password: bytes | None = b"right", certificate: bytes | None = None
+) -> Question:
+    peer = replace(Peer(), certificate=certificate)
+    return Question(None, "connect", peer, "c", username, Secret(password) if password else None)
+
+
+def with_certificate(state: CertificateState, not_after: float = NOW + 100) -> Identity:
+    digest = hashlib.sha256(b"der").digest()
+    return replace(PLUG, certificates=(CertificateRecord(7, state, int(not_after), 1, 1, digest),))
+
+
+@pytest.mark.parametrize(
+    ("identity", "question", "layer", "remedy"),
+    [
+        (PLUG, asked(password=b"wrong"), "credential", "devices rotate"),
+        (None, asked(), "credential", "user name"),
+        (PLUG, asked(username=None, password=None), "credential", "Give the client"),
+        (replace(PLUG, state=State.SUSPENDED), asked(), "identity", "resume"),
+        (replace(PLUG, state=State.REVOKED), asked(), "identity", "another name"),
+        (replace(PLUG, state=State.PENDING), asked(), "identity", "enrollment"),
+        (PLUG, asked(certificate=b"unknown"), "certificate", "--certificate"),
+        (with_certificate(CertificateState.SUPERSEDED), asked(certificate=b"der"), "certificate", "newest"),
+        (with_certificate(CertificateState.ACTIVE, NOW), asked(certificate=b"der"), "certificate", "clocks"),
+        (with_certificate(CertificateState.REVOKED), asked(certificate=b"der"), "identity", "another name"),
+        (
+            with_certificate(CertificateState.ACTIVE),
+            asked(username="lamp", certificate=b"der"),
+            "binding",
+            "Leave the user name out",
+        ),
+    ],
+)
+def test_each_refusal_of_the_authenticator_has_its_layer_and_remedy(
+    identity: Identity | None, question: Question, layer: str, remedy: str
+) -> None:
+    answer = reason_of(identity, question)
+    found, told = of_refusal(answer.code, answer.reason)
+    assert (found, remedy in told) == (layer, True), (answer.reason, told)
+
+
+@pytest.mark.parametrize(
+    ("reason", "layer"),
+    [
+        ("plaintext MQTT on a TLS port; point the device at TLS", "tcp"),
+        ("sent nothing within 10 s", "tcp"),
+        ("did not complete the TLS handshake within 10 s", "tls"),
+        ("the client does not trust our server certificate; give it the CA file", "tls"),
+        ("the client finds our server certificate expired or not yet valid; check the clock", "clock"),
+        ("the client's certificate is not accepted (certificate has expired); enroll", "certificate"),
+        ("the client's certificate is not accepted (certificate is not yet valid); enroll", "clock"),
+        ("the client left before the WebSocket upgrade was complete", "protocol"),
+    ],
+)
+def test_each_end_of_a_transport_has_its_layer(reason: str, layer: str) -> None:
+    assert of_transport(reason)[0] == layer
+
+
+# --- the verdict -------------------------------------------------------------------------------------
+
+
+def test_a_wrong_password_is_told_with_address_and_command() -> None:
+    scene = Scene().sees(refused(0x86, "wrong password", username="plug", address="192.0.2.9"))
+    layer, text, remedy = scene.verdict()
+    assert layer == "credential"
+    assert "wrong password" in text
+    assert "192.0.2.9" in text
+    assert "bollard devices rotate plug" in remedy
+
+
+def test_the_client_id_names_who_it_is_where_nothing_better_does() -> None:
+    scene = Scene().sees(refused(0x87, "client certificate is not in the registry", client_id="plug"))
+    assert scene.verdict()[0] == "certificate"
+
+
+def test_who_the_broker_itself_names_counts_more_than_what_the_client_claims() -> None:
+    lamp = replace(PLUG, id="lamp", uuid="l")
+    scene = Scene(REGISTRY.replacing(lamp)).sees(
+        refused(0x87, "certificate 7 of 'lamp' is superseded", client_id="plug")
+    )
+    assert scene.failures.of("plug").failures == ()
+    assert scene.failures.of("lamp").failures[0].layer == "certificate"
+
+
+def test_a_failed_handshake_from_its_last_address_is_taken_for_its_own() -> None:
+    scene = Scene().sees(
+        connected("192.0.2.5"),
+        ClientDisconnected("plug", "plug", "192.0.2.5", "client", 0, ""),
+        TransportRefused("192.0.2.5", "tls", "the client does not trust our server certificate"),
+    )
+    layer, text, _ = scene.verdict()
+    assert layer == "tls"
+    assert "192.0.2.5" in text
+
+
+def test_a_device_that_was_never_heard_of_is_shown_what_nobody_could_be_named_for() -> None:
+    scene = Scene().sees(TransportRefused("192.0.2.66", "tls", "plaintext MQTT on a TLS port"))
+    why = judge("plug", PLUG, scene.failures.of("plug"), 0, now=scene.now)
+    assert why.layer == "tcp"
+    assert "nothing of it has reached" in why.text
+    assert [failure.address for failure in why.unnamed] == ["192.0.2.66"]
+
+
+def test_attempts_of_a_name_that_is_not_enrolled_are_found_under_that_name() -> None:
+    scene = Scene().sees(refused(0x86, "unknown user name", username="lamp"))
+    why = judge("lamp", None, scene.failures.of("lamp"), 0, now=scene.now)
+    assert (why.layer, why.remedy) == ("identity", "bollard enroll lamp")
+    assert why.failures[0].text == "unknown user name"
+
+
+@pytest.mark.parametrize(
+    ("identity", "layer", "remedy"),
+    [
+        (replace(PLUG, state=State.SUSPENDED), "identity", "bollard devices resume plug"),
+        (replace(PLUG, state=State.REVOKED), "identity", "another name"),
+        (replace(PLUG, state=State.PENDING), "identity", "bollard enroll plug"),
+        (replace(PLUG, verifier=b""), "credential", "bollard devices rotate plug"),
+        (
+            replace(with_certificate(CertificateState.ACTIVE, NOW), verifier=b""),
+            "certificate",
+            "bollard devices rotate plug --certificate",
+        ),
+    ],
+)
+def test_what_the_registry_says_goes_before_all_that_happened(
+    identity: Identity, layer: str, remedy: str
+) -> None:
+    scene = Scene().sees(refused(0x86, "wrong password", username="plug"))
+    found, _, told = scene.verdict(identity)
+    assert (found, remedy in told) == (layer, True)
+
+
+def test_a_connected_device_has_nothing_wrong_unless_it_was_denied_something() -> None:
+    scene = Scene().sees(refused(0x86, "wrong password", username="plug"), connected())
+    assert scene.verdict(connected=1)[0] == ""
+    scene.sees(AccessDenied("plug", "plug", "publish", "a/b c", "", "no rule grants this"))
+    layer, text, remedy = scene.verdict(connected=1)
+    assert layer == "policy"
+    assert "a/b c" in text
+    assert remedy == "bollard why plug publish 'a/b c'"
+
+
+@pytest.mark.parametrize(
+    ("event", "layer"),
+    [
+        (refused(0x87, "its will on x is not allowed: no", username="plug"), "will"),
+        (refused(0x85, "too long", username="plug"), "binding"),
+        (ClientDisconnected("plug", "c", "192.0.2.1", "server", 0x8E, "taken over"), "binding"),
+        (ClientDisconnected("plug", "c", "192.0.2.1", "server", 0x8D, "nothing came"), "tcp"),
+        (ClientDisconnected("plug", "c", "192.0.2.1", "server", 0x98, "suspended"), "identity"),
+        (LimitReached("max_sessions", "plug", "c", "192.0.2.1", "1000 sessions"), "limit"),
+    ],
+)
+def test_whatever_ends_or_refuses_a_connection_has_its_layer(event: object, layer: str) -> None:
+    assert Scene().sees(event).verdict()[0] == layer
+
+
+def test_a_client_that_left_by_itself_is_no_failure() -> None:
+    scene = Scene().sees(connected(), ClientDisconnected("plug", "c", "192.0.2.1", "client", 0, ""))
+    layer, text, _ = scene.verdict()
+    assert layer == ""
+    assert "has gone by itself" in text
+
+
+def test_without_a_broker_that_is_the_answer() -> None:
+    why = judge("plug", PLUG, None, None, now=NOW)
+    assert (why.layer, why.remedy) == ("tcp", "Start it: bollard up")
+
+
+# --- bounds ------------------------------------------------------------------------------------------
+
+
+def test_strangers_cannot_fill_the_memory() -> None:
+    scene = Scene()
+    for number in range(room.MAX_STRANGERS + 100):
+        scene.sees(refused(0x86, "x" * 5000, username=f"name{number}" + "y" * 5000))
+    kept = scene.failures.of("nobody").unnamed
+    assert len(kept) <= room.MAX_STRANGERS
+    assert all(len(failure.text) <= room.MAX_TEXT_CHARS for failure in scene.failures._strangers)
+    assert all(len(failure.claimed) <= room.MAX_TEXT_CHARS for failure in scene.failures._strangers)
+    assert len(scene.failures._known) == 0
+
+
+def test_one_identity_cannot_fill_the_memory_nor_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "MAX_IDENTITIES", 3)
+    many = [replace(PLUG, id=f"p{number}", uuid=str(number)) for number in range(5)]
+    scene = Scene(Snapshot().replacing(*many))
+    for identity in many:
+        for _ in range(room.MAX_FAILURES + 5):
+            scene.sees(refused(0x86, "wrong password", username=identity.id))
+    assert len(scene.failures._known) == 3
+    assert len(scene.failures.of("p4").failures) == room.MAX_FAILURES
