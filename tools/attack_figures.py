@@ -142,9 +142,7 @@ def ping_flood(target: Target) -> None:
 def subscribe_churn(target: Target) -> None:
     """One client subscribes to 1,000 filters and unsubscribes again, without end."""
     filters = [target.topic(f"{number}/+/x") for number in range(1_000)]
-    flood(
-        enter(target, "a"), subscribe(*filters) + encode(Unsubscribe(2, tuple(filters)), 5), target.seconds
-    )
+    flood(enter(target, "a"), subscribe(*filters) + encode(Unsubscribe(2, tuple(filters)), 5), target.seconds)
 
 
 def retained_search(target: Target) -> None:
@@ -310,7 +308,7 @@ class Broker:
         self._await(self.plain)
 
     def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603 - our own command
             [self.python, "-m", "bollard", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
@@ -322,7 +320,7 @@ class Broker:
         process.wait(20)
 
     def _await(self, port: int) -> None:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 return
@@ -331,7 +329,7 @@ class Broker:
 
     def _enroll(self, name: str) -> str:
         """The password of a new device; from the answer on standard output, never an argument."""
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - our own command
             [
                 *(self.python, "-m", "bollard", "enroll", name, "--password", "--json"),
                 *("--dir", str(self.folder), "--out", str(self.folder / f"out-{name}")),
@@ -392,20 +390,25 @@ def measure(broker: Broker, attack: Callable[[Target], None], seconds: float) ->
     )
 
 
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--only", default="")
     parser.add_argument("--python", default=sys.executable)
     options = parser.parse_args()
-    print("| attack | MiB before | peak | after | CPU | median ms | p99 ms | worst ms |")
-    print("|---|---|---|---|---|---|---|---|")
+    say("| attack | MiB before | peak | after | CPU | median ms | p99 ms | worst ms |")
+    say("|---|---|---|---|---|---|---|---|")
     for attack in ATTACKS:
         if options.only in attack.__name__:
             folder = Path(tempfile.mkdtemp(prefix="bollard-attack-"))
             broker = Broker(options.python, folder / "state")
             try:
-                print(measure(broker, attack, options.seconds), flush=True)
+                say(measure(broker, attack, options.seconds))
             finally:
                 broker.stop()
                 shutil.rmtree(folder)

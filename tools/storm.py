@@ -45,6 +45,15 @@ from bollard.wire.connect import Connect
 #: Devices behind one address: well below what the broker allows one host.
 DEVICES_PER_ADDRESS = 50
 LONGEST_PAUSE_S = 5.0
+#: What an owner of so many devices sets; by default there is room for 10,000 clients of all kinds. The
+#: patience is for ourselves: one process that stands for thousands of devices is slow to say its hello.
+LIMITS = """
+[limits]
+max_connections = {count}
+max_handshakes = {count}
+handshake_timeout_s = 120
+connect_timeout_s = 120
+"""
 
 
 @dataclass(frozen=True)
@@ -214,6 +223,8 @@ def enroll(folder: Path, count: int, kind: str) -> list[Credential]:
         return [Credential(**one) for one in known[:count]]
     state = StateDirectory(folder / kind)
     prepare(state.root, Address("127.0.0.1", 0))
+    with state.config.open("a") as config:
+        config.write(LIMITS.format(count=count + 1000))
     made = []
     (folder / "keys").mkdir(exist_ok=True)
     with StateLock(state.root), open_identities(state) as identities:

@@ -21,7 +21,7 @@ def report(**changes: Any) -> Report:
     facts = Facts(
         [
             doors(anonymous=(doors().invented,) * 2),
-            ears(identity=HOSTILE, everything=loud),
+            ears(identity=HOSTILE, everything=loud, control=heard("$CONTROL/#", 0)),
             canary(arrived=True, sent_code=0),
             tls(hybrid_groups=()),
             leaf(names=(HOSTILE,), name_matches=False, common_name=HOSTILE, issuer=HOSTILE, trusted=False),

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from assess.reports import HOSTILE, quiet, report
-from bollard.assess.model import Acceptance, Report, Severity, State
+from bollard.assess.model import Acceptance, Report, Severity, State, grade
 from bollard.assess.report import canonical, compare, formats, junit, markdown, page, sarif, table, terminal
 from bollard.base.errors import ConfigError, LocalError
 
@@ -24,7 +24,7 @@ CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 TODAY = date(2026, 11, 23)
 
 
-@pytest.fixture(params=[name for name in formats.FORMATS])
+@pytest.fixture(params=list(formats.FORMATS))
 def rendered(request: pytest.FixtureRequest) -> str:
     return formats.FORMATS[request.param](report())
 
@@ -35,7 +35,7 @@ def test_no_format_lets_a_control_character_through(rendered: str) -> None:
 
 def test_every_format_renders_a_quiet_report() -> None:
     for render in formats.FORMATS.values():
-        assert "SCN-04" in render(quiet())
+        assert "mqtts" in render(quiet())
 
 
 def test_a_report_of_nothing_renders_everywhere() -> None:
@@ -148,6 +148,12 @@ def test_the_page_begins_with_what_an_owner_needs() -> None:
 
 def test_a_quiet_page_says_that_there_is_nothing_to_do() -> None:
     assert "Nothing to do now" in page.render(quiet())
+
+
+def test_a_page_about_nothing_does_not_sound_like_good_news() -> None:
+    empty = report(results=(), targets=(), checks={}, notes=(), grade=grade(()))
+    assert "Nothing to do now" not in page.render(empty)
+    assert "No open problem" not in terminal.render(empty) + markdown.render(empty)
 
 
 # -- SARIF ----------------------------------------------------------------------------------------------

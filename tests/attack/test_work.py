@@ -19,9 +19,9 @@ def is_served(device: Device) -> bool:
     return any(isinstance(packet, Pingresp) for packet in device.packets)
 
 
-def full_store(house: House, count: int, **options: str) -> Device:
+def full_store(house: House, count: int) -> Device:
     """`count` retained messages, and who wrote them."""
-    author = house.connect("author", **options)
+    author = house.connect("author")
     for number in range(count):
         author.publish(f"d/{number}/x", b"kept", retain=True)
     return author

@@ -29,8 +29,9 @@ def test_a_backup_that_was_made_of_a_running_broker_is_restored(room: Path) -> N
     done = bollard("store", "restore", room.parent / "live.db", "--dir", room)
     assert done.returncode == 0, done.stderr
     assert "is kept as" in done.stdout
-    with Daemon(room):
-        pass
+    with Daemon(room) as daemon:
+        log = daemon.log
+    assert not [line for line in log if "store damaged" in line]
 
 
 def test_check_tells_programs_what_there_is(room: Path) -> None:

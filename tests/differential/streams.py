@@ -160,7 +160,7 @@ class Play:
             pieces = [data] if self.cut == "whole" else [data[n : n + 1] for n in range(len(data))]
             for piece in pieces:
                 self.broker.receive(self.current[which], piece, self.now)
-                self.turn()
+            self.turn()
             self.now += 0.25
             self.broker.tick(self.now)
             self.turn()

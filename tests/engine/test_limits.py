@@ -123,6 +123,21 @@ def max_retained_bytes(house: House) -> None:
     assert house.broker.core.retained.bytes <= 500
 
 
+def max_principal_subscriptions(house: House) -> None:
+    device = offender(house)
+    assert device.subscribe("a", "b") == (0, 0)
+    second = house.connect("second", principal=device.connection.principal)
+    assert device.subscribe("c") == (ReasonCode.QUOTA_EXCEEDED,)
+    assert second.subscribe("a", "b") == (0, ReasonCode.QUOTA_EXCEEDED)
+
+
+def max_principal_queue_bytes(house: House) -> None:
+    device = offender(house)
+    second = house.connect("second", principal=device.connection.principal)
+    assert queued(house, 500, 500, 100) == [500, 100]
+    assert not second.closed
+
+
 def max_principal_retained(house: House) -> None:
     device = offender(house)
     for topic in "abc":
@@ -177,6 +192,8 @@ CASES: list[tuple[Callable[[House], None], dict[str, int]]] = [
     (max_queue_bytes, {"max_queue_bytes": 800}),
     (max_retained_messages, {"max_retained_messages": 2}),
     (max_retained_bytes, {"max_retained_bytes": 500}),
+    (max_principal_subscriptions, {"max_principal_subscriptions": 3}),
+    (max_principal_queue_bytes, {"max_principal_queue_bytes": 1600}),
     (max_principal_retained, {"max_principal_retained": 2}),
     (max_principal_retained_bytes, {"max_principal_retained_bytes": 500}),
     (max_client_id_bytes, {"max_client_id_bytes": 20}),

@@ -98,3 +98,27 @@ def test_nothing_is_left_of_who_has_left() -> None:
     assert gate.next_deadline() == math.inf
     assert gate.surplus() is None
     assert gate._by_address == {}
+
+
+def test_who_waits_for_us_is_not_blamed_for_a_storm() -> None:
+    gate = Gate(TransportLimits(max_handshakes=1, handshake_timeout_s=10))
+    working, idle = stream(), stream()
+    gate.enter(working, 0)
+    gate.working(working)
+    gate.enter(idle, 0)
+    assert gate.surplus() is None
+    assert gate.overdue(10) == [idle]
+    gate.waiting(working)
+    assert gate.surplus() is idle
+    assert gate.overdue(19.9) == [idle]
+    assert gate.overdue(20) == [idle, working]
+
+
+def test_who_has_left_does_not_come_back_by_waiting() -> None:
+    gate = Gate(TransportLimits())
+    one = stream()
+    gate.enter(one, 0)
+    gate.working(one)
+    gate.leave(one)
+    gate.waiting(one)
+    assert gate._awaited == {}

@@ -60,6 +60,7 @@ def test_what_the_first_run_shows_as_a_comment_is_right_when_it_is_taken_in(tmp_
         "transport",
         "origins",
         "allow_",
+        "[est]",
         "[limits]",
         "max_",
     )
@@ -73,6 +74,7 @@ def test_what_the_first_run_shows_as_a_comment_is_right_when_it_is_taken_in(tmp_
         "plaintext 127.0.0.1:1883",
         f"unix unix:{tmp_path}/mqtt.sock",
     ]
+    assert str(config.est.bind) == "0.0.0.0:8443"
 
 
 def test_everything_that_can_be_said_is_understood(tmp_path: Path) -> None:

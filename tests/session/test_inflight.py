@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from bollard.session.inflight import Inflight
 from bollard.session.message import Delivery, Message
 
-
 #: The last Packet Identifier there is. [MQTT5-2.2.1]
 MAX_PACKET_ID = 65_535
 

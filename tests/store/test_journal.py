@@ -110,3 +110,19 @@ def test_a_relaxed_store_does_not_wait_for_the_disk(tmp_path: Path) -> None:
     assert (synchronous(strict), synchronous(relaxed)) == (2, 1)
     strict.close(clean=True)
     relaxed.close(clean=True)
+
+
+def test_a_store_that_was_read_only_for_a_while_takes_writes_again(tmp_path: Path) -> None:
+    store, _ = open_sessions(tmp_path / "s.db")
+    reports = Reports()
+    writer = JournalWriter(store, reports)
+    writer.start()
+    store._database.execute("PRAGMA query_only = ON")
+    writer.submit(1, batch(1))
+    reports.wait(1)
+    store._database.execute("PRAGMA query_only = OFF")
+    writer.submit(2, batch(1))
+    writer.close()
+    assert reports.seen == [(1, "attempt to write a readonly database"), (2, "")]
+    assert store.count("messages") == 1
+    store.close(clean=True)

@@ -198,6 +198,20 @@ def test_a_restore_puts_the_backup_in_place_and_keeps_what_was_there(tmp_path: P
     store.close(clean=True)
 
 
+def test_a_backup_of_a_running_broker_is_checked_and_nothing_is_missing(tmp_path: Path) -> None:
+    live, copy = tmp_path / "s.db", tmp_path / "copy.db"
+    store, _ = open_sessions(live)
+    store.begin()
+    fill(store, 1, 10)
+    backup(live, copy)
+    store.close(clean=True)
+    restore_backup(copy, live)
+    store, opened = open_sessions(live)
+    assert (opened.unclean, opened.problem) == (True, "")
+    assert store.count("messages") == 10
+    store.close(clean=True)
+
+
 def test_a_damaged_backup_is_not_restored(tmp_path: Path) -> None:
     live, copy = tmp_path / "s.db", tmp_path / "copy.db"
     store, _ = open_sessions(live)

@@ -25,6 +25,14 @@ DEFAULT_PORTS = {"tcp": 1883, "tls": 8883, "ws": 80, "wss": 443}
 #: Where brokers listen when a target names no port.
 USUAL_PORTS = (1883, 8883, 8080, 8083, 8084, 8884, 9001)
 
+#: Addresses that one's own network can have. Those that a provider shares among customers are not among them.
+PRIVATE = tuple(
+    map(
+        ipaddress.ip_network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"),
+    )
+)
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -94,7 +102,7 @@ def reach_of(address: Address) -> str:
         address = address.ipv4_mapped
     if address.is_loopback:
         return "loopback"
-    return "private" if address.is_private and not address.is_unspecified else "public"
+    return "private" if any(address in network for network in PRIVATE) else "public"
 
 
 def parse_target(text: str, resolver: Resolver = resolve) -> list[Place]:
@@ -110,8 +118,8 @@ def parse_target(text: str, resolver: Resolver = resolve) -> list[Place]:
     transport = SCHEMES[scheme] if separator else ""
     if not separator and "/" in text:
         return [Place(host=str(each), address=str(each)) for each in _network(text)]
-    parts = urlsplit(f"//{rest if separator else text}")
     try:
+        parts = urlsplit(f"//{rest if separator else text}")
         host, port = parts.hostname or "", parts.port or 0
     except ValueError:
         raise _not_a_target(text) from None

@@ -354,7 +354,9 @@ def attach(
     connection.framer.max_packet_bytes = limits.max_packet_bytes
     connection.connected_at = core.now
     connection.keepalive_s = _granted_keepalive(core, packet)
-    connection.window_bytes = limits.max_queue_bytes
+    connection.window_bytes = core.share(
+        session.principal, limits.max_queue_bytes, limits.max_principal_queue_bytes
+    )
     connection.window = min(asked.receive_maximum or UNLIMITED_RECEIVE, limits.max_inflight)
     if packet.version == 5:
         connection.aliases_in = InboundAliases(limits.topic_alias_maximum)

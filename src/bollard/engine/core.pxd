@@ -55,6 +55,8 @@ cdef class Core:
     cpdef bint still_allowed(self, Session session, Delivery delivery) except *
     cpdef void denied(self, Connection connection, object action, str topic, object decision) except *
     cpdef void limit(self, str name, Session session, Connection connection, str detail) except *
+    @cython.locals(count=Py_ssize_t)
+    cpdef Py_ssize_t share(self, str principal, Py_ssize_t of_session, Py_ssize_t of_principal) except -1
     cpdef Session find(self, str principal, str client_id)
     cpdef void record(self, Session session, Delivery delivery, int packet_id) except *
     cpdef void settled(self, Session session, Delivery delivery) except *

@@ -243,6 +243,13 @@ class Core:
         address = connection.peer.address if connection else ""
         self.events.append(LimitReached(name, principal, client_id, address, detail))
 
+    def share(self, principal: str, of_session: int, of_principal: int) -> int:
+        """What one session of `principal` may hold: `of_session`, or its part of `of_principal` where there
+        are so many that it is less."""
+        sessions = self.sessions.get(principal)
+        count = len(sessions) if sessions else 1
+        return of_session if count * of_session <= of_principal else of_principal // count
+
     def find(self, principal: str, client_id: str) -> Session | None:
         """The session of exactly this principal and client id."""
         of_principal = self.sessions.get(principal)

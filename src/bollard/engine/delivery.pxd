@@ -29,6 +29,7 @@ cdef void _send(
 
 @cython.locals(inflight=Inflight, delivery=Delivery)
 cdef void _too_large(Core core, Session session, Connection connection, int packet_id) except *
+@cython.locals(name=str, size=Py_ssize_t)
 cdef void _enqueue(Core core, Session session, Delivery delivery) except *
 
 @cython.locals(connection=Connection, inflight=Inflight, delivery=Delivery)

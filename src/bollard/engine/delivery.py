@@ -91,12 +91,18 @@ def _too_large(core: Core, session: Session, connection: Connection, packet_id: 
 
 def _enqueue(core: Core, session: Session, delivery: Delivery) -> None:
     """Append to the queue, unless that would break a bound: then the new message is dropped."""
-    many = session.waiting >= core.max_queue_messages
-    if many or session.queue_bytes + delivery.message.size > core.max_queue_bytes:
+    name = ""
+    size = session.queue_bytes + delivery.message.size
+    if session.waiting >= core.max_queue_messages:
+        name = "max_queue_messages"
+    elif size > core.max_queue_bytes:
+        name = "max_queue_bytes"
+    elif size > core.share(session.principal, core.max_queue_bytes, core.limits.max_principal_queue_bytes):
+        name = "max_principal_queue_bytes"
+    if name:
         core.counters.publish_dropped += 1
         if not session.full:
             session.full = True
-            name = "max_queue_messages" if many else "max_queue_bytes"
             core.limit(name, session, None, f"a message on {delivery.message.name} was dropped")
         return
     session.enqueue(delivery)

@@ -24,7 +24,7 @@ PUBACK = int(PacketType.PUBACK)
 PUBREC = int(PacketType.PUBREC)
 PUBREL = int(PacketType.PUBREL)
 PUBCOMP = int(PacketType.PUBCOMP)
-#: Work that one connection gets in a turn, about ten milliseconds of it, and what a packet costs.
+#: Work that one connection gets in a turn, some five milliseconds of it, and what a packet costs.
 SLICE = 250_000
 PACKET_COST = 40
 

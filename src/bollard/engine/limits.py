@@ -20,7 +20,9 @@ class Limits:
 
     Kept state: `session_expiry_max_s` caps Session Expiry Interval (session hoarding), `max_will_delay_s`
     Will Delay Interval; `max_sessions` is per principal; `max_subscriptions`, `max_queue_messages` and
-    `max_queue_bytes` are per session, the latter also for what was sent and not acknowledged; `max_retained_messages` and `max_retained_bytes` are for the server,
+    `max_queue_bytes` are per session, the latter also for what was sent and not acknowledged. A principal
+    with many sessions (one that multiplies what a session may hold) has `max_principal_subscriptions` and
+    `max_principal_queue_bytes` to divide among them; `max_retained_messages` and `max_retained_bytes` are for the server,
     `max_principal_retained` and `max_principal_retained_bytes` for one principal (one that fills the store
     for everybody).
 
@@ -41,8 +43,10 @@ class Limits:
     max_will_delay_s: int = 86_400
     max_sessions: int = 1_000
     max_subscriptions: int = 1_000
+    max_principal_subscriptions: int = 100_000
     max_queue_messages: int = 10_000
     max_queue_bytes: int = 8 * MIB
+    max_principal_queue_bytes: int = 256 * MIB
     max_retained_messages: int = 100_000
     max_retained_bytes: int = 256 * MIB
     max_principal_retained: int = 25_000

@@ -24,6 +24,7 @@ cdef int EVERYONE
 cdef int PUBLISHER
 cdef Py_ssize_t PRESSING_BYTES
 cdef Py_ssize_t PLAN_COST
+cdef Py_ssize_t MEMBER_COST
 
 
 @cython.locals(

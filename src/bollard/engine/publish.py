@@ -35,8 +35,13 @@ QUOTA_EXCEEDED = int(ReasonCode.QUOTA_EXCEEDED)
 #: Topics that the server itself answers; also the mark of such a route, in place of a rule.
 TO_SERVER = "$enroll/"
 NOT_FOUND = int(ReasonCode.PACKET_IDENTIFIER_NOT_FOUND)
+#: Unfinished QoS 2 messages of one principal whose clients know no quota, and of one such client.
+MAX_UNFINISHED = 1_000_000
+MAX_PACKET_ID = 65_535
 #: What a receiver costs when a plan is made, in the measure of `intake`.
 PLAN_COST = 10
+#: What a member of a shared subscription costs: all may have to be asked before one gets the message.
+MEMBER_COST = 10
 
 
 def receive_publish(core: Core, connection: Connection, session: Session) -> None:
@@ -220,11 +225,14 @@ def _check_offer(core: Core, packet: Publish) -> None:
 def _check_quota(core: Core, connection: Connection, session: Session) -> None:
     """Unfinished QoS 1 and 2 messages of the client stay within Receive Maximum. [MQTT5-3.3.4-7, -8]
 
-    3.1.1 knows no quota; there the same bound stops a client that never sends PUBREL from filling memory.
+    3.1.1 knows no quota; there a wider bound stops a client that never sends PUBREL from filling memory, and
+    with many sessions not a much wider one.
     """
     unfinished = len(session.received) if session.received is not None else 0
     unfinished += connection.held_pubacks
-    bound = core.receive_maximum if connection.version == 5 else 65_535
+    bound = core.receive_maximum
+    if unfinished >= bound and connection.version != 5:
+        bound = max(bound, core.share(session.principal, MAX_PACKET_ID, MAX_UNFINISHED))
     if unfinished >= bound:
         core.limit("receive_maximum", session, connection, f"{unfinished} messages are not finished")
         raise PeerError(
@@ -423,7 +431,7 @@ def plan_for(core: Core, name: str) -> Plan:
             if local:
                 _branch(plan, branches, session, local, PUBLISHER)
     plan.groups.extend(groups)
-    plan.receivers = len(found) + sum([len(group.members) for group in groups])
+    plan.receivers = len(found) + MEMBER_COST * sum([len(group.members) for group in groups])
     plan.weight = PLAN_BYTES + len(name) + 8 * (len(found) + len(groups))
     core.spent += PLAN_COST * (1 + plan.receivers)
     core.plan_bytes += plan.weight

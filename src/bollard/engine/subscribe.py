@@ -93,8 +93,7 @@ def _subscribe(
         core.limit("max_topic_bytes", session, connection, "a filter is too long")
         return ReasonCode.TOPIC_FILTER_INVALID
     existing: Subscription | None = session.subscriptions.get(filter)
-    if existing is None and len(session.subscriptions) >= limits.max_subscriptions:
-        core.limit("max_subscriptions", session, connection, filter)
+    if existing is None and _has_many(core, connection, session, filter):
         return ReasonCode.QUOTA_EXCEEDED
     decision = core.decide(session.principal, Action.SUBSCRIBE, inner)
     if not decision.allowed:
@@ -116,6 +115,19 @@ def _subscribe(
         # What is retained from now on reaches the subscription as a live message.
         replays.append(Replay(core.retained.walk(inner, core.retained.stamp), subscription))
     return qos
+
+
+def _has_many(core: Core, connection: Connection, session: Session, filter: str) -> bool:
+    """Whether the session has all the subscriptions that it may have."""
+    limits = core.limits
+    count = len(session.subscriptions)
+    if count >= limits.max_subscriptions:
+        core.limit("max_subscriptions", session, connection, filter)
+        return True
+    if count >= core.share(session.principal, limits.max_subscriptions, limits.max_principal_subscriptions):
+        core.limit("max_principal_subscriptions", session, connection, filter)
+        return True
+    return False
 
 
 def receive_unsubscribe(core: Core, connection: Connection, session: Session, packet: Unsubscribe) -> None:

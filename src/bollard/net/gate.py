@@ -40,14 +40,15 @@ class TransportLimits:
 class Gate:
     """Counts connections in and out; see `TransportLimits` for the bounds."""
 
-    __slots__ = ("_by_address", "_capacity", "_deadlines", "_unauthenticated", "limits", "total")
+    __slots__ = ("_awaited", "_by_address", "_capacity", "_deadlines", "_unauthenticated", "limits", "total")
 
     def __init__(self, limits: TransportLimits) -> None:
         self.limits = limits
         self.total = 0
         self._by_address: dict[str, int] = {}
-        # Both in order of arrival; with one time-out for all, that is the order of deadlines too.
+        # All in order of arrival; with one time-out for all, that is the order of deadlines too.
         self._unauthenticated: dict[Stream, None] = {}
+        self._awaited: dict[Stream, None] = {}
         self._deadlines: dict[Stream, float] = {}
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._capacity = min(limits.max_connections, max(files - RESERVED_FILES, 1))
@@ -63,19 +64,28 @@ class Gate:
             return "max_connections_per_address"
         self.total += 1
         self._by_address[key] = count + 1
-        self._unauthenticated[stream] = None
+        self._unauthenticated[stream] = self._awaited[stream] = None
         self._deadlines[stream] = now + self.limits.handshake_timeout_s
         return ""
 
     def surplus(self) -> "Stream | None":
-        """The oldest stranger if there are too many, else None.
+        """The stranger that has kept us waiting for longest if too many do, else None.
 
-        Evicting the oldest costs a working client nothing: it is a stranger for milliseconds, while
-        whoever occupies slots on purpose grows old in them.
+        Evicting it costs a working client nothing: it lets us wait for milliseconds, while whoever occupies
+        slots on purpose grows old in them. Who waits for us, in a storm of thousands, is not to blame.
         """
-        if len(self._unauthenticated) <= self.limits.max_handshakes:
+        if len(self._awaited) <= self.limits.max_handshakes:
             return None
-        return next(iter(self._unauthenticated))
+        return next(iter(self._awaited))
+
+    def working(self, stream: "Stream") -> None:
+        """It is our turn: its next step waits for the processor."""
+        self._awaited.pop(stream, None)
+
+    def waiting(self, stream: "Stream") -> None:
+        """It is its peer's turn again."""
+        if stream in self._unauthenticated:
+            self._awaited[stream] = None
 
     def established(self, stream: "Stream") -> None:
         """TLS and WebSocket are done: from here on the broker's own time-outs apply."""
@@ -84,11 +94,13 @@ class Gate:
     def authenticated(self, stream: "Stream") -> None:
         """Its CONNECT was accepted: it is no stranger any more."""
         self._unauthenticated.pop(stream, None)
+        self._awaited.pop(stream, None)
 
     def dismissed(self, stream: "Stream") -> None:
         """It is being closed: it holds a connection, but no stranger's slot and no deadline here."""
         self._deadlines.pop(stream, None)
         self._unauthenticated.pop(stream, None)
+        self._awaited.pop(stream, None)
 
     def leave(self, stream: "Stream") -> None:
         """Count out a stream that `enter` had let in."""
@@ -106,12 +118,15 @@ class Gate:
         return next(iter(self._deadlines.values())) if self._deadlines else float("inf")
 
     def overdue(self, now: float) -> "list[Stream]":
-        """The streams whose time for TLS and WebSocket is over."""
-        late = []
+        """The streams whose time for TLS and WebSocket is over. One that waits for us gets it once more."""
+        late, again = [], []
         for stream, deadline in self._deadlines.items():
             if deadline > now:
                 break
-            late.append(stream)
+            (late if stream in self._awaited else again).append(stream)
+        for stream in again:
+            del self._deadlines[stream]
+            self._deadlines[stream] = now + self.limits.handshake_timeout_s
         return late
 
     def strangers(self) -> "list[Stream]":

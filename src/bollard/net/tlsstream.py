@@ -77,6 +77,7 @@ class TlsStream(Stream):
         self._incoming.write(data)
         if not self._queued:
             self._queued = True
+            self.pump.gate.working(self)
             self.pump.steps.submit(self)
         elif self._incoming.pending > FEED_BYTES:
             self.transport.pause_reading()
@@ -84,6 +85,7 @@ class TlsStream(Stream):
     def step(self) -> None:
         if self.phase == HANDSHAKE:
             self._queued = False
+            self.pump.gate.waiting(self)
             self.pump.guard(self, self._shake)
         else:
             super().step()

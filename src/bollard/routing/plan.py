@@ -30,7 +30,8 @@ class Branch:
 class Plan:
     """All receivers of one topic under one generation; `groups` are its shared subscriptions.
 
-    `receivers` is how many subscriptions it takes to hand a message out, members of groups included;
+    `receivers` is what it takes to hand a message out, in deliveries: those who may get it by a shared
+    subscription count several times, because they are asked one after the other;
     `weight` what the plan costs in memory, in bytes.
     """
 

@@ -184,42 +184,43 @@ class RetainedStore(Generic[M]):
         """
         bound = self.stamp if latest is None else latest
         levels = filter.split("/")
-        stack: list[tuple[_Node[M], int]] = [(self._root, 0)]
+        stack: list[tuple[Iterator[_Node[M]], int]] = [(iter((self._root,)), 0)]
         looked = 0
         while stack:
+            nodes, depth = stack[-1]
+            node = next(nodes, None)
+            if node is None:
+                stack.pop()
+                continue
             looked += 1
             if looked % BREATH_NODES == 0:
                 yield None
-            node, depth = stack.pop()
             if depth == len(levels):
                 if node.message is not None and node.stamp <= bound:
                     yield node.message
-                continue
-            level = levels[depth]
-            if level == "#":
+            elif levels[depth] == "#":
                 yield from self._below(node, depth == 0, bound)
-            elif level == "+":
-                for name, child in (node.children or {}).items():
-                    if depth or not name.startswith("$"):
-                        stack.append((child, depth + 1))
-            elif node.children and (found := node.children.get(level)) is not None:
-                stack.append((found, depth + 1))
+            elif levels[depth] == "+":
+                stack.append((_children(node, depth == 0), depth + 1))
+            elif node.children and (found := node.children.get(levels[depth])) is not None:
+                stack.append((iter((found,)), depth + 1))
 
     def _below(self, top: _Node[M], at_root: bool, bound: int) -> Iterator[M | None]:
         """`top` itself and everything under it: "sport/#" matches "sport" as well."""
-        stack = [top]
+        stack = [iter((top,))]
         looked = 0
         while stack:
+            node = next(stack[-1], None)
+            if node is None:
+                stack.pop()
+                continue
             looked += 1
             if looked % BREATH_NODES == 0:
                 yield None
-            node = stack.pop()
             if node.message is not None and node.stamp <= bound:
                 yield node.message
-            if at_root and node is top:
-                stack.extend(c for name, c in (node.children or {}).items() if not name.startswith("$"))
-            elif node.children:
-                stack.extend(node.children.values())
+            if node.children:
+                stack.append(_children(node, at_root and node is top))
 
     def __iter__(self) -> Iterator[M]:
         stack = [self._root]
@@ -228,3 +229,12 @@ class RetainedStore(Generic[M]):
             if node.message is not None:
                 yield node.message
             stack.extend((node.children or {}).values())
+
+
+def _children(node: _Node[M], at_root: bool) -> Iterator[_Node[M]]:
+    """The levels below `node` as they are now; the store may change while they are gone through. At the
+    root without those that begin with "$"."""
+    children = node.children or {}
+    if at_root:
+        return iter([child for name, child in children.items() if not name.startswith("$")])
+    return iter(list(children.values()))

@@ -137,6 +137,13 @@ LIMITS = (
     Setting("max_queue_messages", "integer", "A queue that grows while a client is away.", low=1, high=10**9),
     Setting("max_queue_bytes", "size", "The same, in bytes.", low=1024, high=2**40),
     Setting(
+        "max_principal_queue_bytes",
+        "size",
+        "The same for all sessions of one principal together.",
+        low=1024,
+        high=2**50,
+    ),
+    Setting(
         "max_outbox_bytes",
         "size",
         "A slow reader that makes the broker hold its output.",
@@ -151,6 +158,13 @@ LIMITS = (
     Setting("max_topic_bytes", "size", "Long topics, held in every index.", low=1, high=MAX_U16),
     Setting(
         "max_subscriptions", "integer", "One session that fills the subscription tree.", low=1, high=10**7
+    ),
+    Setting(
+        "max_principal_subscriptions",
+        "integer",
+        "One principal that does so with many sessions.",
+        low=1,
+        high=10**9,
     ),
     Setting("max_sessions", "integer", "One principal that opens sessions without end.", low=1, high=10**7),
     Setting("max_retained_messages", "integer", "Filling the retained store.", high=10**9),

@@ -136,6 +136,9 @@ def _copy(source: Path, target: Path) -> None:
         copy = sqlite3.connect(target)
         try:
             origin.backup(copy)
+            # Whole, but not checked since: the broker that made it was, and will be, in the middle of its work.
+            copy.execute("UPDATE state SET clean = ?", (ENDED,))
+            copy.commit()
         finally:
             origin.close()
             copy.close()
@@ -198,7 +201,9 @@ def _salvage(path: Path, problem: str, relaxed: bool, max_bytes: int) -> tuple[S
     for suffix in ("", "-wal"):
         origin = aside.with_name(aside.name + suffix)
         if origin.exists():
-            shutil.copyfile(origin, copy.with_name(copy.name + suffix))
+            part = copy.with_name(copy.name + suffix)
+            part.touch(0o600)
+            shutil.copyfile(origin, part)
     _pad(copy)
     saved = _transfer(copy, path)
     _remove(copy)

@@ -179,7 +179,7 @@ class ConfigMaker:
         if listener.certificate:
             text = (
                 "Its own authority makes the server certificates here, and renews them. Give devices the new root, "
-                "ca/root.pem in the state directory (bollard enroll writes it out), instead of the old one."
+                "server-root.crt (bollard enroll writes it out), instead of the old one."
             )
             self._adoption.note(Kind.BY_HAND, text)
         if listener.mtls:

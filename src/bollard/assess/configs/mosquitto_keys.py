@@ -149,5 +149,6 @@ SAME = {"maximum_qos": "max_qos", "addresses": "address", "password": "remote_pa
 
 def default(key: str, version: str) -> str:
     """The default of `key` in `version`, "" for none that is known."""
-    found = DEFAULTS.get(key, "")
+    directive = DIRECTIVES.get(key)
+    found = DEFAULTS.get(key, "false" if directive and directive.kind == "flag" else "")
     return found if isinstance(found, str) else found[version]

@@ -22,7 +22,7 @@ from bollard.wire.connect import Auth, Connack, Connect, Disconnect
 from bollard.wire.framer import Framer
 from bollard.wire.properties import Properties
 from bollard.wire.publish import Ack, Publish, encode_publish
-from bollard.wire.spec import V5, PacketType
+from bollard.wire.spec import V5, V311, PacketType
 from bollard.wire.subscribe import Suback, Subscribe, SubscribeFilter
 
 #: The largest packet that is read; a broker that sends more is disconnected.
@@ -180,12 +180,15 @@ class Line:
         try:
             answer = await self.receive()
         except PeerError:
-            return Entry(version=version, outcome="malformed")
+            answer = self._refusal_of_311()
+            if answer is None:
+                return Entry(version=version, outcome="malformed")
         elapsed_ms = int((time.monotonic() - began) * 1000)
         if isinstance(answer, Auth):
             return Entry(version=version, outcome="refused", code=0x8C, elapsed_ms=elapsed_ms)
         if not isinstance(answer, Connack):
-            outcome = "closed" if self.closed else "silent" if answer is None else "malformed"
+            part = answer is not None or self._framer.pending
+            outcome = "malformed" if part else "closed" if self.closed else "silent"
             return Entry(version=version, outcome=outcome, elapsed_ms=elapsed_ms)
         if answer.code in (0x97, 0x9F):
             raise Busy(f"the target asked us to slow down (reason code 0x{answer.code:02X})")
@@ -194,6 +197,15 @@ class Line:
         self.connack = answer
         assigned = bool(answer.properties.assigned_client_identifier)
         return Entry(version=version, outcome="accepted", elapsed_ms=elapsed_ms, assigned_id=assigned)
+
+    def _refusal_of_311(self) -> Packet | None:
+        """The packet that could not be read as 5.0, if it is a 3.1.1 refusal: older brokers know no other."""
+        framer = self._framer
+        with contextlib.suppress(PeerError):
+            answer = decode(framer.buffer, framer.header, framer.body, framer.end, V311)
+            if isinstance(answer, Connack) and answer.code:
+                return answer
+        return None
 
     async def subscribe(self, *filters: str, qos: int = 0) -> tuple[int, ...]:
         """Subscribe and return the codes of the SUBACK, each -1 when none came. Messages before it are kept

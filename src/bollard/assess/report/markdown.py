@@ -34,7 +34,7 @@ def render(report: Report) -> str:
             lines += _result(result)
         lines += ["", f"Who can fix it: {problem.who}. {problem.definition.remedy}", ""]
     if not words.problems(report):
-        lines += ["No open problem was found.", ""]
+        lines += ["No open problem was found." if report.grade.ran else "Nothing could be looked at.", ""]
     lines += _others(report)
     lines += ["## All results", "", "|Check|Target|State|Severity|Observed|", "|-|-|-|-|-|"]
     for result in report.results:

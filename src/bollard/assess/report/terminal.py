@@ -28,7 +28,7 @@ def render(report: Report, *, colour: bool = False, details: bool = False) -> st
     for problem in words.problems(report):
         lines += _problem(problem, paint, details)
     if not words.problems(report):
-        lines += ["No open problem was found.", ""]
+        lines += ["No open problem was found." if report.grade.ran else "Nothing could be looked at.", ""]
     for note in words.notes(report):
         lines.append(f"Note: {note.definition.owner_text} ({note.definition.id})")
     lines += [

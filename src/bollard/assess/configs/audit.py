@@ -1,0 +1,116 @@
+"""From configuration files to a report: whose they are, their traits, the CFG checks over them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bollard import __version__
+from bollard.assess import catalogue
+from bollard.assess.checks.config import CHECKS
+from bollard.assess.configs.products import PRODUCTS, recognise
+from bollard.assess.configs.setup import Setup
+from bollard.assess.configs.source import read_text
+from bollard.assess.model import (
+    Attempt,
+    Check,
+    Definition,
+    Facts,
+    Report,
+    Result,
+    State,
+    Status,
+    Target,
+    grade,
+    judge,
+)
+from bollard.assess.report import sarif
+from bollard.base.errors import LocalError
+
+
+def checks(only: frozenset[str] = frozenset()) -> tuple[Check, ...]:
+    """The CFG checks, or those of them named in `only`, with the standards that they are relevant to."""
+    wanted = (each for each in CHECKS if not only or each.definition.id in only)
+    return tuple(Check(_with_standards(each.definition), each.judge) for each in wanted)
+
+
+def _with_standards(definition: Definition) -> Definition:
+    relevant = {
+        each.name: each.groups[definition.group]
+        for each in catalogue.standards()
+        if definition.group in each.groups
+    }
+    changes: dict[str, Any] = {"relevant": relevant}
+    return msgspec.structs.replace(definition, **changes)
+
+
+def read_setup(path: Path, product: str = "", version: str = "") -> Setup:
+    """The traits of the file at `path`. Raises LocalError if it cannot be read or nobody knows whose it is."""
+    text, reason = read_text(path)
+    if text is None:
+        raise LocalError(f"{path}: {reason}", "Name the configuration file of a broker.")
+    product = product or recognise(path, text)
+    if not product:
+        names = ", ".join(PRODUCTS)
+        raise LocalError(f"{path}: of which broker is this?", f"Say so with --product: {names}.")
+    return PRODUCTS[product].audit(path, version)
+
+
+def audit(
+    paths: Sequence[Path], product: str = "", version: str = "", only: frozenset[str] = frozenset()
+) -> Report:
+    """The report about all `paths`. Raises LocalError as `read_setup` does."""
+    started = datetime.now(UTC)
+    setups = [read_setup(path, product, version) for path in paths]
+    made = checks(only)
+    results = tuple(result for setup in setups for result in _results(setup, made))
+    return Report(
+        kind="audit",
+        tool="bollard",
+        tool_version=__version__,
+        started=_timestamp(started),
+        finished=_timestamp(datetime.now(UTC)),
+        targets=tuple(
+            Target(name=each.file, kind="configuration", product=f"{each.product} {each.version}".strip())
+            for each in setups
+        ),
+        grade=grade(results),
+        results=results,
+        checks={each.definition.id: each.definition for each in made},
+        attempts=tuple(
+            Attempt(
+                probe="configuration",
+                target=each.file,
+                status=Status.OK,
+                kind=Setup.__name__,
+                evidence=msgspec.to_builtins(each),
+            )
+            for each in setups
+        ),
+        notes=tuple(f"not understood: {line}" for each in setups for line in each.unread),
+    )
+
+
+def _results(setup: Setup, made: Sequence[Check]) -> list[Result]:
+    facts = Facts([setup])
+    return [judge(each, setup.file, facts) for each in made]
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def sarif_log(report: Report) -> dict[str, Any]:
+    """The report as SARIF, each result with the file and the line that it is about."""
+    log = sarif.log(report)
+    tested = [each for each in report.results if each.state is not State.NOT_TESTED]
+    for result, row in zip((*tested, *report.fixed), log["runs"][0]["results"], strict=True):
+        file, line = result.evidence.get("file"), result.evidence.get("line")
+        if isinstance(file, str) and file:
+            place: dict[str, Any] = {"artifactLocation": {"uri": Path(file).absolute().as_uri()}}
+            if isinstance(line, int) and line > 0:
+                place["region"] = {"startLine": line}
+            row["locations"] = [{"physicalLocation": place}]
+    return log
