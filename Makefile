@@ -4,6 +4,7 @@
 #   make test                             the whole suite, compiled and uncompiled
 #   make check                            format, lint, types, floors, generated documents
 #   make fuzz [SECONDS=60]                feed the decoders what no client would send
+#   make crash                            kill the broker hundreds of times and check the books
 #   make bench                            compare the hot paths, compiled and uncompiled
 #   make interop                          real clients of others, over TLS
 #   make clean                            forget build/
@@ -28,7 +29,7 @@ DEV := $(ROOM)/dev-venv/bin/python
 RUN := $(ROOM)/run-venv/bin/python
 MAKE_WHEEL := $(ROOM)/make-venv/bin/python
 
-.PHONY: up test test-compiled test-pure check format fuzz \
+.PHONY: crash policy-cases up test test-compiled test-pure check format fuzz \
   check-format check-lint check-types check-floors check-docs \
   bench interop clean FORCE
 .DELETE_ON_ERROR:
@@ -79,6 +80,12 @@ fuzz: $(ROOM)/dev-venv/.ready
 
 bench: $(ROOM)/dev-venv/.ready
 	$(DEV) bench/run.py
+
+crash: $(ROOM)/dev-venv/.ready
+	$(DEV) tools/crash.py $(ARGS)
+
+policy-cases: $(ROOM)/dev-venv/.ready
+	$(DEV) tools/policy_cases.py --cases $(or $(CASES),1000000)
 
 interop: $(ROOM)/dev-venv/.ready build/node/.ready
 	NODE_PATH=$(CURDIR)/build/node/node_modules $(DEV) -m pytest tests/interop

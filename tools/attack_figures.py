@@ -12,6 +12,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -58,9 +59,12 @@ class Target:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that is free and that the system gives to no client meanwhile."""
+    while True:
+        port = secrets.choice(range(15_000, 32_000))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            return port
 
 
 # A client without comfort ------------------------------------------------------------------------------
@@ -301,31 +305,25 @@ class Broker:
         self.python = python
         self.folder = folder
         self.plain, self.tls = free_port(), free_port()
-        self._run("up", "--dir", str(folder), "--port", str(self.tls), until_listening=True)
+        self.process = self._start(self.tls, "up", "--dir", str(folder), "--port", str(self.tls))
+        self.stop()
         (folder / "bollard.toml").write_text(CONFIG.format(tls=self.tls, plain=self.plain))
         self.passwords = {name: self._enroll(name) for name in ("attacker", "healthy")}
-        self.process = self._start("serve", "--config", str(folder / "bollard.toml"))
-        self._await(self.plain)
+        self.process = self._start(self.plain, "serve", "--config", str(folder / "bollard.toml"))
 
-    def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(  # noqa: S603 - our own command
-            [self.python, "-m", "bollard", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    def _start(self, port: int, *arguments: str) -> "subprocess.Popen[bytes]":
+        """A process that listens on `port`."""
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            [self.python, "-m", "bollard", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
-
-    def _run(self, *arguments: str, until_listening: bool) -> None:
-        process = self._start(*arguments)
-        if until_listening:
-            self._await(self.tls)
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-
-    def _await(self, port: int) -> None:
-        end = time.monotonic() + 120
-        while time.monotonic() < end:
+        end = time.monotonic() + 60
+        while time.monotonic() < end and process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                return
+                return process
             time.sleep(0.05)
-        raise SystemExit("the broker does not listen")
+        process.kill()
+        _, told = process.communicate()
+        raise SystemExit(f"the broker does not listen: {told.decode()[-500:]}")
 
     def _enroll(self, name: str) -> str:
         """The password of a new device; from the answer on standard output, never an argument."""

@@ -10,6 +10,7 @@ from bollard.assess.probes.evidence import (
     Doors,
     Ears,
     Entry,
+    Fence,
     Guesses,
     Heard,
     Leaf,
@@ -109,6 +110,16 @@ def bypass(**changes: Any) -> Bypass:
         "wildcard_id": "refused",
     }
     return Bypass(**{**safe, **changes})
+
+
+def fence(**changes: Any) -> Fence:
+    safe: dict[str, Any] = {
+        "owner": "a",
+        "other": "b",
+        "control": True,
+        "tricks": (Trick(filter="#", code=0),),
+    }
+    return Fence(**{**safe, **changes})
 
 
 def takeover(**changes: Any) -> Takeover:

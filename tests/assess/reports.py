@@ -28,7 +28,8 @@ def report(**changes: Any) -> Report:
         ]
     )
     target = f"mqtts://{HOSTILE}:8883"
-    results = tuple(judge(check, target, facts) for check in catalogue.checks())
+    checks = [each for each in catalogue.checks() if each.definition.subject in ("listener", "host")]
+    results = tuple(judge(check, target, facts) for check in checks)
     made = Report(
         kind="scan",
         tool="bollard",
@@ -40,7 +41,7 @@ def report(**changes: Any) -> Report:
         targets=(Target(name=target, kind="broker", product=f"mosquitto {HOSTILE}"),),
         grade=grade(results),
         results=results,
-        checks={check.definition.id: check.definition for check in catalogue.checks()},
+        checks={check.definition.id: check.definition for check in checks},
         notes=(HOSTILE,),
     )
     return msgspec.structs.replace(made, **changes)

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -37,8 +38,14 @@ def amqtt() -> str | None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
+    """A port below those that outgoing connections get: some brokers cannot bind one that was just in use."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         return port
 
 

@@ -74,6 +74,30 @@ def test_reports_are_written_by_their_ending(tmp_path: Path) -> None:
     assert json.loads(files[2].read_text())["version"] == "2.1.0"
 
 
+def test_an_interrupted_scan_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    with Server(says(REFUSE_311)) as first, Server(says(REFUSE_311)) as second:
+        one, two = f"mqtt://127.0.0.1:{first.port}", f"mqtt://localhost:{second.port}"
+        run_scan(one, "--only", "SCN-04", "--resume", state)
+        before = first.connections
+        done = run_scan(one, two, "--only", "SCN-04", "--resume", state, "--json")
+        assert first.connections == before
+    document = json.loads(done.stdout)
+    assert [each["target"] for each in document["results"]] == [one, two]
+    assert document["complete"]
+    assert canonical.read(state).done == tuple(document["done"])
+
+
+def test_a_state_of_other_settings_is_not_mixed_in(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    with Server(says(REFUSE_311)) as server:
+        target = f"mqtt://127.0.0.1:{server.port}"
+        run_scan(target, "--only", "SCN-04", "--resume", state)
+        done = run_scan(target, "--only", "SCN-05", "--resume", state)
+    assert isinstance(done.exception, LocalError)
+    assert "other settings" in str(done.exception)
+
+
 def test_undeclared_targets_are_refused_before_anything_is_sent() -> None:
     done = run_scan("192.168.1.1")
     assert isinstance(done.exception, LocalError)

@@ -75,14 +75,27 @@ def test_mosquitto_with_passwords_and_an_access_list(tmp_path: Path) -> None:
     (tmp_path / "acl").write_text("pattern readwrite devices/%u/#\n")
     lines = ("allow_anonymous false", f"password_file {passwords}", f"acl_file {tmp_path / 'acl'}")
     with start_mosquitto(tmp_path, *lines) as broker:
-        report = assess(
-            broker.port, identities=(identity("one", "first-secret"), identity("two", "second-secret"))
-        )
+        both = (identity("one", "first-secret"), identity("two", "second-secret"))
+        report = assess(broker.port, identities=both)
+        fenced = assess(broker.port, identities=both, own_topic="devices/one", only=frozenset({"SCN-10"}))
     # Client ids are not tied to users, and nothing slows down guessing.
     fails = PLAINTEXT | UNBOUNDED | {"SCN-08", "SCN-19", "SCN-20"}
     # This list answers every SUBSCRIBE with success and withholds the messages: a grant proves nothing.
     expect(report, fails, {"SCN-10", "SCN-11", "SCN-17", "SCN-23"})
     assert by_id(report)["SCN-14"].state is State.PASS
+    # Only a canary where one may publish tells for certain that the other cannot read it.
+    assert by_id(fenced)["SCN-10"].state is State.PASS
+
+
+@needs_mosquitto
+def test_mosquitto_whose_access_list_lets_everybody_read_everything(tmp_path: Path) -> None:
+    passwords = password_file(tmp_path, one="first-secret", two="second-secret")
+    (tmp_path / "acl").write_text("pattern readwrite devices/%u/#\npattern read #\n")
+    lines = ("allow_anonymous false", f"password_file {passwords}", f"acl_file {tmp_path / 'acl'}")
+    with start_mosquitto(tmp_path, *lines) as broker:
+        both = (identity("one", "first-secret"), identity("two", "second-secret"))
+        report = assess(broker.port, identities=both, own_topic="devices/one", only=frozenset({"SCN-10"}))
+    assert by_id(report)["SCN-10"].state is State.FAIL
 
 
 @needs_mosquitto

@@ -1,6 +1,7 @@
 """One peer that makes the broker work, while everybody else waits: replays, floods of small packets."""
 
 from bollard.engine.limits import Limits
+from bollard.routing.tree import Subscription
 from bollard.wire.connect import Pingresp
 from bollard.wire.publish import encode_publish
 from bollard.wire.subscribe import SubscribeFilter
@@ -132,3 +133,65 @@ def test_a_connection_that_ends_amid_its_packets_is_forgotten() -> None:
     hostile.drop()
     assert not house.broker.busy_with(hostile.connection)
     assert house.broker.next_deadline() > house.now
+
+
+def worker(house: House, name: str) -> Device:
+    device = house.connect(name, clean=False, expiry=1000)
+    device.subscribe("$share/g/a", qos=1)
+    return device
+
+
+def test_absent_members_are_not_asked_while_somebody_is_there() -> None:
+    house = House()
+    here = worker(house, "here")
+    for number in range(100):
+        worker(house, f"away{number}").drop()
+    asked: list[object] = []
+    shared = house.broker.core.tree.group("g", "a")
+    assert shared is not None
+
+    def fitness(member: Subscription) -> int:
+        asked.append(member)
+        return 2
+
+    for _ in range(10):
+        assert shared.choose(fitness).session is here.connection.session  # type: ignore[union-attr]
+    assert len(asked) == 10
+
+
+def test_a_member_that_comes_back_has_its_share_again() -> None:
+    house = House()
+    first, second = worker(house, "first"), worker(house, "second")
+    author = house.connect("author")
+    second.drop()
+    author.publish("a", b"1", qos=1)
+    author.publish("a", b"2", qos=1)
+    assert first.payloads() == [b"1", b"2"]
+    second = house.connect("second", clean=False, expiry=1000)
+    author.publish("a", b"3", qos=1)
+    author.publish("a", b"4", qos=1)
+    assert len(first.payloads()) == len(second.payloads()) == 1
+
+
+def test_work_waits_for_an_absent_member_when_all_are_away() -> None:
+    house = House()
+    worker(house, "only").drop()
+    house.connect("author").publish("a", b"1", qos=1)
+    assert house.connect("only", clean=False, expiry=1000).payloads() == [b"1"]
+
+
+def test_sessions_that_end_in_the_same_second_end_in_turns() -> None:
+    house = House(Limits(max_subscriptions=1_000))
+    for number in range(12):
+        device = house.connect(f"s{number}", expiry=10)
+        device.subscribe(*(f"{number}/{each}" for each in range(500)))
+        device.drop()
+    healthy = house.connect("healthy")
+    house.now += 11
+    house.broker.tick(house.now)
+    left = sum(1 for session in house.broker.sessions() if session.client_id != "healthy")
+    assert 0 < left < 12
+    assert house.broker.next_deadline() <= house.now
+    assert is_served(healthy)
+    house.advance(0.1)
+    assert [session.client_id for session in house.broker.sessions()] == ["healthy"]

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from bollard.cli.join import _check_clock
+from bollard.identity import profile
 from bollard.identity.authority import issue_device_certificate
 from bollard.server.identities import open_identities
 from bollard.server.state import StateDirectory
@@ -258,3 +260,14 @@ def test_an_enrolled_device_gets_a_new_string_without_losing_the_old_certificate
     assert join(string, tmp_path / "two").returncode == 0
     assert connects(tmp_path / "two", "twice").returncode == 0
     assert connects(tmp_path / "one", "twice").returncode == 1
+
+
+@pytest.mark.parametrize("days", [-400, 400], ids=["behind", "ahead"])
+def test_a_clock_far_off_is_said(days: int, capsys: pytest.CaptureFixture[str]) -> None:
+    key = profile.new_ec_key()
+    issuer = profile.self_signed(profile.DEVICE_CA, "ca", key, now=time.time() - days * 86_400)
+    leaf = profile.signed_by(
+        issuer, profile.DEVICE_LEAF, "plug", key.public_key(), now=time.time() - days * 86_400
+    )
+    _check_clock(leaf)
+    assert "set the clock" in capsys.readouterr().err

@@ -1,13 +1,15 @@
 """SCRAM against the broker as users run it: an enrolled password, real TLS, both of its certificates."""
 
 import asyncio
+import os
 import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bollard.client import Client, ConnectRefused, Scram
-from cli.daemon import Daemon
+from cli.daemon import Daemon, bollard
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +80,21 @@ def test_a_rotated_secret_connects_no_more(broker: Daemon) -> None:
                 pass
 
     asyncio.run(talk())
+
+
+def test_the_command_line_proves_the_password_instead_of_sending_it(broker: Daemon, out: Path) -> None:
+    broker.json("enroll", "fan", "--password", "--out", out)
+    words = ("pub", "--settings", out / "fan.json", "-t", "devices/fan/state", "-m", "on", "-q", 1, "--scram")
+    assert bollard(*words).returncode == 0
+    environment = {**os.environ, "BOLLARD_PASSWORD": "A" * 32}
+    done = bollard(
+        "pub", "-h", "127.0.0.1", "-p", broker.port, "--ca-file", broker.ca_file, "-u", "fan", "--scram",
+        "-t", "devices/fan/state", "-m", "on", env=environment,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "authentication failed" in done.stderr
+
+
+def test_scram_needs_a_name_and_a_password(broker: Daemon) -> None:
+    done = bollard("pub", "-p", broker.port, "--ca-file", broker.ca_file, "--scram", "-t", "x", "-m", "x")
+    assert done.returncode == 2

@@ -106,7 +106,7 @@ class Client:
 
     def __init__(self, port: int, name: str, version: int = 5, *, keep: bool = False) -> None:
         self.version = version
-        self.socket = socket.create_connection(("127.0.0.1", port), 10)
+        self.socket = socket.create_connection(("127.0.0.1", port), 30)
         self._framer = Framer(10_000_000)
         expiry = Properties(session_expiry_interval=1000) if version == 5 and keep else Properties()
         self.send(Connect(version=version, clean_start=not keep, client_id=name, properties=expiry))

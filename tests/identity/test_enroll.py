@@ -219,6 +219,13 @@ def test_nobody_gets_in_before_the_owner_has_approved(desk: Desk, registry: Regi
         desk.approve("plug", now=NOW)
 
 
+def test_an_approval_that_comes_too_late_is_said_to_the_owner(desk: Desk) -> None:
+    opened(desk, approval=True)
+    desk.enroll("plug", Device().csr(), now=NOW)
+    with pytest.raises(LocalError, match="has expired"):
+        desk.approve("plug", now=NOW + 3600)
+
+
 def test_an_enrollment_ends_the_certificates_before_it(desk: Desk, registry: Registry) -> None:
     for _ in range(2):
         opened(desk)

@@ -46,3 +46,14 @@ async def test_a_queue_that_ran_dry_starts_again() -> None:
     await until(lambda: log)
     queue.submit(Work(log, "second"))
     await until(lambda: len(log) == 2)
+
+
+async def test_what_was_begun_and_what_begins_take_turns() -> None:
+    log: list[str] = []
+    queue = Steps(asyncio.get_running_loop(), budget_s=1.0)
+    for name in ("new 1", "new 2", "new 3"):
+        queue.submit(Work(log, name))
+    for name in ("begun 1", "begun 2"):
+        queue.resume(Work(log, name))
+    await until(lambda: len(log) == 5)
+    assert log == ["begun 1", "new 1", "begun 2", "new 2", "new 3"]

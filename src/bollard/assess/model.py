@@ -92,6 +92,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     modifiers: tuple[str, ...] = ()
     caution: Caution = Caution.SAFE
     requires: tuple[str, ...] = ()
+    helped_by: tuple[str, ...] = ()
     evidence: str
     subject: str = "listener"
     remedy: str
@@ -216,7 +217,11 @@ class Grade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The canonical report: all that a renderer needs, without the catalogue at hand."""
+    """The canonical report: all that a renderer needs, without the catalogue at hand.
+
+    `complete` is False for the state of a scan that was interrupted; `done` then names what need not be looked at
+    again.
+    """
 
     schema: str = SCHEMA
     kind: str
@@ -225,6 +230,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     started: str
     finished: str
     complete: bool = True
+    done: tuple[str, ...] = ()
     authorization: dict[str, Any] = {}
     settings: dict[str, Any] = {}
     targets: tuple[Target, ...] = ()

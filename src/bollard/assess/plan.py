@@ -5,7 +5,7 @@ them. Several hosts are looked at side by side, up to a limit. What a probe find
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +37,7 @@ from bollard.assess.probes.evidence import (
     ClientCertificates,
     Doors,
     Ears,
+    Fence,
     Guesses,
     Leaf,
     Listeners,
@@ -82,6 +83,7 @@ PROBES = (
     Probe("web pages", (Origins,), strain.probe_origins),
     Probe("canary", (Canary,), canary.probe_canary, Caution.ACTIVE),
     Probe("bypasses", (Bypass,), bypass.probe_bypass, Caution.ACTIVE),
+    Probe("fence", (Fence,), bypass.probe_fence, Caution.ACTIVE),
     Probe("takeover", (Takeover,), bypass.probe_takeover, Caution.ACTIVE),
     Probe("malformed packets", (Strictness,), strain.probe_strictness, Caution.ACTIVE),
     Probe("guesses", (Guesses,), strain.probe_guesses, Caution.ACTIVE),
@@ -97,6 +99,7 @@ class Settings:
     identities: tuple[Identity, ...] = ()
     ca_file: Path | None = None
     server_name: str = ""
+    own_topic: str = ""
     expect_mtls: bool = False
     active: bool = False
     allow_exposed_password: bool = False
@@ -120,8 +123,9 @@ class _Looked:
 
 @dataclass(slots=True)
 class HostReport:
-    """Everything about one host, ready to be put into a report."""
+    """Everything about one host, ready to be put into a report. `label` says what was asked for."""
 
+    label: str = ""
     targets: list[Target] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
@@ -135,8 +139,22 @@ def selected(settings: Settings) -> tuple[Check, ...]:
     )
 
 
-async def scan(places: Sequence[Place], settings: Settings, progress: Progress) -> list[HostReport]:
-    """Look at all places, a few hosts at a time, and judge them. Order follows that of `places`."""
+def _nobody(report: HostReport) -> None:
+    """Nobody waits for single hosts."""
+
+
+async def scan(
+    places: Sequence[Place],
+    settings: Settings,
+    progress: Progress,
+    *,
+    done: Collection[str] = (),
+    finished: Callable[[HostReport], None] = _nobody,
+) -> list[HostReport]:
+    """Look at all places, a few hosts at a time, and judge them. Order follows that of `places`.
+
+    Hosts whose label is in `done` are left out; `finished` is told of each other one when it is through.
+    """
     hosts: dict[tuple[str, str], list[Place]] = {}
     for place in places:
         hosts.setdefault((place.host, place.address), []).append(place)
@@ -144,13 +162,21 @@ async def scan(places: Sequence[Place], settings: Settings, progress: Progress) 
 
     async def one(group: list[Place]) -> HostReport:
         async with gate:
-            return await _scan_host(group, settings, progress)
+            report = await _scan_host(group, settings, progress)
+            finished(report)
+            return report
 
-    return list(await asyncio.gather(*map(one, hosts.values())))
+    return list(await asyncio.gather(*(one(group) for group in hosts.values() if label(group) not in done)))
+
+
+def label(places: Sequence[Place]) -> str:
+    """What was asked about one host, in one word, so that a later scan knows it again."""
+    asked = sorted({f"{place.transport}:{place.port}{place.path}" for place in places})
+    return f"{places[0].host} {places[0].address} {' '.join(asked)}"
 
 
 async def _scan_host(places: Sequence[Place], settings: Settings, progress: Progress) -> HostReport:
-    report = HostReport()
+    report = HostReport(label=label(places))
     pace = Pace(settings.bounds.packets_per_s)
     whole = any(not place.port for place in places)
     rooms = []
@@ -184,6 +210,7 @@ def _room(place: Place, settings: Settings, pace: Pace, *, whole: bool) -> Room:
         identities=settings.identities,
         ca_file=settings.ca_file,
         server_name=settings.server_name,
+        own_topic=settings.own_topic,
         expect_mtls=settings.expect_mtls,
         active=settings.active,
         whole_host=whole,
@@ -242,7 +269,10 @@ async def _scan_surroundings(
 
 def _needed(checks: Iterable[Check], subject: str) -> set[type[Evidence]]:
     names = {
-        name for each in checks if each.definition.subject == subject for name in each.definition.requires
+        name
+        for each in checks
+        if each.definition.subject == subject
+        for name in (*each.definition.requires, *each.definition.helped_by)
     }
     kinds = [kind for probe in (*PROBES, BESIDE, OF_HOST) for kind in probe.gives]
     return {kind for kind in kinds if kind.__name__ in names}
@@ -301,27 +331,26 @@ def assemble(
     *,
     started: datetime,
     authorization: dict[str, Any],
+    earlier: Report | None = None,
+    complete: bool = True,
 ) -> Report:
-    """One report of all hosts."""
-    results = tuple(result for host in hosts for result in host.results)
+    """One report of all hosts, after those of `earlier`, the state of an interrupted scan."""
+    before = earlier or Report(
+        kind="scan", tool="", tool_version="", started="", finished="", grade=grade(())
+    )
+    results = (*before.results, *(result for host in hosts for result in host.results))
     concerned = {result.check for result in results}
-    bounds = settings.bounds
     return Report(
         kind="scan",
         tool="bollard",
         tool_version=__version__,
-        started=timestamp(started),
+        started=before.started or timestamp(started),
         finished=timestamp(datetime.now(UTC)),
         authorization=authorization,
-        settings={
-            "active": settings.active,
-            "identities": [each.label for each in settings.identities],
-            "packets_per_second": bounds.packets_per_s,
-            "timeout_s": bounds.timeout_s,
-            "listen_s": bounds.listen_s,
-            "patience_s": bounds.patience_s,
-        },
-        targets=tuple(target for host in hosts for target in host.targets),
+        settings=described(settings),
+        complete=complete,
+        done=(*before.done, *(host.label for host in hosts)),
+        targets=(*before.targets, *(target for host in hosts for target in host.targets)),
         grade=grade(results),
         results=results,
         checks={
@@ -329,9 +358,24 @@ def assemble(
             for each in catalogue.checks()
             if each.definition.id in concerned
         },
-        attempts=tuple(attempt for host in hosts for attempt in host.attempts),
-        notes=tuple(note for host in hosts for note in host.notes),
+        attempts=(*before.attempts, *(attempt for host in hosts for attempt in host.attempts)),
+        notes=(*before.notes, *(note for host in hosts for note in host.notes)),
     )
+
+
+def described(settings: Settings) -> dict[str, Any]:
+    """The settings as a report tells them, without anything secret."""
+    bounds = settings.bounds
+    return {
+        "active": settings.active,
+        "identities": [each.label for each in settings.identities],
+        "own_topic": settings.own_topic,
+        "only": sorted(settings.only),
+        "packets_per_second": bounds.packets_per_s,
+        "timeout_s": bounds.timeout_s,
+        "listen_s": bounds.listen_s,
+        "patience_s": bounds.patience_s,
+    }
 
 
 def timestamp(moment: datetime) -> str:

@@ -11,8 +11,8 @@ from bollard.cli.output import day, say_json, say_table, visible
 from bollard.cli.target import find_config, json_option, target_options
 
 if TYPE_CHECKING:
-    from bollard.server.authority_operations import AuthorityStatus
     from bollard.server.config import Config
+    from bollard.server.requests import AuthorityStatus
 
 
 @click.group(invoke_without_command=True)
@@ -184,7 +184,7 @@ def _target(options: dict[str, Any]) -> "tuple[Config, bool]":
 
 def _ask(config: "Config", request: Any) -> "AuthorityStatus":
     from bollard.server.ask import ask
-    from bollard.server.authority_operations import AuthorityStatus
+    from bollard.server.requests import AuthorityStatus
 
     status = ask(config, request)
     assert isinstance(status, AuthorityStatus)

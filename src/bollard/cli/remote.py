@@ -16,6 +16,7 @@ from bollard.base.types import Secret
 from bollard.cli.output import visible
 
 if TYPE_CHECKING:
+    from bollard.client import Scram
     from bollard.wire.connect import Will
 
 Command = Callable[..., Any]
@@ -50,6 +51,7 @@ _OPTIONS = (
     click.option("-u", "--username", help="User name."),
     click.option("--password-file", type=_FILE, help="File whose first line is the password."),
     click.option("--password-stdin", is_flag=True, help="Read the password from the first line of input."),
+    click.option("--scram", is_flag=True, help="Prove the password by SCRAM instead of sending it (5)."),
     click.option("--cert", "cert_file", type=_FILE, help="Our certificate with its chain (PEM)."),
     click.option("--key", "key_file", type=_FILE, help="The key of our certificate (PEM)."),
     click.option("-i", "--client-id", help="Client id; without it the server assigns one."),
@@ -95,6 +97,8 @@ def client_arguments(options: dict[str, Any]) -> dict[str, Any]:
         raise click.UsageError("--unix takes the place of --host and --port.")
     host = "" if options["unix_socket"] else options["host"] or settings.get("host") or "localhost"
     username = options["username"] or settings.get("username")
+    password = _password(options, settings, username)
+    scram = _scram(username, password) if options["scram"] else None
     own_certificate = options["cert_file"] is not None
     return {
         "host": host,
@@ -109,8 +113,9 @@ def client_arguments(options: dict[str, Any]) -> dict[str, Any]:
         "key_file": options["key_file"]
         if own_certificate
         else options["key_file"] or settings.get("key_file"),
-        "username": username,
-        "password": _password(options, settings, username),
+        "username": None if scram else username,
+        "password": None if scram else password,
+        "authentication": scram,
         "client_id": options["client_id"] or settings.get("client_id", ""),
         "version": 4 if options["version"] == "3.1.1" else 5,
         "keepalive_s": options["keepalive"],
@@ -164,6 +169,14 @@ def _password(options: dict[str, Any], settings: dict[str, Any], username: str |
         return Secret(settings["password"].encode())
     password = os.environ.get(PASSWORD_VARIABLE)
     return Secret(os.fsencode(password)) if password and username is not None else None
+
+
+def _scram(username: str | None, password: Secret | None) -> "Scram":
+    from bollard.client import Scram
+
+    if username is None or password is None:
+        raise click.UsageError("--scram needs a user name and a password.")
+    return Scram(username, password)
 
 
 def _first_line(path: Path) -> bytes:

@@ -11,7 +11,8 @@ from bollard.base.errors import LocalError
 from bollard.base.types import Secret
 
 if TYPE_CHECKING:
-    from bollard.assess.plan import Settings
+    from bollard.assess.model import Report
+    from bollard.assess.plan import HostReport, Settings
     from bollard.assess.probes.room import Identity
     from bollard.assess.scope import Consent, Place
 
@@ -36,6 +37,7 @@ NOTHING_ANSWERED = 2
 @click.option("--password-file", type=READABLE, help="Its password: the first line of this file.")
 @click.option("--second-username", help="Another user, to test what one may do to the other.")
 @click.option("--second-password-file", type=READABLE)
+@click.option("--own-topic", default="", help="Where the first user may publish and the second may not read.")
 @click.option("--cert", "cert_file", type=READABLE, help="Our own client certificate (PEM).")
 @click.option("--key", "key_file", type=READABLE, help="Its key (PEM).")
 @click.option("--ca-file", type=READABLE, help="The authority that the devices trust (PEM).")
@@ -54,6 +56,7 @@ NOTHING_ANSWERED = 2
     "--accept", type=READABLE, help="Accepted risks (TOML): [[accept]] check, target, reason, expires."
 )
 @click.option("--baseline", type=READABLE, help="An earlier report (JSON): shows what is new, open, fixed.")
+@click.option("--resume", type=FILE, help="Keep the state of a long scan here, and go on from it.")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True)
 @click.option(
     "--rate", type=click.FloatRange(0.1, 1000), default=5.0, show_default=True, help="Packets a second."
@@ -95,15 +98,65 @@ def command(targets: tuple[str, ...], **options: Any) -> int:
     authorize(places, consent, today)
     settings = _settings(options)
     progress = _Progress(sys.stderr.isatty())
-    hosts = asyncio.run(plan.scan(places, settings, progress))
+    state = _State(options["resume"], settings, started, _authorization(consent, places))
+    asyncio.run(plan.scan(places, settings, progress, done=state.done, finished=state.add))
     progress.done()
-    report = plan.assemble(hosts, settings, started=started, authorization=_authorization(consent, places))
+    report = state.report(complete=True)
+    state.save(report)
     report = compare.revise(report, options["baseline"], options["accept"], today)
     _tell(report, options)
     if not report.targets:
         return NOTHING_ANSWERED
     threshold = None if options["fail_on"] == "never" else Severity(options["fail_on"])
     return 1 if compare.exceeds(report, threshold) else 0
+
+
+class _State:
+    """What is through so far; in a file, if one was named, so that an interrupted scan can go on."""
+
+    def __init__(
+        self, path: Path | None, settings: "Settings", started: datetime, authorization: dict[str, Any]
+    ) -> None:
+        from bollard.assess.plan import described
+        from bollard.assess.report import canonical
+
+        self._path, self._settings, self._started = path, settings, started
+        self._authorization = authorization
+        self._hosts: list[HostReport] = []
+        self._earlier = canonical.read(path) if path is not None and path.exists() else None
+        if self._earlier is not None and self._earlier.settings != described(settings):
+            raise LocalError(
+                f"{path} is the state of a scan with other settings",
+                "Repeat the command as it was, or name another file with --resume.",
+            )
+
+    @property
+    def done(self) -> tuple[str, ...]:
+        return self._earlier.done if self._earlier is not None else ()
+
+    def add(self, host: "HostReport") -> None:
+        """Keep what was found about one host."""
+        self._hosts.append(host)
+        self.save(self.report(complete=False))
+
+    def report(self, *, complete: bool) -> "Report":
+        from bollard.assess.plan import assemble
+
+        return assemble(
+            self._hosts,
+            self._settings,
+            started=self._started,
+            authorization=self._authorization,
+            earlier=self._earlier,
+            complete=complete,
+        )
+
+    def save(self, report: "Report") -> None:
+        from bollard.assess.report import canonical
+        from bollard.assess.report.formats import write
+
+        if self._path is not None:
+            write(self._path, canonical.render(report))
 
 
 class _Progress:
@@ -152,13 +205,16 @@ def _settings(options: dict[str, Any]) -> "Settings":
     from bollard.assess.probes.room import Bounds
 
     only = frozenset(each.upper() for each in options["only"])
-    unknown = only - {each.definition.id for each in catalogue.checks()}
+    unknown = only - {
+        each.definition.id for each in catalogue.checks() if each.definition.subject in ("listener", "host")
+    }
     if unknown:
-        raise click.UsageError(f"There is no check {', '.join(sorted(unknown))}.")
+        raise click.UsageError(f"A scan has no check {', '.join(sorted(unknown))}.")
     return Settings(
         identities=_identities(options),
         ca_file=options["ca_file"],
         server_name=options["server_name"],
+        own_topic=_own_topic(options["own_topic"]),
         expect_mtls=options["expect_mtls"],
         active=options["active"],
         allow_exposed_password=options["allow_exposed_password"],
@@ -170,6 +226,18 @@ def _settings(options: dict[str, Any]) -> "Settings":
             patience_s=options["patience"],
         ),
     )
+
+
+def _own_topic(topic: str) -> str:
+    from bollard.base.errors import PeerError
+    from bollard.wire.topics import check_topic_name
+
+    if topic:
+        try:
+            check_topic_name(topic)
+        except PeerError as error:
+            raise click.UsageError(f"--own-topic: {error.text}.") from None
+    return topic
 
 
 def _identities(options: dict[str, Any]) -> "tuple[Identity, ...]":

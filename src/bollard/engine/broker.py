@@ -39,6 +39,10 @@ from bollard.wire.spec import ReasonCode
 __all__ = ["Broker", "KickReport", "Limits"]
 
 
+#: Work for deadlines within one turn, in the measure of `intake`.
+TICK_WORK = 250_000
+
+
 @dataclass(frozen=True, slots=True)
 class KickReport:
     """What `Broker.kick` ended."""
@@ -167,9 +171,11 @@ class Broker:
         return core.deadlines.next()
 
     def tick(self, now: float) -> None:
-        """Act on every deadline that is due."""
-        self.core.now = now
-        self.core.deadlines.run(now)
+        """Act on the deadlines that are due; on some of them where that is work for more than one turn."""
+        core = self.core
+        core.now = now
+        core.spent = 0
+        core.deadlines.run(now, lambda: core.spent < TICK_WORK)
 
     # Identity and rights -----------------------------------------------------------------------------
 

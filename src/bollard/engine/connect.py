@@ -18,6 +18,7 @@ from bollard.engine.leave import (
     expire_session,
     fire_will,
     keepalive,
+    mark_shares,
 )
 from bollard.session.aliases import InboundAliases, OutboundAliases
 from bollard.session.connection import Connection
@@ -351,6 +352,7 @@ def attach(
     connection.session = session
     session.connection = connection
     session.ends_at = 0.0
+    mark_shares(core, session, away=False)
     connection.framer.max_packet_bytes = limits.max_packet_bytes
     connection.connected_at = core.now
     connection.keepalive_s = _granted_keepalive(core, packet)

@@ -20,6 +20,9 @@ from bollard.wire.properties import Properties
 from bollard.wire.publish import Publish
 from bollard.wire.spec import ReasonCode
 
+#: What the end of a session, and of each subscription, costs in the measure of `intake`.
+END_COST = 50
+
 
 def close(
     core: Core,
@@ -107,10 +110,20 @@ def leave(core: Core, session: Session, with_will: bool) -> None:
     if session.expiry_s == 0:
         end_session(core, session, "")
         return
+    mark_shares(core, session, away=True)
     stay_away(core, session)
     hand_over(core, session)
     if session.number:
         core.journal.session(session, False)
+
+
+def mark_shares(core: Core, session: Session, *, away: bool) -> None:
+    """Tell the shared subscriptions of a session whether its client is there."""
+    for subscription in session.subscriptions.values():
+        if subscription.group:
+            group: SharedGroup | None = core.tree.group(subscription.group, subscription.filter)
+            if group is not None:
+                group.mark(session, away)
 
 
 def keepalive(subject: tuple[Core, Connection], now: float) -> float:
@@ -230,6 +243,7 @@ def end_session(core: Core, session: Session, reason: str) -> None:
     core.deadlines.drop(fire_will, (core, session))
     if session.will is not None:
         publish_will(core, session)
+    core.spent += END_COST * (1 + len(session.subscriptions))
     for subscription in session.subscriptions.values():
         core.tree.remove(subscription)
     session.subscriptions.clear()

@@ -25,6 +25,7 @@ cdef int PUBLISHER
 cdef Py_ssize_t PRESSING_BYTES
 cdef Py_ssize_t PLAN_COST
 cdef Py_ssize_t MEMBER_COST
+cdef Py_ssize_t MANY
 
 
 @cython.locals(

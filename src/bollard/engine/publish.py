@@ -42,6 +42,7 @@ MAX_PACKET_ID = 65_535
 PLAN_COST = 10
 #: What a member of a shared subscription costs: all may have to be asked before one gets the message.
 MEMBER_COST = 10
+MANY = 256
 
 
 def receive_publish(core: Core, connection: Connection, session: Session) -> None:
@@ -306,6 +307,7 @@ def retain(core: Core, message: Message) -> bool:
 def expire_retained(subject: tuple[Core, Message], now: float) -> float:
     """A retained message has reached its expiry, unless another took its place. [MQTT5-3.3.2-5]"""
     core, message = subject
+    core.spent += PLAN_COST
     if core.retained.get(message.name) is message:
         drop_retained(core, message)
         core.counters.expired_messages += 1
@@ -431,7 +433,7 @@ def plan_for(core: Core, name: str) -> Plan:
             if local:
                 _branch(plan, branches, session, local, PUBLISHER)
     plan.groups.extend(groups)
-    plan.receivers = len(found) + MEMBER_COST * sum([len(group.members) for group in groups])
+    plan.receivers = len(found) + sum([MEMBER_COST * min(len(group.members), MANY) for group in groups])
     plan.weight = PLAN_BYTES + len(name) + 8 * (len(found) + len(groups))
     core.spent += PLAN_COST * (1 + plan.receivers)
     core.plan_bytes += plan.weight

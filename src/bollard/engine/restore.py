@@ -115,6 +115,9 @@ class _Restoring:
                 session, inner, group, qos, bool(no_local), bool(retain_as_published), identifier
             )
             self.core.tree.add(subscription)
+            shared = self.core.tree.group(group, inner) if group else None
+            if shared is not None:
+                shared.mark(session, True)
             session.subscriptions[filter] = subscription
             count += 1
         return count

@@ -87,6 +87,11 @@ class Desk:
                 raise LocalError(
                     f"nothing of {identity!r} waits for approval", "`bollard devices` lists what does."
                 )
+            if now >= token.expires_at:
+                raise LocalError(
+                    f"the enrollment string of {identity!r} has expired",
+                    f"Give the device another: bollard devices rotate {identity} --token",
+                )
             if not token.key:
                 raise LocalError(
                     f"no device has asked as {identity!r} yet",

@@ -119,7 +119,8 @@ class Gate:
 
     def overdue(self, now: float) -> "list[Stream]":
         """The streams whose time for TLS and WebSocket is over. One that waits for us gets it once more."""
-        late, again = [], []
+        late: list[Stream] = []
+        again: list[Stream] = []
         for stream, deadline in self._deadlines.items():
             if deadline > now:
                 break

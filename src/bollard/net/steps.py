@@ -22,19 +22,30 @@ class Stepper(Protocol):
 
 
 class Steps:
-    """A queue of steps, worked off in the order in which they came."""
+    """Two queues of steps, each worked off in the order in which they came, by turns.
 
-    __slots__ = ("_budget_s", "_loop", "_queue", "_scheduled")
+    One is for what begins, the other for what was begun: in a storm of ten thousand handshakes those that
+    are nearly through would otherwise wait behind all that have just come, and everybody would be served
+    last. By turns, so that whoever keeps begun things busy cannot keep others from beginning.
+    """
+
+    __slots__ = ("_begun", "_budget_s", "_loop", "_queue", "_scheduled")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, budget_s: float = TURN_BUDGET_S) -> None:
         self._loop = loop
         self._budget_s = budget_s
         self._queue: deque[Stepper] = deque()
+        self._begun: deque[Stepper] = deque()
         self._scheduled = False
 
     def submit(self, stepper: Stepper) -> None:
         """Run `stepper.step()` once, soon, on the loop."""
         self._queue.append(stepper)
+        self._schedule()
+
+    def resume(self, stepper: Stepper) -> None:
+        """As `submit`, for a stepper of which steps were run before."""
+        self._begun.append(stepper)
         self._schedule()
 
     def _schedule(self) -> None:
@@ -45,9 +56,11 @@ class Steps:
     def _run(self) -> None:
         self._scheduled = False
         end = time.monotonic() + self._budget_s
-        while self._queue:
-            self._queue.popleft().step()
+        while self._queue or self._begun:
+            for queue in (self._begun, self._queue):
+                if queue:
+                    queue.popleft().step()
             if time.monotonic() >= end:
                 break
-        if self._queue:
+        if self._queue or self._begun:
             self._schedule()

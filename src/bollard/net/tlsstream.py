@@ -32,12 +32,13 @@ FEED_BYTES = 16_384
 class TlsStream(Stream):
     """TLS on the raw transport. The `SSLObject` is made when the first bytes look like TLS."""
 
-    __slots__ = ("_incoming", "_outgoing", "_queued", "_tls")
+    __slots__ = ("_incoming", "_outgoing", "_queued", "_shaken", "_tls")
 
     def __init__(self, pump: "Pump", door: Door) -> None:
         super().__init__(pump, door)
         self._tls: ssl.SSLObject | None = None
         self._queued = False
+        self._shaken = False
 
     def data_received(self, data: bytes) -> None:
         if self.phase < LINGERING:
@@ -78,7 +79,10 @@ class TlsStream(Stream):
         if not self._queued:
             self._queued = True
             self.pump.gate.working(self)
-            self.pump.steps.submit(self)
+            if self._shaken:
+                self.pump.steps.resume(self)
+            else:
+                self.pump.steps.submit(self)
         elif self._incoming.pending > FEED_BYTES:
             self.transport.pause_reading()
 
@@ -86,6 +90,7 @@ class TlsStream(Stream):
         if self.phase == HANDSHAKE:
             self._queued = False
             self.pump.gate.waiting(self)
+            self._shaken = True
             self.pump.guard(self, self._shake)
         else:
             super().step()

@@ -4,12 +4,9 @@ import time
 
 from bollard.base.errors import LocalError
 from bollard.server.config import Config
-from bollard.server.control import Control
 from bollard.server.control_socket import ask_socket
-from bollard.server.identities import open_identities
 from bollard.server.requests import Request, Result
 from bollard.server.state import StateDirectory
-from bollard.store.database import StateLock
 
 #: How long a broker that is starting, or another command, is waited for.
 PATIENCE_S = 10.0
@@ -23,6 +20,11 @@ def ask(config: Config, request: Request) -> Result:
         answer = ask_socket(state.control_socket, request)
         if answer is not None:
             return answer
+        # Only now: with a running broker, as nearly always, a command need not load all of it.
+        from bollard.server.control import Control
+        from bollard.server.identities import open_identities
+        from bollard.store.database import StateLock
+
         try:
             lock = StateLock(state.root).__enter__()
         except LocalError:

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import msgspec
-
 from bollard.base.errors import LocalError
 from bollard.base.types import Secret
 from bollard.identity import rotation
@@ -11,31 +9,7 @@ from bollard.identity.authority import RECOVERY_FILE, Authorities
 from bollard.identity.profile import Signer
 from bollard.identity.records import CertificateState, Identity
 from bollard.identity.registry import Registry
-
-
-class AuthorityInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One authority. `not_after` in seconds since the epoch."""
-
-    role: str
-    subject: str
-    not_after: int
-
-
-class AuthorityStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The authorities. `recovery_file` is the path of the recovery sheet while it is still on this machine.
-
-    While the device CA is being replaced, `ready` counts identities with a certificate of the new one and
-    `waiting` names the others; else `ready` is None.
-    """
-
-    authorities: tuple[AuthorityInfo, ...]
-    pin: str
-    root_file: str
-    crl_file: str
-    recovery_file: str = ""
-    ready: int | None = None
-    waiting: tuple[str, ...] = ()
-    warning: str = ""
+from bollard.server.requests import AuthorityInfo, AuthorityStatus
 
 
 def describe(

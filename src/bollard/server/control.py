@@ -24,7 +24,7 @@ from bollard.identity.registry import Registry
 from bollard.identity.tokens import check_life
 from bollard.policy.rules import parse_policy
 from bollard.server.advertise import reachable_at
-from bollard.server.authority_operations import AuthorityStatus, describe, replace_authority
+from bollard.server.authority_operations import describe, replace_authority
 from bollard.server.config import Config
 from bollard.server.enrollment_operations import describe_token, open_token
 from bollard.server.failures import Failures
@@ -32,6 +32,7 @@ from bollard.server.requests import (
     ApproveDevice,
     AskAuthority,
     AskStatus,
+    AuthorityStatus,
     CertificateInfo,
     Changed,
     ChangeDevice,

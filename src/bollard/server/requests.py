@@ -8,7 +8,6 @@ from typing import Literal
 
 import msgspec
 
-from bollard.server.authority_operations import AuthorityStatus
 from bollard.server.why_connection import ConnectionWhy
 
 Credential = Literal["password", "certificate", "token"]
@@ -229,6 +228,31 @@ class Reloaded(msgspec.Struct, frozen=True):
     """Sentences about what was read again."""
 
     done: tuple[str, ...]
+
+
+class AuthorityInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One authority. `not_after` in seconds since the epoch."""
+
+    role: str
+    subject: str
+    not_after: int
+
+
+class AuthorityStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The authorities. `recovery_file` is the path of the recovery sheet while it is still on this machine.
+
+    While the device CA is being replaced, `ready` counts identities with a certificate of the new one and
+    `waiting` names the others; else `ready` is None.
+    """
+
+    authorities: tuple[AuthorityInfo, ...]
+    pin: str
+    root_file: str
+    crl_file: str
+    recovery_file: str = ""
+    ready: int | None = None
+    waiting: tuple[str, ...] = ()
+    warning: str = ""
 
 
 Result = Enrolled | Devices | Device | Changed | Status | Reloaded | ConnectionWhy | AuthorityStatus

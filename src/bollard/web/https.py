@@ -6,6 +6,7 @@ strangers cannot open more connections than we want, nor keep one for longer.
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -31,8 +32,16 @@ BACKLOG = 128
 CERTIFICATE = "client_certificate"
 
 
+#: Registered nowhere: what strangers send is no reason to write to our standard error.
+_SILENT = logging.Logger("https", logging.CRITICAL + 1)
+
+
 class _Protocol(H11Protocol):
     """HTTP that ends in time, and tells the application which certificate TLS has verified."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.logger = _SILENT
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base
         super().connection_made(transport)

@@ -3,7 +3,7 @@
 from bollard.assess.checks.rows import check
 from bollard.assess.checks.versions import FIXES, NEWEST_FIX, affects
 from bollard.assess.model import Duty, Facts, Verdict, fails, passes, unsure, untested
-from bollard.assess.probes.evidence import Canary, Ears, Heard, Product
+from bollard.assess.probes.evidence import Canary, Ears, Fence, Heard, Product
 
 
 def _judge_heard(heard: Heard, identity: str, what: str) -> Verdict:
@@ -33,10 +33,12 @@ def _judge_heard(heard: Heard, identity: str, what: str) -> Verdict:
     group="AZ",
     cwe=862,
     owner="Anyone who has joined this server can read the messages of all devices.",
-    technical="A subscription to # delivered messages that others had published.",
+    technical="A subscription to # delivered messages that others had published. With two identities and a topic of "
+    "the first alone (--own-topic), a canary there tells for certain.",
     remedy="acl",
     evidence="e3",
     needs=(Ears,),
+    helped_by=(Canary, Fence),
     internet=True,
 )
 def everything(facts: Facts) -> Verdict:
@@ -48,7 +50,24 @@ def everything(facts: Facts) -> Verdict:
             identity=canary.receiver,
             filter="#",
         )
+    fence = facts.find(Fence)
+    if fence is not None and fence.control and not ears.everything.messages:
+        return _judge_fence(fence)
     return _judge_heard(ears.everything, ears.identity, "others")
+
+
+def _judge_fence(fence: Fence) -> Verdict:
+    through = [each.filter for each in fence.tricks if each.arrived]
+    shown = {"owner": fence.owner, "other": fence.other, "filters": [each.filter for each in fence.tricks]}
+    if through:
+        return fails(
+            f"{fence.other} read what is only for {fence.owner}.", proven=True, through=through, shown=shown
+        )
+    return passes(
+        f"{fence.other} got nothing of what {fence.owner} got from the same message.",
+        proven=True,
+        shown=shown,
+    )
 
 
 @check(

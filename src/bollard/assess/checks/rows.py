@@ -26,6 +26,7 @@ def check(
     remedy: str,
     evidence: str,
     needs: tuple[type[Evidence], ...],
+    helped_by: tuple[type[Evidence], ...] = (),
     caution: Caution = Caution.SAFE,
     duty: Duty = Duty.OPERATOR,
     subject: str = "listener",
@@ -34,6 +35,7 @@ def check(
 ) -> Callable[[Callable[[Facts], Verdict]], Check]:
     """Make a `Check` of the function below. `severity` is C, H, M, L or I; `remedy` a key of `REMEDIES`.
 
+    `needs` is the evidence without which nothing can be said, `helped_by` what may say more.
     `internet`: one step worse on a public address. `subject`: what is judged, a "listener" or a "host".
     """
     sentence, products = REMEDIES[remedy]
@@ -47,6 +49,7 @@ def check(
         modifiers=("internet",) if internet else (),
         caution=caution,
         requires=tuple(each.__name__ for each in needs),
+        helped_by=tuple(each.__name__ for each in helped_by),
         evidence=evidence,
         remedy=sentence,
         remediation=products,

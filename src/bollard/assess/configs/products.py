@@ -1,9 +1,11 @@
 """Which products' configurations are understood, and how a file tells whose it is."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from bollard.assess.configs import audit_emqx, audit_nanomq, audit_rabbitmq, audit_vernemq
 from bollard.assess.configs.audit_mosquitto import audit_mosquitto
 from bollard.assess.configs.mosquitto_keys import DIRECTIVES
 from bollard.assess.configs.mosquitto_keys import VERSIONS as MOSQUITTO_VERSIONS
@@ -24,8 +26,48 @@ def _mosquitto(name: str, text: str) -> int:
     return 10 * (name == "mosquitto.conf") + (known * 5 // max(len(words), 1)) + (known > 0)
 
 
+def _named(name: str, *patterns: str) -> Callable[[str, str], int]:
+    """Sure by the file's name, and likely by what stands in the text."""
+    found = [re.compile(pattern, re.MULTILINE) for pattern in patterns]
+    return lambda file, text: (
+        10 * (file == name) + 3 * sum(pattern.search(text) is not None for pattern in found)
+    )
+
+
 PRODUCTS: dict[str, Product] = {
     "mosquitto": Product(audit_mosquitto, _mosquitto, MOSQUITTO_VERSIONS),
+    "vernemq": Product(
+        audit_vernemq.audit_vernemq,
+        _named(
+            "vernemq.conf", r"^\s*(plugins\.vmq_|distributed_cookie|listener\.(tcp|ssl|ws|wss|vmq)\.\w+ *=)"
+        ),
+        audit_vernemq.VERSIONS,
+    ),
+    "rabbitmq": Product(
+        audit_rabbitmq.audit_rabbitmq,
+        _named(
+            "rabbitmq.conf",
+            r"^\s*(mqtt\.(listeners|allow)|ssl_options\.|loopback_users|management\.tcp)[\w.]* *=",
+        ),
+        audit_rabbitmq.VERSIONS,
+    ),
+    "nanomq": Product(
+        audit_nanomq.audit_nanomq,
+        _named(
+            "nanomq.conf", r"^\s*listeners\.(tcp|ssl|ws|wss) *\{", r"^\s*(http_server|auth|nng_)[\w.]* *[={]"
+        ),
+        audit_nanomq.VERSIONS,
+    ),
+    "emqx": Product(
+        audit_emqx.audit_emqx,
+        _named(
+            "emqx.conf",
+            r"^\s*node[. ]*\{?\s*(name|cookie)",
+            r"^\s*(dashboard|authorization)[\w.]* *[={]",
+            r"^\s*listeners\.(tcp|ssl|ws|wss)\.\w+",
+        ),
+        audit_emqx.VERSIONS,
+    ),
 }
 
 

@@ -7,7 +7,7 @@ Nothing is said here that was not first refused in plain words: without a refusa
 import secrets
 
 from bollard.assess.probes.canary import enter, flight_s, pair
-from bollard.assess.probes.evidence import Bypass, NoAnswer, Takeover, Trick
+from bollard.assess.probes.evidence import Bypass, Fence, NoAnswer, Takeover, Trick
 from bollard.assess.probes.line import Line
 from bollard.assess.probes.room import Identity, Room
 from bollard.wire.connect import Disconnect, Will
@@ -116,6 +116,34 @@ async def _wildcard_id(room: Room, identity: Identity, version: int) -> tuple[st
     except NoAnswer:
         return "refused", ()
     return "accepted", tuple(gained)
+
+
+async def probe_fence(room: Room) -> tuple[Fence]:
+    """Publish where only the first identity belongs, and listen as both. Not retained; nothing is left behind."""
+    members = room.members()
+    if len(members) < 2 or not room.own_topic:
+        raise NoAnswer("it needs two sets of credentials, and --own-topic: where only the first may read")
+    owner, other = members[:2]
+    topic = f"{room.own_topic}/{room.namespace}"
+    filters = ("#", "+/#", topic, f"$share/mqttassess/{topic}", "$share/mqttassess/#")
+    async with (
+        await enter(room, owner, room.versions[owner.label]) as control,
+        await enter(room, owner, room.versions[owner.label]) as mouth,
+    ):
+        await control.subscribe(topic)
+        tricks = tuple([await _over(room, other, mouth, topic, filter) for filter in filters])
+        token = secrets.token_bytes(16)
+        await mouth.publish(topic, token)
+        arrived = bool(await control.awaits(topic, token, flight_s(room)))
+        await mouth.goodbye()
+        await control.goodbye()
+    return (Fence(owner=owner.label, other=other.label, control=arrived, tricks=tricks),)
+
+
+async def _over(room: Room, other: Identity, mouth: Line, topic: str, filter: str) -> Trick:
+    """One filter of the other identity, on a connection of its own."""
+    async with await enter(room, other, room.versions[other.label]) as ear:
+        return await _try(room, ear, mouth, topic, filter)
 
 
 async def probe_takeover(room: Room) -> tuple[Takeover]:

@@ -223,6 +223,19 @@ class Bypass(Evidence, frozen=True, kw_only=True):
     wildcard_gained: tuple[str, ...] = ()
 
 
+class Fence(Evidence, frozen=True, kw_only=True):
+    """Whether one identity can read what is only the other's, on a topic that the user says is the first one's.
+
+    `control`: the first one's own second connection got the canary, so it was delivered at all. `tricks` are the
+    filters of the other, each with its code and whether the canary came through it.
+    """
+
+    owner: str
+    other: str
+    control: bool
+    tricks: tuple[Trick, ...]
+
+
 class Takeover(Evidence, frozen=True, kw_only=True):
     """Two identities and one client id: was the first thrown out, and did the second get its session?"""
 

@@ -82,6 +82,7 @@ class Room:
 
     `versions` is what the first probe of entrances learns: by the label of an identity, the protocol version in
     which it is let in. `chain` is the server's certificates (DER), if a handshake showed them in the clear.
+    `own_topic` is one that the first identity may publish to and the second may not read, as the user says.
     `allow_exposed_password` sends a password even where others can read it.
     """
 
@@ -95,6 +96,7 @@ class Room:
     expect_mtls: bool = False
     active: bool = False
     whole_host: bool = False
+    own_topic: str = ""
     namespace: str = field(default_factory=lambda: f"{TOPIC_PREFIX}/{secrets.token_hex(16)}")
     allow_exposed_password: bool = False
     versions: dict[str, int] = field(default_factory=dict)
