@@ -1,5 +1,6 @@
 """The catalogue as a whole: complete rows, known words, standards, and the document made of it."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -72,6 +73,27 @@ def test_every_evidence_that_a_scan_needs_has_a_probe_or_a_reason(id: str) -> No
     gathered = {kind.__name__ for probe in (*PROBES, BESIDE, OF_HOST) for kind in probe.gives}
     gathered |= {kind.__name__ for kind in catalogue.WAITS_FOR_OPERATOR} | {"Listeners"}
     assert set(definition.requires) <= gathered
+
+
+def test_checks_do_no_input_or_output() -> None:
+    """A check that could look for itself could no longer judge recorded evidence."""
+    forbidden = {
+        "asyncio",
+        "socket",
+        "ssl",
+        "time",
+        "random",
+        "secrets",
+        "subprocess",
+        "websockets",
+        "threading",
+    }
+    folder = ROOT / "src" / "bollard" / "assess"
+    for file in (*(folder / "checks").glob("*.py"), folder / "model.py", folder / "probes" / "evidence.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.partition(".")[0] for name in names} & forbidden, file
 
 
 def test_the_document_is_made_from_the_catalogue() -> None:

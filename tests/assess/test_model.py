@@ -56,7 +56,8 @@ def test_only_answers_count_as_coverage() -> None:
 def test_an_accepted_problem_is_not_open_and_does_not_count() -> None:
     accepted = result(accepted=Acceptance(check="SCN-04", reason="lab", expires="2027-01-01"))
     assert not accepted.open
-    assert grade([accepted]).letter == "A"
+    assert (grade([accepted]).letter, grade([accepted]).open) == ("A", 0)
+    assert grade([accepted, result()]).open == 1
 
 
 def test_severity_rises_by_one_step_and_stops_at_the_top() -> None:

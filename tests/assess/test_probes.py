@@ -95,6 +95,18 @@ def test_a_password_never_goes_out_in_the_clear() -> None:
     assert b"correct-horse" not in b"".join(seen)
 
 
+def test_a_password_that_may_not_be_sent_leaves_the_other_checks_and_is_said() -> None:
+    ours = Identity(label="plug", username="plug", password=Secret(b"correct-horse"))
+    with Server(says(REFUSE_311)) as server:
+        settings = Settings(bounds=FAST, identities=(ours,), only=frozenset({"SCN-04", "SCN-10"}))
+        (report,) = asyncio.run(
+            scan(parse_target(f"mqtt://127.0.0.1:{server.port}"), settings, lambda *_: None)
+        )
+    said = {each.check: each for each in report.results}
+    assert said["SCN-04"].state is State.PASS
+    assert "not sent without TLS" in said["SCN-10"].observed
+
+
 def test_no_identity_shows_its_password() -> None:
     assert "horse" not in repr(Identity(label="a", username="a", password=Secret(b"horse")))
 

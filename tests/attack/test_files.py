@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from bollard.base.types import Action
+from bollard.identity.files import make_private_directory
 from bollard.server.access import SETTLE_S, Access
 
 WHOLE = 'version = 1\n[template.device]\npublish = ["#"]\n[deny.locks]\nwho = "*"\npublish = ["locks/#"]\n'
@@ -35,3 +36,13 @@ def test_a_policy_from_the_future_is_taken_over_all_the_same(tmp_path: Path) -> 
     path.write_text(WHOLE + "\n")
     os.utime(path, (time.time() + 86_400, time.time() + 86_400))
     assert access.changed()
+
+
+def test_no_directory_on_the_way_to_a_private_one_is_open_to_others(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        make_private_directory(tmp_path / "devices" / "plug" / "keys")
+    finally:
+        os.umask(before)
+    for made in ("devices", "devices/plug", "devices/plug/keys"):
+        assert (tmp_path / made).stat().st_mode & 0o777 == 0o700

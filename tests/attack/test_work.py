@@ -9,7 +9,7 @@ from support.memory import Device, House, subscribe
 
 PINGREQ = b"\xc0\x00"
 #: A little more than what is acted on in one turn.
-MANY = 7_000
+MANY = 3_500
 
 
 def is_served(device: Device) -> bool:

@@ -271,6 +271,18 @@ def test_the_use_of_the_next_certificate_ends_the_one_before(
     assert "superseded" in refusal(lambda: desk.renew(first.certificate, Device().csr(), now=NOW + 3))
 
 
+@pytest.mark.parametrize("later_s", [0, -3600], ids=["same second", "clock set back"])
+def test_the_next_certificate_is_the_newer_one_whatever_the_clock_says(
+    desk: Desk, registry: Registry, first: Issued, later_s: int
+) -> None:
+    second = desk.renew(first.certificate, Device().csr(), now=NOW + later_s)
+    old, new = (x509.load_der_x509_certificate(c.certificate).serial_number for c in (first, second))
+    desk.used("plug", old, now=NOW)
+    assert states(registry) == [CertificateState.ACTIVE] * 2
+    desk.used("plug", new, now=NOW)
+    assert states(registry) == [CertificateState.SUPERSEDED, CertificateState.ACTIVE]
+
+
 def test_a_certificate_that_was_replaced_days_ago_no_longer_connects(
     desk: Desk, registry: Registry, first: Issued
 ) -> None:

@@ -209,9 +209,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Grade(msgspec.Struct, frozen=True, kw_only=True):
-    """A to F by the worst open problem, "?" when nothing was tested; `ran` of `total` checks gave an answer."""
+    """A to F by the worst of the `open` problems, "?" when nothing was tested.
+
+    `ran` of `total` checks gave an answer.
+    """
 
     letter: str
+    open: int = 0
     ran: int
     total: int
 
@@ -256,7 +260,8 @@ def grade(results: Iterable[Result]) -> Grade:
     ran = sum(result.state in (State.FAIL, State.PASS) for result in results)
     worst = max((result.severity for result in results if result.open), key=lambda s: s.rank, default=None)
     letter = "?" if not ran else "A" if worst is None else _LETTERS[worst]
-    return Grade(letter=letter, ran=ran, total=len(results))
+    count = sum(result.open for result in results)
+    return Grade(letter=letter, open=count, ran=ran, total=len(results))
 
 
 def judge(check: Check, target: str, facts: Facts, *, raised: bool = False) -> Result:

@@ -24,9 +24,9 @@ PUBACK = int(PacketType.PUBACK)
 PUBREC = int(PacketType.PUBREC)
 PUBREL = int(PacketType.PUBREL)
 PUBCOMP = int(PacketType.PUBCOMP)
-#: Work that one connection gets in a turn, some five milliseconds of it, and what a packet costs.
+#: Work that one connection gets in a turn, some three milliseconds of it, and what a packet costs.
 SLICE = 250_000
-PACKET_COST = 40
+PACKET_COST = 80
 
 
 def process(core: Core, connection: Connection) -> None:

@@ -25,9 +25,9 @@ from bollard.wire.topics import check_filter, split_share
 #: Output of one connection above which it gets no further retained messages for the moment.
 REPLAY_BYTES = 65_536
 #: Looks into the retained store within one turn (attack: filters that match much and deliver nothing).
-REPLAY_LOOKS = 1_000
+REPLAY_LOOKS = 500
 #: What a filter costs, and what a replay that is owed costs when another is added, in the measure of `intake`.
-FILTER_COST = 200
+FILTER_COST = 400
 OWED_COST = 5
 #: 3.1.1 has one code for every refusal of a subscription.
 FAILURE = 0x80

@@ -18,14 +18,17 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 def make_private_directory(path: Path) -> None:
-    """Make `path` with 0700, and its missing parents; or take one that exists.
+    """Make `path` with 0700, and so its missing parents; or take one that exists.
 
     In one that exists others may read the names of our files, which are 0600 themselves, but not write:
     they could put files of theirs in place of ours. One of ours that is still empty is closed to 0700.
     `LocalError` if others may write in it, or if it cannot be made.
     """
     try:
-        path.mkdir(mode=_PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        for missing in reversed([parent for parent in path.parents if not parent.exists()]):
+            # `parents=True` would make them with what the umask leaves, which may be rights for everybody.
+            missing.mkdir(mode=_PRIVATE_DIRECTORY, exist_ok=True)
+        path.mkdir(mode=_PRIVATE_DIRECTORY, exist_ok=True)
         status = path.stat()
         if status.st_mode & 0o022 and status.st_uid == os.geteuid() and not os.listdir(path):
             path.chmod(_PRIVATE_DIRECTORY)

@@ -92,7 +92,10 @@ class Registry:
         """
         with self._lock:
             known = self._usable(identity)
-            record = CertificateRecord(serial, CertificateState.ISSUING, not_after, int(now), int(now))
+            # Later than those before it, also within one second or after the clock was set back: which of
+            # two certificates is the newer one decides which of them ends.
+            created_at = max([int(now), *(c.created_at + 1 for c in known.certificates)])
+            record = CertificateRecord(serial, CertificateState.ISSUING, not_after, created_at, int(now))
             return self._store(
                 replace(known, certificates=(*known.certificates, record), changed_at=int(now))
             )

@@ -65,7 +65,7 @@ def check_pace(identity: Identity, now: float) -> None:
     Attack: a device that renews without end. Each certificate is a signature, a row that is kept for ever,
     and a new policy for everybody.
     """
-    recent = sum(now - record.created_at < DAY_S for record in identity.certificates)
+    recent = sum(abs(now - record.created_at) < DAY_S for record in identity.certificates)
     if recent >= MAX_A_DAY:
         raise EnrollmentRefused(UNAVAILABLE, f"it got {recent} certificates within a day; try again tomorrow")
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bollard.base.errors import LocalError
-from bollard.identity.authority import authorities_exist, create_authorities
 from bollard.identity.files import make_private_directory, write_private
 from bollard.policy.default import DEFAULT_POLICY
 from bollard.server.config import Address
@@ -115,6 +114,9 @@ def make_authorities(directory: Path) -> Path | None:
     Hold the directory's `StateLock`. Raises LocalError if there were some once: new ones would be trusted
     by none of the devices that are enrolled.
     """
+    # Most commands never make any, and start faster without the library for it.
+    from bollard.identity.authority import authorities_exist, create_authorities
+
     if authorities_exist(directory):
         return None
     state = StateDirectory(directory)

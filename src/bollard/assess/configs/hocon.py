@@ -17,7 +17,7 @@ _BLANK = re.compile(r"(?:[\s,\ufeff]|#[^\n]*|//[^\n]*)*")
 _SPACE = re.compile(r"[ \t\r]*")
 _KEY = re.compile(r"[^\s:={}\[\],+#\"'`^?!@*&\\]+")
 _STRING = re.compile(r'"""(.*?)"""|"((?:[^"\\\n]|\\.)*)"', re.DOTALL)
-_UNQUOTED = re.compile(r"(?:(?!//)[^,\n\r{}\[\]#])+")
+_UNQUOTED = re.compile(r"(?:\$\{[^}\n]*\}|(?!//)[^,\n\r{}\[\]#])+")
 _INCLUDE = re.compile(r'include[ \t]+(?:required\()?(?:file\()?"([^"\n]*)"\)?\)?')
 _LINE = re.compile(r"[^\n]*")
 

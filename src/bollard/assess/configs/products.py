@@ -5,7 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from bollard.assess.configs import audit_emqx, audit_nanomq, audit_rabbitmq, audit_vernemq
+from bollard.assess.configs import (
+    audit_amqtt,
+    audit_bollard,
+    audit_emqx,
+    audit_hivemq,
+    audit_nanomq,
+    audit_rabbitmq,
+    audit_vernemq,
+)
 from bollard.assess.configs.audit_mosquitto import audit_mosquitto
 from bollard.assess.configs.mosquitto_keys import DIRECTIVES
 from bollard.assess.configs.mosquitto_keys import VERSIONS as MOSQUITTO_VERSIONS
@@ -67,6 +75,23 @@ PRODUCTS: dict[str, Product] = {
             r"^\s*listeners\.(tcp|ssl|ws|wss)\.\w+",
         ),
         audit_emqx.VERSIONS,
+    ),
+    "hivemq": Product(audit_hivemq.audit_hivemq, _named("config.xml", r"<hivemq\b"), audit_hivemq.VERSIONS),
+    "bollard": Product(
+        audit_bollard.audit_bollard,
+        _named(
+            "bollard.toml", r"^\[\[listener\]\]", r"^\s*(state_dir|policy|allow_plaintext|public_name) *="
+        ),
+    ),
+    "amqtt": Product(
+        audit_amqtt.audit_amqtt,
+        _named(
+            "amqtt.yaml",
+            r"^(listeners|topic-check|auth|plugins):",
+            r"^\s+(bind|type|allow-anonymous): ",
+            r"amqtt\.plugins",
+        ),
+        audit_amqtt.VERSIONS,
     ),
 }
 

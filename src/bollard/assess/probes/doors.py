@@ -49,16 +49,19 @@ def _learn(room: Room, identity: Identity, entries: tuple[Entry, ...]) -> None:
 async def enter(room: Room, identity: Identity, version: int) -> Entry:
     """One CONNECT as this identity, politely ended. Invented passwords may travel in the clear."""
     invented = identity not in room.identities
-    packet = (
-        _packet(identity, version, room.client_id()) if invented else room.hello(identity, version=version)
-    )
     try:
+        packet = (
+            _packet(identity, version, room.client_id())
+            if invented
+            else room.hello(identity, version=version)
+        )
         async with await Line.open(room, identity=ANONYMOUS if invented else identity) as line:
             entry = await line.connect(packet)
             if entry.accepted:
                 await line.goodbye()
             return entry
-    except NoAnswer:
+    except NoAnswer as reason:
+        room.reasons[identity.label] = str(reason)
         return Entry(version=version, outcome="closed")
 
 

@@ -81,7 +81,7 @@ class Room:
     """One listener of one target, while it is looked at.
 
     `versions` is what the first probe of entrances learns: by the label of an identity, the protocol version in
-    which it is let in. `chain` is the server's certificates (DER), if a handshake showed them in the clear.
+    which it is let in; `reasons` why it could not even ask. `chain` is the server's certificates (DER), if a handshake showed them in the clear.
     `own_topic` is one that the first identity may publish to and the second may not read, as the user says.
     `allow_exposed_password` sends a password even where others can read it.
     """
@@ -100,6 +100,7 @@ class Room:
     namespace: str = field(default_factory=lambda: f"{TOPIC_PREFIX}/{secrets.token_hex(16)}")
     allow_exposed_password: bool = False
     versions: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
     chain: tuple[bytes, ...] = ()
 
     def __post_init__(self) -> None:
@@ -123,7 +124,13 @@ class Room:
             if identity.label in self.versions:
                 return identity, self.versions[identity.label]
         if self.identities:
-            raise NoAnswer("none of the given credentials was let in, nor was anybody without")
+            why = [
+                f"{each.label}: {self.reasons[each.label]}"
+                for each in self.identities
+                if each.label in self.reasons
+            ]
+            told = f" ({'; '.join(why)})" if why else ""
+            raise NoAnswer(f"none of the given credentials was let in{told}, nor was anybody without")
         raise NoAnswer("nobody is let in without credentials, and none were given")
 
     def members(self) -> tuple[Identity, ...]:

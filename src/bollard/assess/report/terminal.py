@@ -81,7 +81,12 @@ def _rest(report: Report, state: State, title: str, details: bool) -> list[str]:
         return []
     if not details:
         return [f"{title}: {len(results)} checks; --details says why."]
-    return [
-        f"{title}:",
-        *(f"  {each.check}  {clean(each.title)}: {clean(each.observed)}" for each in results),
-    ]
+    if state is State.INCONCLUSIVE:
+        return [
+            f"{title}:",
+            *(f"  {each.check}  {clean(each.title)}: {clean(each.observed)}" for each in results),
+        ]
+    reasons: dict[str, dict[str, None]] = {}
+    for each in results:
+        reasons.setdefault(clean(each.observed), {})[each.check] = None
+    return [f"{title}:", *(f"  {', '.join(ids)}: {reason}" for reason, ids in reasons.items())]

@@ -115,9 +115,16 @@ def _shown(value: Any) -> str:
 
 def summary(report: Report) -> str:
     """How many results of each state, in a sentence."""
-    named = {"failed": State.FAIL, "passed": State.PASS, "unclear": State.INCONCLUSIVE}
-    counts = [f"{len(of_state(report, state))} {name}" for name, state in named.items()]
-    return f"{', '.join(counts)}, {len(of_state(report, State.NOT_TESTED))} not tested"
+    failed = of_state(report, State.FAIL)
+    counts = {
+        "open": report.grade.open,
+        "accepted": sum(result.accepted is not None for result in failed),
+        "noted": len(notes(report)),
+        "passed": len(of_state(report, State.PASS)),
+        "unclear": len(of_state(report, State.INCONCLUSIVE)),
+        "not tested": len(of_state(report, State.NOT_TESTED)),
+    }
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing"
 
 
 def coverage(report: Report) -> str:
