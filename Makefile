@@ -70,6 +70,7 @@ check-docs: $(ROOM)/dev-venv/.ready
 	PYTHONPATH=src $(DEV) tools/spec_table.py --check
 	PYTHONPATH=src $(DEV) tools/config_reference.py --check
 	PYTHONPATH=src $(DEV) tools/recipe_reference.py --check
+	PYTHONPATH=src $(DEV) tools/checks_reference.py --check
 
 format: $(ROOM)/dev-venv/.ready
 	$(DEV) -m ruff format src tests tools setup.py $(wildcard fuzz bench)

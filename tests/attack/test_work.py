@@ -115,6 +115,15 @@ def test_each_receiver_of_a_message_counts_as_work() -> None:
     assert house.broker.core.spent >= 20 * 100
 
 
+def test_large_messages_count_as_more_work() -> None:
+    house = House()
+    for _ in range(10):
+        house.connect().subscribe("a")
+    hostile = house.connect("hostile")
+    hostile.feed(encode_publish(b"a", b"x" * 64_000, qos=0, version=5))
+    assert house.broker.core.spent >= 10 * 1_000
+
+
 def test_members_of_a_shared_subscription_who_are_away_count_as_work() -> None:
     house = House(Limits(max_sessions=2_000))
     for number in range(300):

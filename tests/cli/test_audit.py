@@ -102,6 +102,14 @@ def test_what_cannot_be_read_or_recognised_is_an_error(tmp_path: Path) -> None:
     assert "--product" in error.remedy
 
 
+def test_a_version_means_the_defaults_that_it_has(good: Path) -> None:
+    report = json.loads(run(good, "--json", "--version", "2.0.18").output)
+    assert report["targets"][0]["product"] == "mosquitto 2.0"
+    error = run(good, "--version", "1.4").exception
+    assert isinstance(error, LocalError)
+    assert "2.0, 2.1" in error.remedy
+
+
 def test_hostile_text_cannot_move_the_terminal(tmp_path: Path) -> None:
     path = tmp_path / "mosquitto.conf"
     path.write_text("listener 1883\nuser \x1b[2Jroot\nxyz\x1b]0;x\x07 1\n")

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from bollard.assess.checks import access, bounds, certificates, entrance, listening, surroundings, tls
+from bollard.assess.checks import access, bounds, certificates, config, entrance, listening, surroundings, tls
 from bollard.assess.model import Check, Definition, Evidence
 
 #: What the letters of a definition's `group` mean.
@@ -41,7 +41,7 @@ EVIDENCE = {
     "e7": "ClientHello, alert, and what came after the handshake",
     "e8": "mode and owner of a file",
 }
-_MODULES = (entrance, listening, access, bounds, surroundings, tls, certificates)
+_MODULES = (entrance, listening, access, bounds, surroundings, tls, certificates, config)
 
 #: Evidence that no probe gathers by itself, and what it takes.
 WAITS_FOR_OPERATOR: dict[type[Evidence], str] = access.WAITS_FOR_OPERATOR | bounds.WAITS_FOR_OPERATOR

@@ -14,7 +14,7 @@ from bollard.cli.target import find_config, json_option, target_options
 @click.option("--password", "credential", flag_value="password", help="A generated password (the default).")
 @click.option("--certificate", "credential", flag_value="certificate", help="A key and a certificate.")
 @click.option("--token", "credential", flag_value="token", help="A one-time string for `bollard join`.")
-@click.option("--expires", default="1h", show_default=True, help="With --token: how long it may be spent.")
+@click.option("--expires", help="With --token: how long it may be spent.  [default: 1h]")
 @click.option("--approve", is_flag=True, help="With --token: the device waits until you approve it.")
 @click.option("--as", "template", default="device", show_default=True, help="The policy template it gets.")
 @click.option("--for", "recipe", type=click.Choice(NAMES), help="Print only what this client needs.")
@@ -26,7 +26,7 @@ from bollard.cli.target import find_config, json_option, target_options
 def command(
     identity: str,
     credential: str | None,
-    expires: str,
+    expires: str | None,
     approve: bool,
     template: str,
     recipe: str | None,
@@ -59,9 +59,11 @@ def command(
         out = StateDirectory(config.state_dir).devices / identity
     if recipe is not None:
         check_recipe(recipe, kind, config)
+    if expires is not None and credential != "token":
+        raise click.UsageError("--expires is for --token: a password or certificate has its own end.")
     folder = prepare_folder(out) if out is not None else None
     if credential == "token":
-        request = Enroll(identity, "token", template, parse_life(expires), approve)
+        request = Enroll(identity, "token", template, parse_life(expires or "1h"), approve)
         opened = ask(config, request)
         assert isinstance(opened, Enrolled)
         hand_over_token(opened, folder, as_json=as_json)

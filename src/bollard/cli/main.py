@@ -4,6 +4,7 @@
 file of its name, which exposes `command`.
 """
 
+import errno
 import importlib
 import os
 import sys
@@ -20,12 +21,16 @@ COMMANDS = {
     "enroll": ("bollard.cli.enroll", "Give a device or application its identity."),
     "join": ("bollard.cli.join", "On a device: get a certificate with an enrollment string; renew it."),
     "devices": ("bollard.cli.devices", "List, show, revoke, suspend, resume, rotate identities."),
-    "authority": ("bollard.cli.authority", "The certificate authorities: show, replace, export."),
+    "authority": ("bollard.cli.authority", "The certificate authorities: show, rotate, export."),
     "status": ("bollard.cli.status", "How the running broker is, and who is connected."),
-    "policy": ("bollard.cli.policy", "Check, test, compare and show access rules."),
+    "policy": ("bollard.cli.policy", "Check, test, diff and show access rules."),
     "why": ("bollard.cli.why", "Why an identity may, or may not, do something."),
     "grant": ("bollard.cli.grant", "Give rights for a while, or take them back."),
     "store": ("bollard.cli.store", "Check, back up and restore kept sessions."),
+    "scan": ("bollard.cli.scan", "Assess a broker from outside."),
+    "audit": ("bollard.cli.audit", "Assess the configuration of a broker, also of other makes."),
+    "import": ("bollard.cli.import_config", "Turn a Mosquitto configuration into Bollard's."),
+    "report": ("bollard.cli.report", "Render assessments and compare them."),
     "pub": ("bollard.cli.pub", "Publish messages to a broker."),
     "sub": ("bollard.cli.sub", "Subscribe to a broker and print what comes."),
 }
@@ -94,5 +99,20 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except BrokenPipeError:
         # Whoever read our output has gone; Python must not complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 1
+    except PermissionError as error:
+        click.echo(f"bollard: no right to use {error.filename or 'a file that is needed'}", err=True)
+        click.echo("  Run it as the user that the broker runs as, or name another directory.", err=True)
+        return 2
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"bollard: {where}{error.strerror or error}", err=True)
+        if error.errno == errno.ENOSPC:
+            _discard_output()
+        return 1
+
+
+def _discard_output() -> None:
+    """Let what Python still holds go nowhere: it would fail again, and loudly, at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,8 +1,11 @@
 """How commands speak: JSON for scripts, columns for people, and nothing that moves a terminal."""
 
 import json
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -28,3 +31,11 @@ def visible(text: str) -> str:
 def day(seconds: int) -> str:
     """Seconds since the epoch as a date and minute, UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def program() -> str:
+    """What to type for `bollard`: its name where the shell finds it, else how it was started."""
+    if shutil.which("bollard"):
+        return "bollard"
+    started = Path(sys.argv[0])
+    return str(started) if started.name == "bollard" else f"{sys.executable} -m bollard"

@@ -33,8 +33,9 @@ def command(
     """Render the report in FILE (JSON) in another format.
 
     \b
-    bollard report scan.json --format html -o scan.html
-    bollard report today.json --baseline last-week.json
+    Example:
+      bollard report scan.json --format html -o scan.html
+      bollard report today.json --baseline last-week.json
 
     Exit code: 0; with --fail-on, 1 if an open problem is as severe as that or worse.
     """

@@ -75,11 +75,13 @@ NOTHING_ANSWERED = 2
 def command(targets: tuple[str, ...], **options: Any) -> int:
     """Assess the broker at each TARGET from outside.
 
+    TARGET is a host (all usual ports), host:port, a URL of mqtt://, mqtts://, ws:// or wss://, or a network such
+    as 192.0.2.0/28.
+
     \b
-    TARGET is a host (all usual ports), host:port, mqtt:// mqtts:// ws:// wss:// URL,
-    or a network such as 192.0.2.0/28.
-    bollard scan localhost:1883
-    bollard scan mqtts://broker.local:8883 --ca-file root.crt --i-own-this-network -o report.html
+    Example:
+      bollard scan localhost:1883
+      bollard scan mqtts://broker.local:8883 --ca-file root.crt --i-own-this-network -o report.html
 
     This machine may always be scanned; anything else needs permission. Without --active nothing is published.
     Exit code: 1 if an open problem is as severe as --fail-on, 2 if nothing could be looked at.

@@ -16,6 +16,10 @@ def command() -> None:
     """Check, back up and restore kept sessions and retained messages.
 
     The store is sessions.db in the state directory. `check` and `backup` work while the broker runs.
+
+    \b
+    Example:  bollard store check
+              bollard store backup sessions-monday.db
     """
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bollard.base.errors import LocalError
+from bollard.cli.output import program
 
 if TYPE_CHECKING:
     from bollard.server.compose import Started
@@ -16,7 +17,7 @@ DEFAULT_HOST = "0.0.0.0"  # noqa: S104  # devices are on the network; the listen
 DEFAULT_PORT = 8883
 
 WELCOME = """
-Bollard is running. It made everything that it needs in {state}
+Bollard is running. Everything that it needs is in {state}
 
   what devices pin   {root_file}
   its SHA-256        {pin}
@@ -56,14 +57,15 @@ def command(directory: Path | None, host: str | None, port: int | None) -> None:
     except ValueError as error:
         raise click.BadParameter(f"expected {error}", param_hint="--host") from None
     state = StateDirectory((directory or default_directory()).absolute())
-    recovery = None
     if not state.config.exists():
-        recovery = prepare(state.root, _bind(host, port))
+        prepare(state.root, _bind(host, port))
     config = override(load_config(state.config), host, port)
+    # Told at each start until the owner has moved it: a first start may have ended at a busy port.
+    recovery = state.recovery
 
     def announce(started: "Started") -> None:
         say_listening(started)
-        if recovery is not None:
+        if recovery.exists():
             option = f" --dir {directory}" if directory else ""
             click.echo(
                 WELCOME.format(
@@ -71,7 +73,7 @@ def command(directory: Path | None, host: str | None, port: int | None) -> None:
                     root_file=started.root_file,
                     pin=started.pin,
                     recovery=recovery,
-                    enroll=f"bollard enroll plug --password{option}",
+                    enroll=f"{program()} enroll plug --password{option}",
                     policy=state.policy,
                 )
             )

@@ -39,8 +39,8 @@ _REMEDIES: dict[int, str] = {
     ReasonCode.UNSUPPORTED_PROTOCOL_VERSION: "Try the other protocol version, 3.1.1 or 5.",
     ReasonCode.CLIENT_IDENTIFIER_NOT_VALID: "Choose another client id, or leave it empty so that the server"
     " assigns one.",
-    ReasonCode.BAD_USER_NAME_OR_PASSWORD: "Check the user name and the password; enrolling the identity again"
-    " gives a new password.",
+    ReasonCode.BAD_USER_NAME_OR_PASSWORD: "Check the user name and the password; on the server,"
+    " `bollard devices rotate ID` gives a new one.",
     ReasonCode.NOT_AUTHORIZED: "Check that this identity is enrolled and active, and that the server's policy"
     " grants the topic.",
     ReasonCode.SERVER_UNAVAILABLE: "Try again later; the server's log says why.",

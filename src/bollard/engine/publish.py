@@ -348,7 +348,8 @@ def distribute(
         if connection is not None:
             # The route keeps the plan, also when nobody else does.
             connection.route_bytes += plan.weight
-    core.spent += plan.receivers
+    # Large messages cost their copies as well, when they are written.
+    core.spent += plan.receivers * (1 + (len(packet.payload) >> 6))
     if connection is not None:
         publisher = connection.session
     else:

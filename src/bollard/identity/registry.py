@@ -80,10 +80,16 @@ class Registry:
             return self._give_password(self._pending(identity, template, int(now)), int(now))
 
     def rotate_password(self, identity: str, *, now: float) -> Secret:
-        """A new generated password in place of the old, which ends at once; also the first one of an
-        identity that had only certificates. `LocalError` if revoked or unknown."""
+        """A new generated password in place of every older credential, certificates too: whoever asks for
+        a new one believes that the old one is dead. `LocalError` if revoked or unknown."""
         with self._lock:
-            return self._give_password(self._usable(identity), int(now))
+            return self._give_password(_without_certificates(self._usable(identity), int(now)), int(now))
+
+    def end_password(self, identity: str, *, now: float) -> Identity:
+        """The password of `identity`, if it has one, ends at once. `LocalError` if revoked or unknown."""
+        with self._lock:
+            known = self._usable(identity)
+            return self._store(replace(known, verifier=b"", scram=None, changed_at=int(now)))
 
     def begin_certificate(self, identity: str, serial: int, *, not_after: int, now: float) -> Identity:
         """Record that a certificate with `serial` is about to be signed. Call before signing.
@@ -213,6 +219,16 @@ def _without_issuing(identity: Identity, now: int) -> Identity:
     certificates = tuple(
         replace(c, state=CertificateState.REVOKED, changed_at=now)
         if c.state is CertificateState.ISSUING
+        else c
+        for c in identity.certificates
+    )
+    return replace(identity, certificates=certificates)
+
+
+def _without_certificates(identity: Identity, now: int) -> Identity:
+    certificates = tuple(
+        replace(c, state=CertificateState.SUPERSEDED, changed_at=now)
+        if c.state is CertificateState.ACTIVE
         else c
         for c in identity.certificates
     )

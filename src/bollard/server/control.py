@@ -154,7 +154,7 @@ class Control:
         return self._device(Desk(self._registry, self._authorities).approve(identity, now=time.time()))
 
     def rotate(self, request: Rotate) -> Enrolled:
-        """A new credential; the old one of its kind ends, and with it the connections made by it."""
+        """A new credential; every older one ends, of whatever kind, and with them the connections."""
         identity, credential, purge = request.id, request.credential, request.purge
         at = self._address()
         if credential == "token":
@@ -165,6 +165,7 @@ class Control:
             enrolled = self._with_password(identity, secret.reveal().decode(), at)
         else:
             enrolled = self._with_certificate(identity, at, supersede=True)
+            self._registry.end_password(identity, now=time.time())
         reason = "the credential was replaced; connect with the new one"
         ended = self._end(identity, NOT_AUTHORIZED, reason, began, purge=purge)
         self.publish_crl()

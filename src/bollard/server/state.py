@@ -76,6 +76,11 @@ class StateDirectory:
         return self.root / "control.sock"
 
     @property
+    def recovery(self) -> Path:
+        """The sheet that opens the server roots' keys, until its owner has moved it to a safe place."""
+        return self.root / "ca" / "server-root-recovery.txt"
+
+    @property
     def devices(self) -> Path:
         return self.root / "devices"
 

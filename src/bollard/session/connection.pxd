@@ -14,7 +14,7 @@ cdef int CLOSED
 @cython.final
 cdef class Connection:
     cdef public object owner
-    cdef readonly object peer
+    cdef public object peer
     cdef public int state
     cdef public int version
     cdef public str principal

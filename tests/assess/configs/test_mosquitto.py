@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from bollard.assess.configs.mosquitto import MosquittoFile
 from bollard.assess.configs.mosquitto_effective import Mosquitto
 from bollard.assess.configs.mosquitto_keys import DIRECTIVES
+from bollard.assess.configs.source import MAX_UNREAD
 
 
 def parse(tmp_path: Path, text: str, **others: str) -> MosquittoFile:
@@ -67,6 +68,17 @@ def test_what_is_not_understood_is_listed_with_its_line(tmp_path: Path) -> None:
         (5, "topic"),
     ]
     assert 'Did you mean "allow_anonymous"?' in found.reading.unread[0].reason
+
+
+def test_a_comment_that_is_indented_is_listed_as_mosquitto_refuses_it(tmp_path: Path) -> None:
+    found = parse(tmp_path, "# right\nlistener 1883\n  # wrong\n   \n")
+    assert [each.place.line for each in found.reading.unread] == [3]
+
+
+def test_nonsense_is_listed_up_to_a_bound_and_then_said_to_go_on(tmp_path: Path) -> None:
+    found = parse(tmp_path, "nonsense\n" * (MAX_UNREAD + 500))
+    assert len(found.reading.unread) == MAX_UNREAD + 1
+    assert "more was not understood" in str(found.reading.unread[-1])
 
 
 def test_secrets_are_hidden(tmp_path: Path) -> None:

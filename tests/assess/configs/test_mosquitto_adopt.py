@@ -221,6 +221,16 @@ def test_names_that_are_none_here_are_changed_and_never_meet() -> None:
     assert names["anonymous"] != ANONYMOUS
 
 
+def test_a_wildcard_as_a_name_gets_nothing_and_is_told(tmp_path: Path) -> None:
+    (tmp_path / "acl").write_text("pattern readwrite x/%u\npattern read all\nuser +\ntopic own\n")
+    (tmp_path / "pw").write_text("+:$7$1$a$b\na#b:$7$1$a$b\nanna:$7$1$a$b\n")
+    (tmp_path / "mosquitto.conf").write_text("listener 8883\nacl_file acl\npassword_file pw\n")
+    adoption = adopt(tmp_path / "mosquitto.conf")
+    assert [each.user for each in adoption.enrolments] == ["anna"]
+    assert "[grant" not in adoption.policy
+    assert sum("wildcard in its name" in note.text for note in adoption.notes) == 2
+
+
 def test_bridges_are_told_and_no_secret_of_theirs_is() -> None:
     adoption = adopted("07-bridge")
     assert sum("bridge" in note.text and note.kind is Kind.BY_HAND for note in adoption.notes) == 2
@@ -265,7 +275,7 @@ def test_no_acl_file_becomes_wider_than_it_was(
 ) -> None:
     folder = tmp_path_factory.getbasetemp()
     (folder / "acl").write_text("\n".join(rules) + "\n")
-    (folder / "pw").write_text("anna:$7$1$a$b\nroom 12:$7$1$a$b\nü:$7$1$a$b\n")
+    (folder / "pw").write_text("anna:$7$1$a$b\nroom 12:$7$1$a$b\nü:$7$1$a$b\n+:$7$1$a$b\n")
     text = f"listener 8883\nacl_file acl\npassword_file pw\nallow_anonymous {str(anonymous).lower()}\n"
     (folder / "mosquitto.conf").write_text(text)
     adoption = adopt(folder / "mosquitto.conf")

@@ -55,7 +55,17 @@ def read_setup(path: Path, product: str = "", version: str = "") -> Setup:
     if not product:
         names = ", ".join(PRODUCTS)
         raise LocalError(f"{path}: of which broker is this?", f"Say so with --product: {names}.")
-    return PRODUCTS[product].audit(path, version)
+    return PRODUCTS[product].audit(path, _known(product, version))
+
+
+def _known(product: str, version: str) -> str:
+    """The version whose defaults are those of `version`, such as "2.0" for "2.0.18"; "" for "". Raises LocalError."""
+    versions = PRODUCTS[product].versions
+    found = next((each for each in versions if f"{version}.".startswith(f"{each}.")), "")
+    if version and not found:
+        known = ", ".join(versions) or "none; leave --version out"
+        raise LocalError(f"the defaults of {product} {version[:40]!a} are not known", f"Known are: {known}.")
+    return found
 
 
 def audit(

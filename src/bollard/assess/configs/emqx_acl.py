@@ -37,7 +37,7 @@ def read_emqx_acl(path: Path, reading: Reading, asked: Place) -> list[EmqxRule] 
     while True:
         blank = _BLANK.match(text, at)
         at = blank.end() if blank else at
-        if at >= len(text):
+        if at >= len(text) or reading.full:
             return rules
         place = Place(str(path), text.count("\n", 0, at) + 1)
         term = _TERM.match(text, at)

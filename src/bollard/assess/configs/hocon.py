@@ -85,6 +85,8 @@ class _Parser:
         """What stands between braces, up to the closing one or the end."""
         while True:
             self._skip(_BLANK)
+            if self._flat.reading.full:
+                self._at = len(self._text)
             if self._peek() in ("", "}"):
                 return
             include = _INCLUDE.match(self._text, self._at)

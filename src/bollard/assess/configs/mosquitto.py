@@ -124,7 +124,12 @@ class _FileReader:
     def read(self, text: str) -> None:
         for number, line in enumerate(lines(text), 1):
             words = line.lstrip(" ")
-            if words and not words.startswith("#"):
+            if words.startswith("#") and len(words) < len(line):
+                reason = (
+                    "unknown directive: a comment begins in the first column, else Mosquitto does not start"
+                )
+                self._missed(Place(str(self._path), number), "#", reason)
+            elif words and not words.startswith("#"):
                 key, _, rest = words.partition(" ")
                 self._line(key, rest.strip(" "), Place(str(self._path), number))
 
@@ -139,7 +144,8 @@ class _FileReader:
         directive = DIRECTIVES.get(key)
         if directive is None:
             # Its value may be a secret under a misspelt name: only the name is told.
-            self._missed(place, key, f"unknown directive. {suggest(key[:80], DIRECTIVES)[:80]}".strip())
+            hint = "" if self._whole.reading.full else suggest(key[:80], DIRECTIVES)[:80]
+            self._missed(place, key, f"unknown directive. {hint}".strip())
             return
         value = _value(directive, rest)
         if value is None:

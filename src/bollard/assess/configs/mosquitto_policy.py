@@ -85,7 +85,12 @@ class PolicyMaker:
             security = listener.security
             realm = _realm_of(security)
             realm = found.setdefault(realm.key, realm)
-            realm.users.update(dict.fromkeys(_users(security)))
+            for user in _users(security):
+                if _is_usable(user):
+                    realm.users[user] = None
+                else:
+                    text = f'The user "{shown(user)}" has a wildcard in its name, with which Mosquitto refuses it every pattern. Choose another name, and write its rules by hand.'
+                    self._adoption.note(Kind.BY_HAND, text)
             realm.anonymous = realm.anonymous or security.anonymous.on
             self._tell_about_plugins(security)
         return list(found.values())
@@ -140,7 +145,7 @@ class PolicyMaker:
         for rule in acl.patterns:
             self._pattern(rule, realm, acl, everyone, mixed)
         for user, rules in acl.users.items():
-            if self._only_realm(user, realm):
+            if user in realm.users and self._only_realm(user, realm):
                 self._give(user, self._own(rules))
         self._anonymous(realm, acl)
         self._tell_about_order(acl)
@@ -208,8 +213,8 @@ class PolicyMaker:
 
     def _needs_own(self, user: str, rule: AclRule, levels: Sequence[str]) -> bool:
         """Must the pattern be spelled out for `user`, since ${id} does not say it?"""
-        if "+" in user or "#" in user or not user.isprintable() or "${" in user:
-            return False  # Mosquitto refuses such users whatever a pattern says
+        if not user.isprintable() or "${" in user:
+            return False
         partly = any("%u" in level or "%c" in level for level in levels)
         return partly or (ID in levels and self._names.identity(user) != user)
 
@@ -241,6 +246,8 @@ class PolicyMaker:
                         self._adoption.note(Kind.SAFER, text, own.place)
 
     def _give(self, user: str, access: Access) -> None:
+        if not _is_usable(user):
+            return
         self._personal.setdefault(user, Access()).add(access)
 
     def _text(self) -> str:
@@ -277,6 +284,11 @@ class PolicyMaker:
             kind = "certificate" if certificates and not reason else "password"
             reason = reason or "known by its certificate, or by an authority that this broker does not know"
             self._adoption.enrolments.append(Enrolment(self._names.identity(user), user, kind, reason))
+
+
+def _is_usable(user: str) -> bool:
+    """May patterns apply to `user`? Attack: a name such as "+", which would stand for every name in them."""
+    return "+" not in user and "#" not in user
 
 
 def _realm_of(security: Security) -> Realm:

@@ -11,6 +11,8 @@ from pathlib import Path
 #: Configurations are small. More is a mistake (a log, a device) or an attack on the memory.
 MAX_FILE_BYTES = 4_194_304
 MAX_SHOWN = 120
+#: Attack: a file of nothing but nonsense, which would fill the report.
+MAX_UNREAD = 1_000
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -74,8 +76,16 @@ class Reading:
         self.unread: list[Unread] = []
 
     def missed(self, place: Place, text: str, reason: str) -> None:
-        """List `text` at `place` as not understood."""
-        self.unread.append(Unread(place, shown(text), reason))
+        """List `text` at `place` as not understood. Beyond `MAX_UNREAD` only that there is more is told."""
+        if len(self.unread) < MAX_UNREAD:
+            self.unread.append(Unread(place, shown(text), reason))
+        elif not self.full:
+            self.unread.append(Unread(place, "", "from here on more was not understood than is listed"))
+
+    @property
+    def full(self) -> bool:
+        """Is there more than is listed?"""
+        return len(self.unread) > MAX_UNREAD
 
     def text(self, path: Path, asked: Place | None = None) -> str | None:
         """The text of the file at `path`, None if it cannot be had; then that is listed at `asked`."""
