@@ -1,7 +1,7 @@
 """Build of the hot modules: a file is hot because a `.pxd` of its own name lies beside it.
 
 A failed compilation fails the installation. `BOLLARD_PURE=1` installs the same source
-uncompiled; `bollard doctor` and `bollard --version` say which variant runs.
+uncompiled; `bollard --version` says which variant runs.
 """
 
 import os

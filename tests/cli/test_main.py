@@ -74,6 +74,25 @@ def test_an_interrupt_ends_without_a_traceback(monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(command, click.Group)
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (PermissionError(13, "Permission denied", "/var/lib/x"), 2, "no right to use /var/lib/x"),
+        (OSError(28, "No space left on device"), 1, "No space left on device"),
+    ],
+)
+def test_what_the_system_refuses_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: OSError, code: int, said: str
+) -> None:
+    def refused(*_arguments: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(click.Group, "main", refused)
+    monkeypatch.setattr("bollard.cli.main._discard_output", lambda: None)
+    assert main(["status"]) == code
+    assert said in capsys.readouterr().err
+
+
 def test_commands_on_nothing_say_how_to_begin(tmp_path: os.PathLike[str]) -> None:
     for words in (["devices"], ["status"], ["enroll", "plug"], ["check"], ["devices", "revoke", "plug"]):
         done = bollard(*words, "--dir", tmp_path)

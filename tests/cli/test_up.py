@@ -36,6 +36,7 @@ def test_a_later_run_finds_everything_and_is_quiet(tmp_path: Path) -> None:
         first.json("enroll", "plug")
         pinned = (root / "ca" / "server-root.crt").read_bytes()
         first.stop()
+    (root / "ca" / "server-root-recovery.txt").rename(tmp_path / "in the safe")
     with Daemon(root) as second:
         assert second.output == [f"listening 127.0.0.1:{second.port} tls"]
         assert (root / "ca" / "server-root.crt").read_bytes() == pinned
@@ -81,6 +82,18 @@ def test_a_busy_port_is_told_with_what_to_do(tmp_path: Path) -> None:
     assert "--port" in done.stderr
     assert "Traceback" not in done.stderr
     assert "listening" not in done.stdout
+
+
+def test_the_guide_is_shown_until_the_recovery_sheet_is_moved_even_after_a_start_that_failed(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "state"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert bollard("up", "--dir", root, "--host", "127.0.0.1", "--port", port).returncode == 2
+    with Daemon(root) as daemon:
+        assert eventually(lambda: any("Ctrl-C" in line for line in daemon.output))
+        assert str(root / "ca" / "server-root-recovery.txt") in "\n".join(daemon.output)
 
 
 def test_a_second_broker_on_the_directory_is_refused_with_the_first_ones_process(tmp_path: Path) -> None:

@@ -190,6 +190,19 @@ def test_a_rotated_password_replaces_the_old_and_ends_its_connections(
     assert second.ended.connections == 2
 
 
+def test_a_rotation_ends_the_credential_of_the_other_kind_too(
+    control: Control, identities: Identities
+) -> None:
+    control.handle(Enroll("camera", "certificate"))
+    control.handle(Rotate("camera", "password"))
+    assert [c.state for c in device(control, "camera").certificates] == ["superseded"]
+    control.handle(Rotate("camera", "certificate"))
+    assert device(control, "camera").password is False
+    known = identities.registry.get("camera")
+    assert known.verifier == b""
+    assert known.scram is None
+
+
 def test_a_rotated_certificate_supersedes_the_old(control: Control) -> None:
     control.handle(Enroll("camera", "certificate"))
     control.handle(Rotate("camera", "certificate"))
