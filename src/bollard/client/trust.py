@@ -81,6 +81,8 @@ def client_context(
     if trust.allow_any_server:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    # Not every system's own default forbids the broken versions.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     # Attack: TLS traffic redirected to a listener of another protocol with the same certificate.
     context.set_alpn_protocols(["http/1.1" if websocket else "mqtt"])
     return context
