@@ -281,7 +281,8 @@ class Broker:
     def take_journal(self, wall_offset: float | None = None) -> tuple[int, Batch]:
         """The changes to be written next, and the number to give `committed` when they are on disk.
 
-        `wall_offset` is wall-clock less monotonic time, which may have changed since the last call. One batch at a time: the next is taken after `committed` or `refused` for the one before.
+        `wall_offset` is wall-clock less monotonic time, which may have changed since the last call. One
+        batch at a time: the next is taken after `committed` or `refused` for the one before.
         """
         if wall_offset is not None:
             self.core.journal.wall_offset = wall_offset

@@ -77,8 +77,9 @@ class Core:
     """Everything that the verbs work on.
 
     `now` is the monotonic second of the call in progress. The limits that are asked for each message stand
-    beside `limits` as fields of their own. `requests` are messages to the server itself. `policy_generation` counts changes of rights;
-    `tree.generation` changes of subscriptions and of rights. `dirty` are the connections with something
+    beside `limits` as fields of their own. `requests` are messages to the server itself.
+    `policy_generation` counts changes of rights; `tree.generation` changes of subscriptions and of rights.
+    `dirty` are the connections with something
     for the shell, `holding` those with output that waits for the disk, `replays` those that are owed
     retained messages, `admissions` CONNECTs whose session is on its way to the disk. `spent` is the work done
     for the connection at hand, `unfinished` are connections that have sent more than one turn's worth of it

@@ -5,7 +5,7 @@ from pathlib import Path
 from bollard.assess.configs import common
 from bollard.assess.configs.flat import Flat
 from bollard.assess.configs.mosquitto_access import read_passwords
-from bollard.assess.configs.setup import Setup, Traits
+from bollard.assess.configs.setup import Setup
 from bollard.assess.configs.source import Place, Setting, shown
 from bollard.assess.configs.weak import is_administrator, is_everything
 from bollard.assess.configs.yamltable import read_yaml
@@ -24,11 +24,9 @@ def audit_amqtt(path: Path, version: str = "") -> Setup:
     return _Reader(read_yaml(path), version or VERSIONS[0]).read()
 
 
-class _Reader:
+class _Reader(common.FlatReader):
     def __init__(self, flat: Flat, version: str) -> None:
-        self._flat = flat
-        self._version = version
-        self._traits = Traits(str(flat.path))
+        super().__init__(flat, version)
         self._plugins = self._find_plugins()
 
     def read(self) -> Setup:
@@ -70,7 +68,7 @@ class _Reader:
                 traits.add("27", True, f"{key} is the older form; plugins take its place", setting)
         flat.misspelt((*KNOWN, *(key for key in flat.settings if key.startswith(("listeners.", "plugins.")))))
         common.finish(traits, flat)
-        return traits.setup("amqtt", self._version, flat.reading.files, flat.reading.unread)
+        return self._setup("amqtt")
 
     def _find_plugins(self) -> dict[str, Place]:
         """The names of the plugins and where they stand: keys of a mapping, or items of a list."""

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from bollard.assess.configs import common
 from bollard.assess.configs.emqx_acl import acl_setting, read_emqx_acl
-from bollard.assess.configs.flat import Flat
 from bollard.assess.configs.hocon import read_hocon
-from bollard.assess.configs.setup import Setup, Traits
+from bollard.assess.configs.setup import Setup
 from bollard.assess.configs.source import Place, Setting, shown
 from bollard.assess.configs.weak import is_administrator, is_everything, weak_ciphers
 from bollard.assess.model import Severity
@@ -33,12 +32,7 @@ def audit_emqx(path: Path, version: str = "") -> Setup:
     return _Reader(read_hocon(path), version or VERSIONS[0]).read()
 
 
-class _Reader:
-    def __init__(self, flat: Flat, version: str) -> None:
-        self._flat = flat
-        self._version = version
-        self._traits = Traits(str(flat.path))
-
+class _Reader(common.FlatReader):
     def read(self) -> Setup:
         flat, traits = self._flat, self._traits
         traits.absent("EMQX has no such setting", "14", "19", "21", "24", "27")
@@ -64,7 +58,7 @@ class _Reader:
             (*KNOWN, *(key for key in flat.settings if key.startswith(("listeners.", "authentication."))))
         )
         common.finish(traits, flat)
-        return traits.setup("emqx", self._version, flat.reading.files, flat.reading.unread)
+        return self._setup("emqx")
 
     def _beside(self) -> None:
         """What was set by the dashboard lies elsewhere, and counts less than what is written in emqx.conf."""

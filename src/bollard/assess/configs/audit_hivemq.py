@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from bollard.assess.configs import common
-from bollard.assess.configs.flat import Flat
-from bollard.assess.configs.setup import Setup, Traits
+from bollard.assess.configs.setup import Setup
 from bollard.assess.configs.source import Place, Setting, shown
 from bollard.assess.configs.weak import weak_ciphers
 from bollard.assess.configs.xmltable import read_xml
@@ -26,12 +25,7 @@ def audit_hivemq(path: Path, version: str = "") -> Setup:
     return _Reader(read_xml(path), version or VERSIONS[0]).read()
 
 
-class _Reader:
-    def __init__(self, flat: Flat, version: str) -> None:
-        self._flat = flat
-        self._version = version
-        self._traits = Traits(str(flat.path))
-
+class _Reader(common.FlatReader):
     def read(self) -> Setup:
         flat, traits = self._flat, self._traits
         traits.absent(
@@ -69,7 +63,7 @@ class _Reader:
         self._cluster()
         self._secrets()
         common.finish(traits, flat)
-        return traits.setup("hivemq", self._version, flat.reading.files, flat.reading.unread)
+        return self._setup("hivemq")
 
     def _elements(self, prefix: str) -> list[str]:
         """The elements directly under `prefix`, numbered ones with their number."""

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from bollard.assess.configs import common
-from bollard.assess.configs.flat import Flat
 from bollard.assess.configs.hocon import read_hocon
-from bollard.assess.configs.setup import Setup, Traits
+from bollard.assess.configs.setup import Setup
 from bollard.assess.configs.source import Setting, shown
 from bollard.assess.configs.weak import is_administrator, is_everything
 
@@ -27,12 +26,7 @@ def audit_nanomq(path: Path, version: str = "") -> Setup:
     return _Reader(read_hocon(path), version or VERSIONS[0]).read()
 
 
-class _Reader:
-    def __init__(self, flat: Flat, version: str) -> None:
-        self._flat = flat
-        self._version = version
-        self._traits = Traits(str(flat.path))
-
+class _Reader(common.FlatReader):
     def read(self) -> Setup:
         flat, traits = self._flat, self._traits
         traits.absent(
@@ -76,7 +70,7 @@ class _Reader:
                 flat.reading.missed(setting.place, setting.key, "the older format of NanoMQ is not judged")
         flat.misspelt(KNOWN)
         common.finish(traits, flat)
-        return traits.setup("nanomq", self._version, flat.reading.files, flat.reading.unread)
+        return self._setup("nanomq")
 
     def _entrance(self) -> None:
         flat, traits = self._flat, self._traits

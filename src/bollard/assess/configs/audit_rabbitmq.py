@@ -4,8 +4,7 @@ from pathlib import Path
 
 from bollard.assess.configs import common
 from bollard.assess.configs.cuttlefish import read_cuttlefish
-from bollard.assess.configs.flat import Flat
-from bollard.assess.configs.setup import Setup, Traits
+from bollard.assess.configs.setup import Setup
 from bollard.assess.configs.source import Setting, shown
 from bollard.assess.configs.weak import weak_ciphers
 
@@ -30,12 +29,7 @@ def audit_rabbitmq(path: Path, version: str = "") -> Setup:
     return _Reader(read_cuttlefish(path), version or VERSIONS[-1]).read()
 
 
-class _Reader:
-    def __init__(self, flat: Flat, version: str) -> None:
-        self._flat = flat
-        self._version = version
-        self._traits = Traits(str(flat.path))
-
+class _Reader(common.FlatReader):
     def read(self) -> Setup:
         flat, traits = self._flat, self._traits
         traits.absent(
@@ -69,7 +63,7 @@ class _Reader:
             (*KNOWN, *(key for key in flat.settings if key.startswith(("mqtt.listeners.", "ssl_options."))))
         )
         common.finish(traits, flat)
-        return traits.setup("rabbitmq", self._version, flat.reading.files, flat.reading.unread)
+        return self._setup("rabbitmq")
 
     def _entrance(self) -> None:
         allowed = self._flat.get("mqtt.allow_anonymous", "true")

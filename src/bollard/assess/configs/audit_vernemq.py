@@ -4,9 +4,8 @@ from pathlib import Path
 
 from bollard.assess.configs import common
 from bollard.assess.configs.cuttlefish import read_cuttlefish
-from bollard.assess.configs.flat import Flat
 from bollard.assess.configs.mosquitto_access import read_acl
-from bollard.assess.configs.setup import Setup, Traits
+from bollard.assess.configs.setup import Setup
 from bollard.assess.configs.source import Setting, shown
 from bollard.assess.configs.weak import weak_ciphers
 
@@ -34,12 +33,7 @@ def audit_vernemq(path: Path, version: str = "") -> Setup:
     return _Reader(read_cuttlefish(path), version or VERSIONS[-1]).read()
 
 
-class _Reader:
-    def __init__(self, flat: Flat, version: str) -> None:
-        self._flat = flat
-        self._version = version
-        self._traits = Traits(str(flat.path))
-
+class _Reader(common.FlatReader):
     def read(self) -> Setup:
         flat, traits = self._flat, self._traits
         traits.absent("VerneMQ has no such setting", "03", "07", "14", "19", "24", "27")
@@ -62,7 +56,7 @@ class _Reader:
             (*KNOWN, *(key for key in flat.settings if key.split(".")[0] in ("listener", "vmq_bridge")))
         )
         common.finish(traits, flat)
-        return traits.setup("vernemq", self._version, flat.reading.files, flat.reading.unread)
+        return self._setup("vernemq")
 
     def _entrance(self) -> None:
         setting = self._flat.get("allow_anonymous", "off")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bollard.assess.configs.flat import Flat
 from bollard.assess.configs.mosquitto_access import AclFile
-from bollard.assess.configs.setup import Traits
+from bollard.assess.configs.setup import Setup, Traits
 from bollard.assess.configs.source import Place, Setting, shown
 from bollard.assess.configs.weak import host_and_port, is_administrator, is_everything, is_loopback
 from bollard.assess.model import Severity
@@ -15,6 +15,21 @@ _SECRET = re.compile(
 )
 #: Values that name a secret elsewhere rather than being one.
 _ELSEWHERE = re.compile(r"file://.*|\$\{.*\}|\$[A-Z_]+|encrypted:.*|", re.IGNORECASE)
+
+
+class FlatReader:
+    """What the readers of products with flat settings share: the settings, the version whose defaults
+    count, and the traits that they gather."""
+
+    def __init__(self, flat: Flat, version: str) -> None:
+        self._flat = flat
+        self._version = version
+        self._traits = Traits(str(flat.path))
+
+    def _setup(self, product: str) -> Setup:
+        """What was gathered, with the files that were read and what in them was not understood."""
+        reading = self._flat.reading
+        return self._traits.setup(product, self._version, reading.files, reading.unread)
 
 
 def listens(traits: Traits, setting: Setting, what: str, *, secure: bool, write: str) -> None:
