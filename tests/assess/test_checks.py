@@ -34,11 +34,19 @@ from assess.evidence import (
     versions,
 )
 from bollard.assess import catalogue
-from bollard.assess.checks import bounds
-from bollard.assess.checks.access import Reflection, RevocationTrial
 from bollard.assess.checks.certificates import PUBLIC_SINCE, PUBLISHED_KEYS
 from bollard.assess.model import Check, Evidence, Facts, Result, Severity, State, judge
-from bollard.assess.probes.evidence import Entry, Sighting, Trick
+from bollard.assess.probes.evidence import (
+    Abuse,
+    Crowd,
+    Entry,
+    Reflection,
+    RevocationTrial,
+    Sighting,
+    Strictness,
+    Tickets,
+    Trick,
+)
 
 CHECKS = {
     check.definition.id: check
@@ -76,7 +84,7 @@ CASES: dict[str, tuple[Evidence, Evidence]] = {
     "SCN-21": (RevocationTrial(still_working=("will",)), RevocationTrial(still_working=())),
     "SCN-22": (bypass(wildcard_id="accepted", wildcard_gained=("#",)), bypass()),
     "SCN-23": (ears(control=heard("$CONTROL/#", 0, messages=1)), ears()),
-    "SCN-24": (Reflection(arrived=True), Reflection(arrived=False)),
+    "SCN-24": (Reflection(passed_on=True, arrived=True), Reflection(passed_on=False, arrived=False)),
     "SCN-25": (patience(silent_s=None), patience()),
     "SCN-26": (offer(keepalive_s=None), offer()),
     "SCN-27": (offer(session_expiry_s=None), offer()),
@@ -89,7 +97,7 @@ CASES: dict[str, tuple[Evidence, Evidence]] = {
     "SCN-34": (origins(foreign=101), origins()),
     "SCN-36": (ports(administration=(open_port(18083),)), ports()),
     "SCN-37": (ports(cluster=(open_port(4369),)), ports()),
-    "SCN-38": (bounds.Crowd(opened=50, accepted=50), bounds.Crowd(opened=50, accepted=20)),
+    "SCN-38": (Crowd(opened=21, accepted=21, ceiling=20), Crowd(opened=50, accepted=20)),
     "TLS-01": (listeners(tls=False), listeners()),
     "TLS-02": (tls(versions=versions("TLS 1.0", "TLS 1.2")), tls()),
     "TLS-03": (tls(versions=versions("TLS 1.2")), tls()),
@@ -274,7 +282,7 @@ def test_patience_that_was_shorter_than_the_limit_is_not_tested() -> None:
 
 
 def test_a_guess_that_the_broker_stopped_is_unclear() -> None:
-    assert state("SCN-07", guesses(throttled=True)) is State.INCONCLUSIVE
+    assert state("SCN-07", guesses(stopped=True)) is State.INCONCLUSIVE
 
 
 def test_a_private_authority_that_was_not_named_is_no_fault() -> None:
@@ -325,3 +333,28 @@ def test_ccm_8_is_a_short_tag() -> None:
 def test_missing_extended_master_secret_fails_and_tls_13_alone_needs_none() -> None:
     assert state("TLS-15", tls(extended_master_secret=False)) is State.FAIL
     assert state("TLS-15", tls(extended_master_secret=None, secure_renegotiation=None)) is State.PASS
+
+
+def test_a_malformed_packet_that_could_not_be_tried_leaves_the_parser_unclear() -> None:
+    tried = Abuse(name="QoS 3", survived=False)
+    untried = Abuse(name="NUL in a topic", survived=False, tested=False)
+    assert state("SCN-30", Strictness(identity="plug", packets=(tried, untried))) is State.INCONCLUSIVE
+
+
+def test_a_session_that_even_its_owner_does_not_get_back_proves_nothing() -> None:
+    assert state("SCN-20", takeover(session_kept=False)) is State.INCONCLUSIVE
+
+
+def test_fifty_connections_prove_nothing_where_nobody_said_how_many_are_too_many() -> None:
+    assert state("SCN-38", Crowd(opened=50, accepted=50)) is State.INCONCLUSIVE
+
+
+def test_a_request_that_was_passed_on_and_whose_answer_got_lost_is_unclear() -> None:
+    assert state("SCN-24", Reflection(passed_on=True, arrived=False)) is State.INCONCLUSIVE
+
+
+def test_tickets_that_allow_early_data_fail() -> None:
+    judged = judge(CHECKS["TLS-15"], "t", Facts([tls(), Tickets(count=2, early_data_bytes=16_384)]))
+    assert judged.state is State.FAIL
+    judged = judge(CHECKS["TLS-15"], "t", Facts([tls(), Tickets(count=2, early_data_bytes=0)]))
+    assert judged.state is State.PASS

@@ -1,6 +1,7 @@
 """Probes against small servers that answer as they are told: bounds, politeness, and what is never done."""
 
 import asyncio
+import re
 import socket
 import time
 
@@ -168,6 +169,19 @@ def test_a_broker_is_recognised_by_what_it_says(topic: str, text: str, name: str
     assert ears.recognise({}) == Product()
 
 
+@pytest.mark.parametrize(
+    ("topic", "name"),
+    [
+        ("$SYS/aedes-cli/heartbeat", "aedes"),
+        ("$SYS/VerneMQ@127.0.0.1/mqtt/publish/sent", "vernemq"),
+        ("$SYS/brokers/emqx@node/uptime", "emqx"),
+        ("$SYS/broker/load/messages", ""),
+    ],
+)
+def test_a_broker_without_a_version_is_recognised_by_its_topics(topic: str, name: str) -> None:
+    assert ears.recognise({}, [topic]) == Product(name=name, source=topic if name else "")
+
+
 def test_a_connect_of_mqtt_31_differs_in_name_and_level() -> None:
     data = encode(Connect(version=4, client_id="a"), 4)
     old = doors.as_31(data)
@@ -243,11 +257,25 @@ def test_a_default_login_that_works_is_told_without_its_password() -> None:
     assert (found.default_login, found.tried) == ("guest", 3)
 
 
-def test_guessing_stops_at_ten() -> None:
+def test_guessing_stops_at_ten_of_each_kind() -> None:
     with Server(says(REFUSE_311)) as server:
         (found,) = asyncio.run(strain.probe_guesses(room(server.port)))
-        assert server.connections == found.tried == 10
+        assert server.connections == found.tried + found.wrong_tries == len(strain.DEFAULT_LOGINS) + 10
     assert not found.throttled
+
+
+def test_the_ten_guesses_are_all_of_one_user_that_nobody_has() -> None:
+    names: list[bytes] = []
+
+    def talk(connection: socket.socket) -> None:
+        data = connection.recv(4096)
+        names.append((re.findall(rb"mqttassess-[0-9a-f]{8}(?![0-9a-f])", data) or [b""])[-1])
+        connection.sendall(REFUSE_311)
+
+    with Server(talk) as server:
+        asyncio.run(strain.probe_guesses(room(server.port)))
+    assert len(set(names[-10:])) == 1
+    assert names[-1].startswith(b"mqttassess-")
 
 
 def test_a_lockout_is_a_throttle() -> None:

@@ -11,12 +11,24 @@ from datetime import date
 from pathlib import Path
 from xml.etree import ElementTree
 
+import markupsafe
 import msgspec
 import pytest
 
 from assess.reports import HOSTILE, quiet, report
 from bollard.assess.model import Acceptance, Report, Severity, State, grade
-from bollard.assess.report import canonical, compare, formats, junit, markdown, page, sarif, table, terminal
+from bollard.assess.report import (
+    canonical,
+    compare,
+    formats,
+    junit,
+    markdown,
+    page,
+    sarif,
+    table,
+    terminal,
+    words,
+)
 from bollard.base.errors import ConfigError, LocalError
 
 #: What moves a terminal or reorders a line.
@@ -137,6 +149,26 @@ def test_the_policy_of_the_page_allows_its_own_style() -> None:
     assert f"sha256-{digest}" in text.replace("&#43;", "+")
 
 
+def test_an_owner_reads_each_remedy_once_with_all_that_it_ends() -> None:
+    made = report()
+    tasks = words.tasks(made)
+    assert len({task.remedy for task in tasks}) == len(tasks)
+    assert sum(len(task.problems) for task in tasks) == len(words.problems(made))
+    ranks = [task.severity.rank for task in tasks]
+    assert ranks == sorted(ranks, reverse=True)
+    owner = page.render(made).split("For professionals")[0]
+    for task in tasks:
+        assert owner.count(str(markupsafe.escape(task.remedy))) == 1
+
+
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [("2026-11-03T08:01:00Z", "3 November 2026, 08:01 UTC"), ("yesterday", "yesterday"), ("\x1b", "\\x1b")],
+)
+def test_an_owner_reads_a_day_as_people_write_it(moment: str, said: str) -> None:
+    assert words.day(moment) == said
+
+
 def test_the_page_begins_with_what_an_owner_needs() -> None:
     text = page.render(report())
     owner = text.split("For professionals")[0]
@@ -219,11 +251,11 @@ def test_an_accepted_risk_is_a_suppression_with_its_reason() -> None:
 
 
 def test_junit_counts_what_it_holds() -> None:
-    root = ElementTree.fromstring(junit.render(report()))
-    cases = root.findall(".//testcase")
-    assert len(cases) == int(root.get("tests", "0")) == len(report().results)
+    (suite,) = ElementTree.fromstring(junit.render(report())).findall("testsuite")
+    cases = suite.findall("testcase")
+    assert len(cases) == int(suite.get("tests", "0")) == len(report().results)
     for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-        assert int(root.get(name, "0")) == len(root.findall(f".//{tag}")) > 0
+        assert int(suite.get(name, "0")) == len(suite.findall(f"testcase/{tag}")) > 0
 
 
 def test_in_junit_not_tested_is_skipped_and_unclear_is_an_error() -> None:

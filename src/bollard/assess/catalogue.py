@@ -10,8 +10,21 @@ from typing import Any
 
 import msgspec
 
-from bollard.assess.checks import access, bounds, certificates, config, entrance, listening, surroundings, tls
-from bollard.assess.model import Check, Definition, Evidence
+from bollard.assess.checks import (
+    access,
+    bounds,
+    certificates,
+    config,
+    device,
+    entrance,
+    installation,
+    listening,
+    surroundings,
+    tls,
+    traffic,
+    traffic_tls,
+)
+from bollard.assess.model import Check, Definition
 
 #: What the letters of a definition's `group` mean.
 GROUPS = {
@@ -41,10 +54,20 @@ EVIDENCE = {
     "e7": "ClientHello, alert, and what came after the handshake",
     "e8": "mode and owner of a file",
 }
-_MODULES = (entrance, listening, access, bounds, surroundings, tls, certificates, config)
-
-#: Evidence that no probe gathers by itself, and what it takes.
-WAITS_FOR_OPERATOR: dict[type[Evidence], str] = access.WAITS_FOR_OPERATOR | bounds.WAITS_FOR_OPERATOR
+_MODULES = (
+    entrance,
+    listening,
+    access,
+    bounds,
+    surroundings,
+    tls,
+    certificates,
+    config,
+    installation,
+    traffic,
+    traffic_tls,
+    device,
+)
 
 
 class Standard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -108,10 +108,20 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Base of what probes return: facts as they were seen, without secrets and without payloads."""
 
 
+class Location(msgspec.Struct, frozen=True, kw_only=True):
+    """Where in a file a result stands. `line` 0: the file as a whole."""
+
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What a check says. `observed` is one sentence: what was seen, or why nothing can be said.
 
-    `severity` replaces that of the definition where the check knows better.
+    `severity` replaces that of the definition where the check knows better. `location` is set by checks on files.
     """
 
     state: State
@@ -119,6 +129,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     evidence: dict[str, Any] = {}
     severity: Severity | None = None
     confidence: Confidence = Confidence.OBSERVED
+    location: Location | None = None
 
 
 class Missing(Exception):
@@ -181,6 +192,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     confidence: Confidence = Confidence.OBSERVED
     accepted: Acceptance | None = None
     change: str = ""
+    location: Location | None = None
 
     @property
     def open(self) -> bool:
@@ -206,6 +218,20 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     address: str = ""
     product: str = ""
+
+
+class Asset(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was seen in a network: a device or a server, with what is known about it by name.
+
+    `hardware` are addresses of network cards. `facts` hold texts, numbers, lists of texts and counts by name, none
+    of them secret; texts are an attacker's to choose.
+    """
+
+    name: str
+    kind: str
+    addresses: tuple[str, ...] = ()
+    hardware: tuple[str, ...] = ()
+    facts: dict[str, Any] = {}
 
 
 class Grade(msgspec.Struct, frozen=True, kw_only=True):
@@ -244,6 +270,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     checks: dict[str, Definition] = {}
     attempts: tuple[Attempt, ...] = ()
     notes: tuple[str, ...] = ()
+    inventory: tuple[Asset, ...] = ()
 
 
 _LETTERS = {
@@ -283,6 +310,7 @@ def judge(check: Check, target: str, facts: Facts, *, raised: bool = False) -> R
         observed=verdict.observed,
         evidence=verdict.evidence,
         confidence=verdict.confidence,
+        location=verdict.location,
     )
 
 

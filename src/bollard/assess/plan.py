@@ -29,30 +29,10 @@ from bollard.assess.model import (
     grade,
     judge,
 )
-from bollard.assess.probes import bypass, canary, certificate, doors, ears, hello, reach, strain
-from bollard.assess.probes.evidence import (
-    Busy,
-    Bypass,
-    Canary,
-    ClientCertificates,
-    Doors,
-    Ears,
-    Fence,
-    Guesses,
-    Leaf,
-    Listeners,
-    NoAnswer,
-    Offer,
-    Origins,
-    Patience,
-    Ports,
-    Product,
-    Reach,
-    Strictness,
-    Takeover,
-    TlsOffer,
-)
+from bollard.assess.probes import reach
+from bollard.assess.probes.evidence import Busy, Listeners, NoAnswer, Ports, Product, Silent
 from bollard.assess.probes.room import Bounds, Identity, Pace, Room
+from bollard.assess.probes.table import BESIDE, OF_HOST, PROBES, Probe
 from bollard.assess.scope import USUAL_PORTS, Place
 
 #: A probe that has not ended by then is given up. Patience has its own bound.
@@ -61,47 +41,23 @@ PROBE_S = 180.0
 MAX_HOSTS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """What looks, what evidence it gives, and how much it disturbs."""
-
-    name: str
-    gives: tuple[type[Evidence], ...]
-    run: Callable[[Room], Any]
-    caution: Caution = Caution.SAFE
-
-
-#: In the order in which they run: later ones use what earlier ones learn; guesses last, they may lock us out.
-PROBES = (
-    Probe("transport", (Reach,), reach.probe_reach),
-    Probe("tls", (TlsOffer,), hello.probe_tls),
-    Probe("certificate", (Leaf,), certificate.probe_certificate),
-    Probe("entrances", (Doors,), doors.probe_doors),
-    Probe("client certificates", (ClientCertificates,), certificate.probe_client_certificates),
-    Probe("limits", (Offer,), doors.probe_offer),
-    Probe("listening", (Ears, Product), ears.probe_ears),
-    Probe("web pages", (Origins,), strain.probe_origins),
-    Probe("canary", (Canary,), canary.probe_canary, Caution.ACTIVE),
-    Probe("bypasses", (Bypass,), bypass.probe_bypass, Caution.ACTIVE),
-    Probe("fence", (Fence,), bypass.probe_fence, Caution.ACTIVE),
-    Probe("takeover", (Takeover,), bypass.probe_takeover, Caution.ACTIVE),
-    Probe("malformed packets", (Strictness,), strain.probe_strictness, Caution.ACTIVE),
-    Probe("guesses", (Guesses,), strain.probe_guesses, Caution.ACTIVE),
-)
-BESIDE = Probe("patience", (Patience,), strain.probe_patience)
-OF_HOST = Probe("ports", (Ports,), strain.probe_ports)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How to look at every target. `active` allows canaries; `only` names the checks to make, none means all."""
+    """How to look at every target; see `Room` for what has the same name there.
+
+    `active` allows canaries, `intrusive` what strains; `only` names the checks to make, none means all.
+    """
 
     identities: tuple[Identity, ...] = ()
     ca_file: Path | None = None
     server_name: str = ""
     own_topic: str = ""
+    shared_topic: str = ""
+    revoke_command: tuple[str, ...] = ()
+    ceiling: int = 0
     expect_mtls: bool = False
     active: bool = False
+    intrusive: bool = False
     allow_exposed_password: bool = False
     bounds: Bounds = field(default_factory=Bounds)
     only: frozenset[str] = frozenset()
@@ -169,6 +125,11 @@ async def scan(
     return list(await asyncio.gather(*(one(group) for group in hosts.values() if label(group) not in done)))
 
 
+def hosts_of(places: Iterable[Place]) -> int:
+    """How many hosts these places are on."""
+    return len({(place.host, place.address) for place in places})
+
+
 def label(places: Sequence[Place]) -> str:
     """What was asked about one host, in one word, so that a later scan knows it again."""
     asked = sorted({f"{place.transport}:{place.port}{place.path}" for place in places})
@@ -180,14 +141,19 @@ async def _scan_host(places: Sequence[Place], settings: Settings, progress: Prog
     pace = Pace(settings.bounds.packets_per_s)
     whole = any(not place.port for place in places)
     rooms = []
+    silent: list[str] = []
     for place in _with_ports(places):
         room = _room(place, settings, pace, whole=whole)
         progress(f"{place.host}:{place.port}", "finding out what it speaks")
         try:
             room.transport = await reach.find_transport(room)
             rooms.append(room)
+        except Silent:
+            silent.append(str(place.port))
         except (NoAnswer, Busy) as reason:
             report.notes.append(f"{place.host}:{place.port}: {reason}")
+    if silent and not (whole and rooms):
+        report.notes.append(f"{places[0].host}: nothing listens on {', '.join(silent)}")
     for room in rooms:
         await _scan_listener(room, settings, progress, report)
     if rooms:
@@ -211,8 +177,12 @@ def _room(place: Place, settings: Settings, pace: Pace, *, whole: bool) -> Room:
         ca_file=settings.ca_file,
         server_name=settings.server_name,
         own_topic=settings.own_topic,
+        shared_topic=settings.shared_topic,
+        revoke_command=settings.revoke_command,
+        ceiling=settings.ceiling,
         expect_mtls=settings.expect_mtls,
         active=settings.active,
+        intrusive=settings.intrusive,
         whole_host=whole,
         allow_exposed_password=settings.allow_exposed_password,
     )
@@ -284,6 +254,8 @@ async def _attempt(probe: Probe, room: Room, name: str, looked: _Looked) -> None
         return _skip(probe, name, looked, looked.stopped)
     if probe.caution is Caution.ACTIVE and not room.active:
         return _skip(probe, name, looked, "it is an active check: --active")
+    if probe.caution is Caution.INTRUSIVE and not room.intrusive:
+        return _skip(probe, name, looked, "it strains the target: --intrusive, with a signed scope file")
     limit_s = PROBE_S if probe is not BESIDE else PROBE_S + 2 * room.bounds.patience_s
     try:
         async with asyncio.timeout(limit_s):
@@ -316,7 +288,7 @@ def _skip(probe: Probe, name: str, looked: _Looked, reason: str, status: Status 
 
 
 def _judge(settings: Settings, subject: str, name: str, room: Room, looked: _Looked) -> list[Result]:
-    facts = Facts(looked.evidence, {**catalogue.WAITS_FOR_OPERATOR, **looked.missing})
+    facts = Facts(looked.evidence, looked.missing)
     raised = room.place.reach == "public"
     return [
         judge(each, name, facts, raised=raised)
@@ -369,9 +341,14 @@ def described(settings: Settings) -> dict[str, Any]:
     return {
         "active": settings.active,
         "identities": [each.label for each in settings.identities],
+        "intrusive": settings.intrusive,
         "own_topic": settings.own_topic,
+        "shared_topic": settings.shared_topic,
+        "revocation": bool(settings.revoke_command),
+        "ceiling": settings.ceiling,
         "only": sorted(settings.only),
         "packets_per_second": bounds.packets_per_s,
+        "connections_at_a_time": bounds.connections,
         "timeout_s": bounds.timeout_s,
         "listen_s": bounds.listen_s,
         "patience_s": bounds.patience_s,

@@ -62,6 +62,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The scope file: who allows what, until when.
 
     `targets` are host names, addresses or networks, each of them with `:port` if only that port is meant.
+    `intrusive` allows what strains a target; it counts only in a file that its owner has signed.
     """
 
     version: int
@@ -70,16 +71,19 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     targets: tuple[str, ...]
     active: bool = False
     public: bool = False
+    intrusive: bool = False
 
 
 class Consent(msgspec.Struct, frozen=True, kw_only=True):
-    """What the user has said on the command line."""
+    """What the user has said on the command line. `signed_by` is the fingerprint of the key that signed the scope."""
 
     authorized: bool = False
     own_network: bool = False
     public: bool = False
     active: bool = False
+    intrusive: bool = False
     scope: Scope | None = None
+    signed_by: str = ""
 
 
 Resolver = Callable[[str], Sequence[str]]
@@ -166,14 +170,21 @@ def _shown(text: str) -> str:
 def read_scope(path: Path) -> Scope:
     """The scope file at `path`, checked. Raises `ConfigError`."""
     try:
-        scope = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Scope)
+        return parse_scope(path.read_bytes(), path)
     except OSError as error:
         raise ConfigError(f"cannot read the scope file: {error.strerror}", path) from None
+
+
+def parse_scope(data: bytes, path: Path) -> Scope:
+    """What a scope file says whose bytes are `data`, checked. Raises `ConfigError`, which names `path`."""
+    try:
+        scope = msgspec.convert(tomllib.loads(data.decode("utf-8")), Scope)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(
             f"this is no scope file: {error}",
             path,
-            remedy="It needs version, authorized_by, valid_until and targets; active and public are optional.",
+            remedy="It needs version, authorized_by, valid_until and targets; active, public and intrusive are "
+            "optional.",
         ) from None
     if scope.version != 1:
         raise ConfigError(f"scope files of version {scope.version} are not known here", path)
@@ -195,7 +206,8 @@ def authorize(places: Sequence[Place], consent: Consent, today: date) -> None:
     """Raise `LocalError` unless every place may be looked at, in the way that is asked for.
 
     Loopback is free. A private address needs the word that it is one's own, or a scope file. A public one needs
-    a scope file that names it and says `public`, and the word on the command line as well.
+    a scope file that names it and says `public`, and the word on the command line as well. What is intrusive
+    needs a signed scope file that says so and names every target, this machine included.
     """
     if len(places) > MAX_ADDRESSES:
         raise LocalError(f"more than {MAX_ADDRESSES} addresses", "Scan them in several runs.")
@@ -206,6 +218,24 @@ def authorize(places: Sequence[Place], consent: Consent, today: date) -> None:
         _authorize_one(place, consent)
     if consent.active and scope is not None and not scope.active:
         raise LocalError("the scope file does not allow active checks", "It needs active = true.")
+    if consent.intrusive:
+        _authorize_intrusive(places, consent)
+
+
+def _authorize_intrusive(places: Sequence[Place], consent: Consent) -> None:
+    scope = consent.scope
+    if scope is None or not consent.signed_by:
+        raise LocalError(
+            "intrusive checks need a scope file that the owner has signed",
+            "--scope FILE --owner-key KEY.pub, with FILE.sig beside FILE: bollard scope sign makes it.",
+        )
+    if not scope.intrusive:
+        raise LocalError("the scope file does not allow intrusive checks", "It needs intrusive = true.")
+    for place in places:
+        if not any(_covers(entry, place) for entry in scope.targets):
+            raise LocalError(
+                f"{place.host} is not in the scope file", "Intrusive checks look only at what it names."
+            )
 
 
 def _authorize_one(place: Place, consent: Consent) -> None:

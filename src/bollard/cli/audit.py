@@ -1,6 +1,5 @@
 """`bollard audit`: what is wrong in a broker's configuration, with file, line and what to write instead."""
 
-import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,12 +74,9 @@ def _tell(report: "Report", options: dict[str, Any]) -> None:
 
 
 def rendered(report: "Report", kind: str) -> str:
-    """The report in a format; text with what to write, SARIF with the lines of the files."""
-    from bollard.assess.configs.audit import sarif_log
+    """The report in a format; text with what to write."""
     from bollard.assess.report.formats import FORMATS as RENDERERS
 
-    if kind == "sarif":
-        return json.dumps(sarif_log(report), indent=1) + "\n"
     text = RENDERERS[kind](report)
     return text + "".join(f"{line}\n" for line in to_write(report)) if kind == "text" else text
 
@@ -90,6 +86,8 @@ def to_write(report: "Report") -> "Iterator[str]":
     from bollard.assess.report.words import clean
 
     for result in (each for each in report.results if each.open):
+        if not (result.evidence.get("places") or result.evidence.get("write")):
+            continue
         yield ""
         yield f"{result.check} {clean(result.title)}"
         for place in result.evidence.get("places", []):

@@ -1,5 +1,6 @@
 """`bollard scan`: assess a broker from outside, within what its owner has allowed."""
 
+import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,15 +39,22 @@ NOTHING_ANSWERED = 2
 @click.option("--second-username", help="Another user, to test what one may do to the other.")
 @click.option("--second-password-file", type=READABLE)
 @click.option("--own-topic", default="", help="Where the first user may publish and the second may not read.")
+@click.option("--shared-topic", default="", help="Where both users may publish and subscribe.")
+@click.option(
+    "--revoke-command", metavar="COMMAND", help="Revokes the second user, to test what outlives it. No shell."
+)
 @click.option("--cert", "cert_file", type=READABLE, help="Our own client certificate (PEM).")
 @click.option("--key", "key_file", type=READABLE, help="Its key (PEM).")
 @click.option("--ca-file", type=READABLE, help="The authority that the devices trust (PEM).")
 @click.option("--server-name", default="", help="The name to look for in the server's certificate.")
 @click.option("--expect-mtls", is_flag=True, help="Clients are meant to need a certificate: test that.")
+@click.option("--intrusive", is_flag=True, help="Also strain it: up to 50 connections. Needs a signed scope.")
+@click.option("--ceiling", type=click.IntRange(1, 49), help="The most connections one address should get.")
 @click.option(
     "--allow-exposed-password", is_flag=True, help="Send passwords even where others can read them."
 )
 @click.option("--scope", "scope_file", type=READABLE, help="Who allows what, until when (TOML).")
+@click.option("--owner-key", type=READABLE, help="The key that signed the scope file: bollard scope.")
 @click.option("--i-am-authorized", "authorized", is_flag=True, help="The owner of the targets has agreed.")
 @click.option("--i-own-this-network", "own_network", is_flag=True, help="For private addresses of your own.")
 @click.option(
@@ -59,7 +67,11 @@ NOTHING_ANSWERED = 2
 @click.option("--resume", type=FILE, help="Keep the state of a long scan here, and go on from it.")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True)
 @click.option(
-    "--rate", type=click.FloatRange(0.1, 1000), default=5.0, show_default=True, help="Packets a second."
+    "--rate",
+    type=click.FloatRange(0.1, 1000),
+    default=5.0,
+    show_default=True,
+    help="Packets and connections a second.",
 )
 @click.option(
     "--timeout", type=click.FloatRange(0.2, 60), default=5.0, show_default=True, help="For an answer, s."
@@ -99,10 +111,23 @@ def command(targets: tuple[str, ...], **options: Any) -> int:
     places = [place for target in targets for place in parse_target(target)]
     authorize(places, consent, today)
     settings = _settings(options)
-    progress = _Progress(sys.stderr.isatty())
     state = _State(options["resume"], settings, started, _authorization(consent, places))
-    asyncio.run(plan.scan(places, settings, progress, done=state.done, finished=state.add))
-    progress.done()
+    progress = _Progress(sys.stderr.isatty(), plan.hosts_of(places), len(state.done))
+    try:
+        asyncio.run(
+            plan.scan(
+                places,
+                settings,
+                progress,
+                done=state.done,
+                finished=lambda host: progress.count(state.add(host)),
+            )
+        )
+    except KeyboardInterrupt:
+        progress.end()
+        click.echo(state.interrupted(), err=True)
+        raise
+    progress.end()
     report = state.report(complete=True)
     state.save(report)
     report = compare.revise(report, options["baseline"], options["accept"], today)
@@ -136,10 +161,17 @@ class _State:
     def done(self) -> tuple[str, ...]:
         return self._earlier.done if self._earlier is not None else ()
 
-    def add(self, host: "HostReport") -> None:
-        """Keep what was found about one host."""
+    def add(self, host: "HostReport") -> int:
+        """Keep what was found about one host. Returns how many are through."""
         self._hosts.append(host)
         self.save(self.report(complete=False))
+        return len(self.done) + len(self._hosts)
+
+    def interrupted(self) -> str:
+        """What to say when the user has had enough."""
+        if self._path is None:
+            return "Interrupted: nothing was kept. With --resume FILE a scan can go on later."
+        return f"Interrupted: {self._path} keeps what is through. The same command goes on from there."
 
     def report(self, *, complete: bool) -> "Report":
         from bollard.assess.plan import assemble
@@ -164,27 +196,43 @@ class _State:
 class _Progress:
     """One line on standard error that says what is done now; nothing where nobody looks."""
 
-    def __init__(self, shown: bool) -> None:
-        self._shown = shown
+    def __init__(self, shown: bool, hosts: int, through: int) -> None:
+        self._shown, self._hosts, self._through = shown, hosts, through
 
     def __call__(self, target: str, what: str) -> None:
         if self._shown:
-            click.echo(f"\r\x1b[K{target[:60]}: {what}", err=True, nl=False)
+            count = f"[{self._through} of {self._hosts} hosts] " if self._hosts > 1 else ""
+            click.echo(f"\r\x1b[K{count}{target[:60]}: {what}", err=True, nl=False)
 
-    def done(self) -> None:
+    def count(self, through: int) -> None:
+        """So many hosts are through."""
+        self._through = through
+
+    def end(self) -> None:
+        """Take the line away."""
         if self._shown:
             click.echo("\r\x1b[K", err=True, nl=False)
 
 
 def _consent(options: dict[str, Any]) -> "Consent":
+    from bollard.assess.consent import verify
     from bollard.assess.scope import Consent, read_scope
 
+    scope, signed_by = None, ""
+    if options["scope_file"] and options["owner_key"]:
+        scope, signed_by = verify(options["scope_file"], options["owner_key"])
+    elif options["scope_file"]:
+        scope = read_scope(options["scope_file"])
+    elif options["owner_key"]:
+        raise click.UsageError("--owner-key needs --scope.")
     return Consent(
         authorized=options["authorized"],
         own_network=options["own_network"],
         public=options["public"],
-        active=options["active"],
-        scope=read_scope(options["scope_file"]) if options["scope_file"] else None,
+        active=options["active"] or options["intrusive"],
+        intrusive=options["intrusive"],
+        scope=scope,
+        signed_by=signed_by,
     )
 
 
@@ -195,6 +243,7 @@ def _authorization(consent: "Consent", places: "list[Place]") -> dict[str, Any]:
             "authorized_by": consent.scope.authorized_by,
             "valid_until": str(consent.scope.valid_until),
             "scope": list(consent.scope.targets),
+            "signed_by": consent.signed_by,
         }
     if all(place.reach == "loopback" for place in places):
         return {"authorized_by": "not needed: this machine only"}
@@ -216,9 +265,13 @@ def _settings(options: dict[str, Any]) -> "Settings":
         identities=_identities(options),
         ca_file=options["ca_file"],
         server_name=options["server_name"],
-        own_topic=_own_topic(options["own_topic"]),
+        own_topic=_topic("--own-topic", options["own_topic"]),
+        shared_topic=_topic("--shared-topic", options["shared_topic"]),
+        revoke_command=_revoke_command(options),
+        ceiling=options["ceiling"] or 0,
         expect_mtls=options["expect_mtls"],
-        active=options["active"],
+        active=options["active"] or options["intrusive"],
+        intrusive=options["intrusive"],
         allow_exposed_password=options["allow_exposed_password"],
         only=only,
         bounds=Bounds(
@@ -230,7 +283,19 @@ def _settings(options: dict[str, Any]) -> "Settings":
     )
 
 
-def _own_topic(topic: str) -> str:
+def _revoke_command(options: dict[str, Any]) -> tuple[str, ...]:
+    text = options["revoke_command"]
+    if text is None:
+        return ()
+    if not (options["active"] or options["intrusive"]) or not options["second_username"]:
+        raise click.UsageError("--revoke-command needs --active and --second-username: that user is revoked.")
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise click.UsageError(f"--revoke-command: {error}.") from None
+
+
+def _topic(option: str, topic: str) -> str:
     from bollard.base.errors import PeerError
     from bollard.wire.topics import check_topic_name
 
@@ -238,7 +303,7 @@ def _own_topic(topic: str) -> str:
         try:
             check_topic_name(topic)
         except PeerError as error:
-            raise click.UsageError(f"--own-topic: {error.text}.") from None
+            raise click.UsageError(f"{option}: {error.text}.") from None
     return topic
 
 

@@ -23,6 +23,9 @@ _ENCODING_DER = 2
 class Trust:
     """What makes a server the right one, and what we show it ourselves.
 
+    `ca_file` may hold revocation lists beside the roots; a server's certificate is then refused if it is on its
+    issuer's list, or if there is no list of its issuer.
+
     `pin` is the SHA-256 of the server's root certificate (its DER), in hex. `server_name` replaces the host
     name in the check, for a server that is reached under another name than its certificate has.
     """
@@ -90,7 +93,11 @@ def client_context(
 
 def _verifying_context(trust: Trust, pinned_root: bytes | None) -> ssl.SSLContext:
     if trust.ca_file is not None and not trust.pin:
-        return ssl.create_default_context(cafile=trust.ca_file)
+        context = ssl.create_default_context(cafile=trust.ca_file)
+        if b"-----BEGIN X509 CRL-----" in trust.ca_file.read_bytes():
+            # Whoever puts a revocation list beside the root wants it looked at.
+            context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
+        return context
     if not trust.pin:
         return ssl.create_default_context()
     if trust.ca_file is not None:

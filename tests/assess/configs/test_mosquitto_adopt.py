@@ -1,5 +1,7 @@
 """Ten setups, as people have them, become ours: valid, and with the rights that they had."""
 
+import base64
+import hashlib
 import json
 import random
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from bollard.assess.configs.adoption import Adoption, Kind, is_identity
 from bollard.assess.configs.mosquitto import MosquittoFile
 from bollard.assess.configs.mosquitto_adopt import adopt
-from bollard.assess.configs.mosquitto_keys import DIRECTIVES, SAME
+from bollard.assess.configs.mosquitto_keys import DIRECTIVES
 from bollard.base.toml import Document
 from bollard.base.types import ANONYMOUS, Action
 from bollard.identity.names import is_identity as may_be_enrolled
@@ -97,8 +99,7 @@ def test_the_setups_hold_every_directive() -> None:
     for name in NAMES:
         for path in (SETUPS / name).rglob("*.conf"):
             used |= {line.split(" ")[0] for line in path.read_text().splitlines()}
-    missing = DIRECTIVES.keys() - used - {"plugin_use", "global_plugin"}
-    assert missing <= set(SAME.values())
+    assert DIRECTIVES.keys() - used == set()
 
 
 @pytest.mark.parametrize(("name", "file"), [(name, file) for name, files in ACLS.items() for file in files])
@@ -316,3 +317,87 @@ def test_whatever_is_read_our_loaders_take_what_comes_out(
 @given(st.text(min_size=1, max_size=70))
 def test_a_name_that_may_be_kept_is_one_that_may_be_enrolled(name: str) -> None:
     assert is_identity(name) == may_be_enrolled(name)
+
+
+# Passwords ---------------------------------------------------------------------------------------------
+
+
+def hashed(password: str, kind: int = 7, rounds: int = 101) -> str:
+    """What mosquitto_passwd writes for `password`."""
+    salt = b"saltsaltsalt"
+    if kind == 6:
+        digest = hashlib.sha512(password.encode() + salt).digest()
+    else:
+        digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, rounds)
+    parts = ["", str(kind), *([str(rounds)] if kind == 7 else [])]
+    return "$".join([*parts, base64.b64encode(salt).decode(), base64.b64encode(digest).decode()])
+
+
+def with_passwords(
+    folder: Path, passwords: str, conf: str = "listener 8883\ncertfile c\nkeyfile k\n"
+) -> Adoption:
+    (folder / "pw").write_text(passwords)
+    (folder / "mosquitto.conf").write_text(f"{conf}password_file pw\n")
+    return adopt(folder / "mosquitto.conf")
+
+
+def test_passwords_that_can_be_checked_here_are_carried_over(tmp_path: Path) -> None:
+    stored = {"anna": hashed("one"), "bert": hashed("two", 6)}
+    text = "".join(f"{user}:{hash_}\n" for user, hash_ in stored.items())
+    adoption = with_passwords(tmp_path, f"{text}carl:plain\ndora:$7$101$AAAA$BBBB\nanna b:{hashed('x')}\n")
+    assert {each.identity: each.stored.reveal().decode() for each in adoption.carried} == stored
+    assert [each.user for each in adoption.enrolments if not each.stored] == ["anna b", "carl", "dora"]
+    assert config(adoption, tmp_path).allow_human_passwords
+    notes = " ".join(note.text for note in adoption.notes)
+    assert "2 passwords count as they are until their next rotation" in notes
+    assert "one round of SHA-512" in notes
+    assert "without encryption" not in notes
+
+
+def test_no_hash_is_in_anything_that_is_printed(tmp_path: Path) -> None:
+    adoption = with_passwords(tmp_path, f"anna:{hashed('one')}\n")
+    assert adoption.carried
+    assert "$7$" not in repr(adoption) + adoption.config + adoption.policy + str(adoption.notes)
+
+
+def test_passwords_that_crossed_the_network_in_clear_are_told(tmp_path: Path) -> None:
+    adoption = with_passwords(tmp_path, f"anna:{hashed('one')}\n", "listener 1883\n")
+    assert any("without encryption" in note.text for note in adoption.notes)
+
+
+def test_without_a_password_to_carry_over_none_of_a_person_is_checked(tmp_path: Path) -> None:
+    adoption = with_passwords(tmp_path, "carl:plain\n")
+    assert not config(adoption, tmp_path).allow_human_passwords
+    (tmp_path / "pw").write_text(f"anna:{hashed('one')}\n")
+    adoption = adopt(tmp_path / "mosquitto.conf", passwords=False)
+    assert not adoption.carried
+    assert "allow_human_passwords" not in adoption.config
+
+
+def test_two_passwords_of_one_user_are_not_carried_over(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(f"anna:{hashed(name)}\n")
+    conf = "per_listener_settings true\nlistener 8883\npassword_file one\nlistener 8884\npassword_file two\n"
+    (tmp_path / "mosquitto.conf").write_text(conf)
+    assert adopt(tmp_path / "mosquitto.conf").carried == []
+
+
+def test_a_name_that_changes_cannot_keep_its_password(tmp_path: Path) -> None:
+    adoption = with_passwords(tmp_path, f"anna@example.org:{hashed('one')}\n")
+    assert adoption.enrolments[0].identity == "anna-example.org"
+    assert adoption.carried == []
+
+
+@pytest.mark.parametrize("form", ["fields", "encoded"])
+def test_passwords_of_dynamic_security_are_carried_over(tmp_path: Path, form: str) -> None:
+    _, _, rounds, salt, digest = hashed("one").split("$")
+    fields = {"password": digest, "salt": salt, "iterations": int(rounds)}
+    client = {"username": "anna", **(fields if form == "fields" else {"encoded_password": hashed("one")})}
+    gone = {"username": "gone", "disabled": True, **fields}
+    (tmp_path / "dyn.json").write_text(json.dumps({"clients": [client, gone]}))
+    conf = "listener 8883\nplugin /usr/lib/mosquitto_dynamic_security.so\nplugin_opt_config_file dyn.json\n"
+    (tmp_path / "mosquitto.conf").write_text(conf)
+    adoption = adopt(tmp_path / "mosquitto.conf")
+    assert [(each.identity, each.stored.reveal().decode()) for each in adoption.carried] == [
+        ("anna", hashed("one"))
+    ]

@@ -1,22 +1,17 @@
 """SCN checks about rights: each proven by an own canary, or by the broker's own refusal."""
 
 from bollard.assess.checks.rows import check
-from bollard.assess.model import Caution, Evidence, Facts, Verdict, fails, passes, unsure, untested
-from bollard.assess.probes.evidence import Bypass, Canary, Takeover, Trick
+from bollard.assess.model import Caution, Facts, Verdict, fails, passes, unsure, untested
+from bollard.assess.probes.evidence import (
+    Bypass,
+    Canary,
+    Reflection,
+    RevocationTrial,
+    Takeover,
+    Trick,
+)
 
 REFUSED = 0x80
-
-
-class RevocationTrial(Evidence, frozen=True, kw_only=True):
-    """What a broker still does for an identity after its operator revoked it, by name of the way."""
-
-    still_working: tuple[str, ...]
-
-
-class Reflection(Evidence, frozen=True, kw_only=True):
-    """Whether a responder wrote to a Response Topic that the requester may not write to itself."""
-
-    arrived: bool
 
 
 def _code(code: int) -> str:
@@ -203,7 +198,12 @@ def session_theft(facts: Facts) -> Verdict:
     trial = facts.get(Takeover)
     if trial.session_handed_over:
         return fails("The CONNACK to the second identity said that a session is present.", proven=True)
-    return passes("The second identity got no session.", second=trial.second_outcome)
+    if not trial.session_kept:
+        return unsure(
+            "No session was kept for the first identity either; --own-topic gives it something to subscribe to.",
+            second=trial.second_outcome,
+        )
+    return passes("The second identity got no session.", proven=True, second=trial.second_outcome)
 
 
 @check(
@@ -214,7 +214,7 @@ def session_theft(facts: Facts) -> Verdict:
     cwe=613,
     owner="Somebody whose access was ended can still act through what they left behind.",
     technical="After a revocation, wills, retained or queued messages, subscriptions or sessions of the revoked "
-    "identity still have effect.",
+    "identity still have effect. The operator's own command (--revoke-command) revokes it during the scan.",
     remedy="revocation",
     evidence="e2",
     needs=(RevocationTrial,),
@@ -222,9 +222,13 @@ def session_theft(facts: Facts) -> Verdict:
 )
 def revocation(facts: Facts) -> Verdict:
     trial = facts.get(RevocationTrial)
+    shown = {"revoked": trial.revoked, "ended": list(trial.ended), "command_ms": trial.command_ms}
     if trial.still_working:
-        return fails("It outlived the revocation.", proven=True, ways=list(trial.still_working))
-    return passes("Nothing outlived the revocation.", proven=True)
+        ways = list(trial.still_working)
+        return fails(
+            f"The revocation was outlived by: {', '.join(ways)}.", proven=True, ways=ways, shown=shown
+        )
+    return passes("Nothing outlived the revocation.", proven=True, shown=shown)
 
 
 @check(
@@ -260,16 +264,20 @@ def wildcard_id(facts: Facts) -> Verdict:
     group="AZ",
     cwe=441,
     owner="A device can make another write where it may not write itself.",
-    technical="A responder wrote to the Response Topic of a request although the requester has no right to it.",
+    technical="The broker passed on a request whose Response Topic the requester may not write to, and the answer "
+    "of a responder that may arrived there. Requester and responder were both our own.",
     remedy="acl",
     evidence="e2",
     needs=(Reflection,),
     caution=Caution.ACTIVE,
 )
 def reflection(facts: Facts) -> Verdict:
-    if facts.get(Reflection).arrived:
+    trial = facts.get(Reflection)
+    if trial.arrived:
         return fails("A responder wrote where the requester may not.", proven=True)
-    return passes("The responder's answer did not arrive.", proven=True)
+    if not trial.passed_on:
+        return passes("The request was not passed on with such a Response Topic.", proven=True)
+    return unsure("The request was passed on, and the answer to it did not arrive.")
 
 
 @check(
@@ -297,10 +305,6 @@ def overlap(facts: Facts) -> Verdict:
     return passes("One message on four filters came once.", proven=True, copies=1)
 
 
-WAITS_FOR_OPERATOR: dict[type[Evidence], str] = {
-    RevocationTrial: "it needs an operator who revokes an identity during the scan",
-    Reflection: "it needs a responder that the operator names",
-}
 CHECKS = (
     publish_anywhere,
     equivalents,

@@ -1,8 +1,8 @@
 """SCN checks about what one client may use up, and about packets that no broker may take."""
 
 from bollard.assess.checks.rows import check
-from bollard.assess.model import Caution, Evidence, Facts, Verdict, fails, passes, unsure, untested
-from bollard.assess.probes.evidence import Canary, Offer, Patience, Strictness
+from bollard.assess.model import Caution, Facts, Verdict, fails, passes, unsure, untested
+from bollard.assess.probes.evidence import Abuse, Canary, Crowd, Offer, Patience, Strictness
 
 MAX_PATIENCE_S = 30.0
 MAX_KEEPALIVE_S = 3_600
@@ -11,13 +11,6 @@ MAX_PACKET_BYTES = 16 * 1_048_576
 MAX_ALIASES = 1_024
 MAX_RECEIVE = 4_096
 NEVER = 0xFFFFFFFF
-
-
-class Crowd(Evidence, frozen=True, kw_only=True):
-    """How many of the connections that one address opened were taken."""
-
-    opened: int
-    accepted: int
 
 
 @check(
@@ -144,10 +137,20 @@ def windows(facts: Facts) -> Verdict:
 def malformed(facts: Facts) -> Verdict:
     packets = facts.get(Strictness).packets
     survived = [each.name for each in packets if each.survived]
-    shown = {each.name: "accepted" if each.survived else "refused" for each in packets}
+    shown = {each.name: _outcome(each) for each in packets}
     if survived:
         return fails(f"The connection survived: {', '.join(survived)}.", shown=shown)
+    if any(not each.tested for each in packets):
+        return unsure(
+            "This identity may not even send sound packets there, so not all could be tried; name a topic of its "
+            "own with --own-topic.",
+            shown=shown,
+        )
     return passes(f"All {len(packets)} ended the connection.", shown=shown)
+
+
+def _outcome(packet: Abuse) -> str:
+    return "not tested" if not packet.tested else "accepted" if packet.survived else "refused"
 
 
 @check(
@@ -183,7 +186,8 @@ def levels(facts: Facts) -> Verdict:
     group="AV",
     cwe=770,
     owner="One computer can take up all the places of this server.",
-    technical="Fifty connections from one address were all taken.",
+    technical="More connections from one address were taken than the operator says it should get (--ceiling, at "
+    "most 49). Without that word fifty are tried, and that all were taken settles nothing.",
     remedy="limits",
     evidence="e1",
     needs=(Crowd,),
@@ -191,17 +195,19 @@ def levels(facts: Facts) -> Verdict:
 )
 def crowd(facts: Facts) -> Verdict:
     trial = facts.get(Crowd)
-    shown = {"opened": trial.opened, "accepted": trial.accepted}
+    shown = {"opened": trial.opened, "accepted": trial.accepted, "ceiling": trial.ceiling or "not said"}
     if trial.accepted < trial.opened:
-        return passes("The broker stopped taking more.", shown=shown)
-    if trial.opened < 50:
-        return unsure("Too few connections were opened to tell.", shown=shown)
-    return fails("All of them were taken.", shown=shown)
+        return passes(f"After {trial.accepted} connections the broker took no more.", shown=shown)
+    if not trial.ceiling:
+        return unsure(
+            f"All {trial.opened} were taken. A ceiling may lie higher: --ceiling says what should be the most.",
+            shown=shown,
+        )
+    return fails(
+        f"{trial.accepted} were taken, where {trial.ceiling} should be the most.", proven=True, shown=shown
+    )
 
 
-WAITS_FOR_OPERATOR: dict[type[Evidence], str] = {
-    Crowd: "it strains the broker; this scan only looks and asks"
-}
 CHECKS = (
     patience,
     keepalive,

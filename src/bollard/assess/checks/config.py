@@ -7,7 +7,7 @@ from typing import Any
 
 from bollard.assess.checks.rows import SEVERITIES
 from bollard.assess.configs.setup import Setup, Trait
-from bollard.assess.model import Check, Definition, Facts, State, Verdict, untested
+from bollard.assess.model import Check, Definition, Facts, Location, State, Verdict, untested
 
 #: What one result tells of at most; the count tells of the rest.
 MAX_PLACES = 50
@@ -42,7 +42,13 @@ def _verdict(state: State, traits: list[Trait]) -> Verdict:
         ],
     }
     severity = None if any(trait.severity is None for trait in traits) else first.severity
-    return Verdict(state=state, observed=f"{said}.{more}", evidence=evidence, severity=severity)
+    return Verdict(
+        state=state,
+        observed=f"{said}.{more}",
+        evidence=evidence,
+        severity=severity,
+        location=Location(file=first.file, line=first.line) if first.file else None,
+    )
 
 
 def _place(trait: Trait) -> str:

@@ -168,7 +168,7 @@ def default_login(facts: Facts) -> Verdict:
         return fails(
             f"A default password of user {guesses.default_login!r} works.", user=guesses.default_login
         )
-    if guesses.throttled:
+    if guesses.stopped:
         return unsure(f"The broker stopped us after {guesses.tried} tries.", tried=guesses.tried)
     return passes(f"{guesses.tried} common logins were turned away.", tried=guesses.tried)
 
@@ -180,7 +180,7 @@ def default_login(facts: Facts) -> Verdict:
     group="AU",
     cwe=307,
     owner="An attacker can try passwords on this server as fast as it answers.",
-    technical="Ten failed logins in a row were answered alike and equally fast: no delay, no lockout.",
+    technical="Ten failed logins of one user in a row were answered alike and equally fast: no delay, no lockout.",
     remedy="throttle",
     evidence="e1",
     needs=(Guesses,),
@@ -193,7 +193,7 @@ def no_throttle(facts: Facts) -> Verdict:
     if guesses.throttled:
         return passes("The broker slowed down or stopped answering.", shown=shown)
     if guesses.wrong_tries < 10:
-        return untested(f"only {guesses.wrong_tries} logins failed before one worked")
+        return untested(f"only {guesses.wrong_tries} logins of the row could be tried")
     return fails("Ten failed logins changed nothing.", shown=shown)
 
 

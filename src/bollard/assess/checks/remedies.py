@@ -20,7 +20,7 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "tls": (
-        "Open a listener with TLS, move every device to it, then close the one without.",
+        "Open a way in that is encrypted (TLS), move every device to it, then close the one that is not.",
         {
             "mosquitto": "listener 8883, with certfile and keyfile; remove the listener on 1883",
             "emqx": "listeners.ssl.default.ssl_options with certfile and keyfile; listeners.tcp.default.enable = false",
@@ -49,13 +49,13 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
         "Answer every failed login alike, slow down after a few, and lock out an address that goes on.",
         {
             "mosquitto": "nothing built in: a firewall rule fed by the log (fail2ban), or certificates instead of passwords",
-            "emqx": "flapping_detect and banned; authentication by certificate",
+            "emqx": "flapping_detect.enable = true (from 6.3: by_clientid, by_username, by_peerhost); or certificates",
             "rabbitmq": "a proxy or firewall with a limit of connections an address",
             "bollard": "on by default; leave the limits of failed attempts as they are",
         },
     ),
     "acl": (
-        "Write down for each device which topics it needs, allow just those, and deny the rest.",
+        "Write down for each device what it has to send and to receive (its topics), allow just that, and deny the rest.",
         {
             "mosquitto": "acl_file with a pattern for each device, such as: pattern readwrite devices/%u/#",
             "emqx": "authorization.no_match = deny, and rules with ${username} or ${clientid}",
@@ -68,7 +68,7 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "admin-topics": (
-        "Keep the broker's own topics ($SYS, $CONTROL) to its administrators.",
+        "Let only administrators see what the server tells about itself (the topics under $SYS and $CONTROL).",
         {
             "mosquitto": "no topic or pattern in acl_file that covers $SYS/# or $CONTROL/#; or sys_interval 0",
             "emqx": '{deny, all, subscribe, ["$SYS/#"]}. in acl.conf, before any rule that allows',
@@ -79,19 +79,21 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "data": (
-        "Keep secrets and personal data out of messages, or encrypt them before they are sent; clear what is retained.",
+        "Keep secrets and personal data out of messages, or encrypt them before they are sent; clear what the server has "
+        "kept of them.",
         {
             "mosquitto": "mosquitto_pub -r -n -t TOPIC clears a retained message",
             "bollard": "bollard pub TOPIC --retain with an empty message clears a retained one",
         },
     ),
     "sessions": (
-        "Tie each client id to the identity that uses it, so that nobody can take over the session of another.",
+        "Tie the name under which a device connects (its client id) to its password or certificate, so that nobody can "
+        "take its place.",
         {
             "mosquitto": "use_username_as_clientid true",
-            "emqx": "clientid = ${username} by client attributes, or authentication that compares both",
-            "vernemq": "allow_register_during_netsplit = off and plugins that compare user and client id",
-            "rabbitmq": "mqtt.ssl_cert_client_id_from = distinguished_name, for clients with certificates",
+            "emqx": "mqtt.clientid_override = \"concat([username, '-', clientid])\", or an authenticator that compares both",
+            "vernemq": "a plugin for auth_on_register that compares user name and client id",
+            "rabbitmq": "mqtt.ssl_cert_client_id_from = distinguished_name (4.0), for clients with certificates",
             "bollard": "always so: a session belongs to identity and client id together",
         },
     ),
@@ -105,7 +107,7 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "limits": (
-        "Set the broker's limits, so that one client cannot use up what all need.",
+        "Set limits in the server, so that one device or intruder cannot use up what all need.",
         {
             "mosquitto": "max_keepalive, max_packet_size, max_connections, max_queued_bytes, persistent_client_expiration",
             "emqx": "mqtt.max_packet_size, mqtt.server_keepalive, mqtt.session_expiry_interval, mqtt.max_topic_alias",
@@ -118,7 +120,7 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "parser": (
-        "Update the broker: it accepts packets that the specification tells it to refuse.",
+        "Update the server software: it accepts garbled messages that it should refuse.",
         {"mosquitto": "2.0.22 or later", "emqx": "a supported release; mqtt.strict_mode = true"},
     ),
     "update": (
@@ -141,13 +143,13 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
         "Let administration and cluster ports answer only on the machine itself or in their own network.",
         {
             "emqx": 'dashboard.listeners.http.bind = "127.0.0.1:18083"',
-            "nanomq": 'http_server.bind = "127.0.0.1" or no http_server',
+            "nanomq": 'http_server.ip_addr = "127.0.0.1", or no http_server',
             "vernemq": "listener.http.default = 127.0.0.1:8888",
             "rabbitmq": "management.tcp.ip = 127.0.0.1; ERL_EPMD_ADDRESS=127.0.0.1",
         },
     ),
     "tls-strength": (
-        "Allow TLS 1.2 and 1.3 only, with forward secrecy and authenticated encryption.",
+        "Allow only current encryption: TLS 1.2 and 1.3, with forward secrecy and authenticated ciphers.",
         {
             "mosquitto": "tls_version tlsv1.2 (the lowest), ciphers ECDHE+AESGCM:ECDHE+CHACHA20",
             "emqx": 'listeners.ssl.default.ssl_options.versions = ["tlsv1.3", "tlsv1.2"], and ciphers',
@@ -158,8 +160,8 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "certificate": (
-        "Issue a new server certificate: from an authority that the devices know, with the server's name as a "
-        "subjectAltName, a strong key, and a renewal that happens by itself.",
+        "Issue a new server certificate: from an authority that the devices know, with the server's name in it (as a "
+        "subjectAltName), a strong key, and a renewal that happens by itself.",
         {
             "mosquitto": "certfile, keyfile; reload with SIGHUP",
             "emqx": "listeners.ssl.default.ssl_options.certfile and keyfile",
@@ -183,7 +185,92 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "post-quantum": (
-        "Update to a TLS library with hybrid key exchange (OpenSSL 3.5 or later), where it is on by default.",
+        "Update the encryption library to one with hybrid key exchange (OpenSSL 3.5 or later), where it is on by default.",
         {},
+    ),
+    "exposed-credentials": (
+        "Take every password and token that was seen as known to strangers: move the device to an encrypted connection "
+        "(TLS) first, then give it a new one.",
+        {
+            "mosquitto": "mosquitto_passwd FILE NAME, then SIGHUP; close the listener without TLS",
+            "emqx": "PUT /api/v5/authentication/password_based:built_in_database/users/NAME",
+            "rabbitmq": "rabbitmqctl change_password NAME NEW",
+            "bollard": "bollard devices rotate NAME",
+        },
+    ),
+    "own-credentials": (
+        "Give each device a name and a secret or certificate of its own, so that one of them can be shut out alone.",
+        {
+            "mosquitto": "one line of mosquitto_passwd for each device",
+            "bollard": "bollard enroll NAME for each device",
+        },
+    ),
+    "register": (
+        "Compare the list with what you own; find out what each unknown device is, or take it off the network.",
+        {"bollard": "bollard devices lists those that have an identity"},
+    ),
+    "no-fallback": (
+        "Let the device try again with TLS, later and later, and never without; close the ways in that are not encrypted.",
+        {
+            "mosquitto": "remove the listener on 1883",
+            "bollard": "there is no way in without TLS unless you allow one",
+        },
+    ),
+    "verify-server": (
+        "Let the device check the server's certificate each time: its authority, its name and its dates.",
+        {"bollard": "bollard enroll NAME --for RECIPE prints such settings for many kinds of devices"},
+    ),
+    "watch": (
+        "Find out who it was; block an address that guesses, and give devices that share a client id different ones.",
+        {
+            "mosquitto": "a firewall rule fed by the log (fail2ban)",
+            "emqx": "flapping_detect.enable = true",
+            "bollard": "on by default; bollard log shows who was refused and why",
+        },
+    ),
+    "segment": (
+        "Put such devices into a network of their own, let them reach only the servers that they need, and ask the maker "
+        "what is sent there.",
+        {},
+    ),
+    "modes": (
+        "Give the directory and all in it to the user that the broker runs as, and to nobody else.",
+        {"bollard": "chown -R bollard: STATE; chmod -R go= STATE"},
+    ),
+    "renewal": (
+        "Let the broker run, so that it renews its certificates; replace an authority while the old one still holds.",
+        {"bollard": "bollard authority show; bollard authority rotate"},
+    ),
+    "store": (
+        "Restart the broker: it saves what can be read. Then look for the cause: the disk, the memory, the power.",
+        {"bollard": "bollard store check; bollard store restore BACKUP"},
+    ),
+    "backup": (
+        "Copy the store every day to another machine, and try once whether the copy can be restored.",
+        {"bollard": "bollard store backup FILE, from a timer; bollard doctor --backup FILE judges it"},
+    ),
+    "policy": (
+        "Read each remark, and repair or remove the rule that it is about.",
+        {"bollard": "bollard policy check; bollard why NAME publish TOPIC"},
+    ),
+    "options": (
+        "Take the option out again, or accept the risk with a reason and an end.",
+        {"bollard": "remove the line that begins with allow_ from bollard.toml"},
+    ),
+    "recovery": (
+        "Print the recovery sheet, or move it to a medium in a safe place, and delete it here.",
+        {"bollard": "ca/server-root-recovery.txt in the state directory"},
+    ),
+    "record": (
+        "Find out who has been on this machine. Keep the files as they are, and the log's head on another machine.",
+        {"bollard": "bollard log verify; bollard log head"},
+    ),
+    "user": (
+        "Run the broker as a user of its own, without rights.",
+        {"bollard": "User=bollard and StateDirectory=bollard in the systemd unit"},
+    ),
+    "compiled": (
+        "Install the package where a C compiler is, or a wheel that is compiled.",
+        {"bollard": "pip install --force-reinstall bollard, without BOLLARD_PURE"},
     ),
 }

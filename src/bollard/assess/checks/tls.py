@@ -2,7 +2,7 @@
 
 from bollard.assess.checks.rows import check
 from bollard.assess.model import Facts, Verdict, fails, passes, untested
-from bollard.assess.probes.evidence import Listeners, TlsOffer
+from bollard.assess.probes.evidence import Listeners, Tickets, TlsOffer
 
 
 @check(
@@ -140,29 +140,32 @@ def authenticated_encryption(facts: Facts) -> Verdict:
     group="CY",
     cwe=757,
     owner="This server's protection has switches on that attackers can use.",
-    technical="In TLS 1.2: compression, no Extended Master Secret, or no secure renegotiation. 0-RTT is not looked "
-    "at: it needs a resumed session.",
+    technical="In TLS 1.2: compression, no Extended Master Secret, or no secure renegotiation. In TLS 1.3: session "
+    "tickets that allow 0-RTT, so that what is sent early can be sent again by others.",
     remedy="tls-strength",
     evidence="e4",
     needs=(TlsOffer,),
-    references=("RFC 7627", "RFC 5746"),
+    helped_by=(Tickets,),
+    references=("RFC 7627", "RFC 5746", "RFC 9846, 8"),
 )
 def features(facts: Facts) -> Verdict:
-    offer = facts.get(TlsOffer)
+    offer, tickets = facts.get(TlsOffer), facts.find(Tickets)
     faults = [
         name
         for name, there in (
             ("compression", offer.compression),
             ("no Extended Master Secret", offer.extended_master_secret is False),
             ("no secure renegotiation", offer.secure_renegotiation is False),
+            ("0-RTT", tickets is not None and tickets.early_data_bytes > 0),
         )
         if there
     ]
     if faults:
         return fails(f"Found: {', '.join(faults)}.", faults=faults)
-    if offer.extended_master_secret is None:
-        return passes("TLS 1.3 alone is spoken, which has none of them.")
-    return passes("None of them was found.")
+    early = {"tickets": tickets.count if tickets else "not seen"}
+    if tickets is None and offer.speaks("TLS 1.3"):
+        return passes("None of them was found; whether tickets allow 0-RTT could not be seen.", shown=early)
+    return passes("None of them was found.", shown=early)
 
 
 @check(

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 from bollard.assess.configs.source import NOWHERE, Place, Unread
+from bollard.base.types import Secret
 
 _IDENTITY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _RESERVED = ("anonymous",)
@@ -33,12 +34,16 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """Somebody who has to get a new credential: `user` is the old name, `credential` password or certificate."""
+    """Somebody who needs a credential: `user` is the old name, `credential` password or certificate.
+
+    `stored` is the hash of a password that is carried over; empty for who has to get a new one.
+    """
 
     identity: str
     user: str
     credential: str
     reason: str
+    stored: Secret = Secret(b"")  # noqa: RUF009  # it cannot be changed
 
 
 @dataclass(slots=True)
@@ -52,6 +57,11 @@ class Adoption:
     notes: list[Note] = field(default_factory=list)
     enrolments: list[Enrolment] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
+
+    @property
+    def carried(self) -> list[Enrolment]:
+        """Those whose passwords are carried over."""
+        return [each for each in self.enrolments if each.stored]
 
     def note(self, kind: Kind, text: str, place: Place = NOWHERE) -> None:
         """Add a note, once."""

@@ -20,13 +20,11 @@ from bollard.assess.model import (
     Facts,
     Report,
     Result,
-    State,
     Status,
     Target,
     grade,
     judge,
 )
-from bollard.assess.report import sarif
 from bollard.base.errors import LocalError
 
 
@@ -110,17 +108,3 @@ def _results(setup: Setup, made: Sequence[Check]) -> list[Result]:
 
 def _timestamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def sarif_log(report: Report) -> dict[str, Any]:
-    """The report as SARIF, each result with the file and the line that it is about."""
-    log = sarif.log(report)
-    tested = [each for each in report.results if each.state is not State.NOT_TESTED]
-    for result, row in zip((*tested, *report.fixed), log["runs"][0]["results"], strict=True):
-        file, line = result.evidence.get("file"), result.evidence.get("line")
-        if isinstance(file, str) and file:
-            place: dict[str, Any] = {"artifactLocation": {"uri": Path(file).absolute().as_uri()}}
-            if isinstance(line, int) and line > 0:
-                place["region"] = {"startLine": line}
-            row["locations"] = [{"physicalLocation": place}]
-    return log

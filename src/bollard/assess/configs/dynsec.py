@@ -1,6 +1,6 @@
 """The file of Mosquitto's dynamic security plugin: clients, groups, roles, and what is allowed by default.
 
-Of passwords only whether there is one, and how often it is hashed, is kept.
+The hash of a password is a `Secret`: it goes nowhere but into a registry that takes it over.
 """
 
 import json
@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bollard.assess.configs.mosquitto_access import NOTHING
 from bollard.assess.configs.source import Place, Reading
+from bollard.base.types import Secret
 
 SEND = "publishClientSend"
 RECEIVE = "publishClientReceive"
@@ -47,13 +49,17 @@ class DynAcl:
 
 @dataclass(slots=True)
 class DynClient:
-    """A client (a user). `roles` and `groups` are (priority, name), the first to be asked first."""
+    """A client (a user). `roles` and `groups` are (priority, name), the first to be asked first.
+
+    `stored` is the hash of its password, in the form of a password file.
+    """
 
     username: str
     clientid: str = ""
     disabled: bool = False
     has_password: bool = False
     iterations: int = 0
+    stored: Secret = NOTHING
     roles: list[tuple[int, str]] = field(default_factory=list)
     groups: list[tuple[int, str]] = field(default_factory=list)
 
@@ -164,6 +170,7 @@ class _Reader:
             data.get("disabled") is True,
             bool(data.get("password") or data.get("encoded_password")),
             iterations if isinstance(iterations, int) else 0,
+            _stored(data),
             self._ranked(data, "roles", "rolename"),
             self._ranked(data, "groups", "groupname"),
         )
@@ -203,6 +210,16 @@ class _Reader:
     @staticmethod
     def _objects_quietly(found: object) -> list[dict[str, Any]]:
         return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def _stored(data: dict[str, Any]) -> Secret:
+    """The hash of a client as a password file has it: one text since 2.1, three fields before."""
+    encoded, parts = data.get("encoded_password"), (data.get("salt"), data.get("password"))
+    if isinstance(encoded, str):
+        return Secret(encoded.encode())
+    if all(isinstance(part, str) and part for part in parts) and isinstance(data.get("iterations"), int):
+        return Secret(f"$7${data['iterations']}${parts[0]}${parts[1]}".encode())
+    return NOTHING
 
 
 def _priority(data: dict[str, Any]) -> int:

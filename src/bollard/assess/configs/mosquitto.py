@@ -4,13 +4,13 @@ Parses only: what the sections mean together is in mosquitto_effective.py. A dir
 bridge above it, which is why order matters. An included file begins without a listener of its own.
 """
 
+import difflib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bollard.assess.configs.mosquitto_keys import DIRECTIVES, HIDDEN, SAME, VERSIONS, Directive
 from bollard.assess.configs.source import NOWHERE, Place, Reading, Setting, lines
-from bollard.base.toml import suggest
 
 MAX_FILES = 256
 MAX_SECTIONS = 1_024
@@ -144,8 +144,11 @@ class _FileReader:
         directive = DIRECTIVES.get(key)
         if directive is None:
             # Its value may be a secret under a misspelt name: only the name is told.
-            hint = "" if self._whole.reading.full else suggest(key[:80], DIRECTIVES)[:80]
-            self._missed(place, key, f"unknown directive. {hint}".strip())
+            near = (
+                () if self._whole.reading.full else difflib.get_close_matches(key[:80].lower(), DIRECTIVES, 1)
+            )
+            hint = f'. Did you mean "{near[0]}"?' if near else ""
+            self._missed(place, key, f"unknown directive{hint}")
             return
         value = _value(directive, rest)
         if value is None:

@@ -1,6 +1,7 @@
 """Mosquitto's ACL, password and PSK files.
 
-Of passwords only the kind of the hash is kept, never the hash; of pre-shared keys only the identity.
+Of pre-shared keys only the identity is kept. The hash of a password is a `Secret`: it goes nowhere but into a
+registry that takes it over.
 """
 
 from dataclasses import dataclass, field
@@ -8,9 +9,11 @@ from pathlib import Path
 
 from bollard.assess.configs.source import Place, Reading, lines
 from bollard.base.errors import PeerError
+from bollard.base.types import Secret
 from bollard.wire.topics import check_filter
 
 MAX_RULES = 100_000
+NOTHING = Secret(b"")
 
 ACCESS = ("read", "write", "readwrite", "deny")
 
@@ -54,12 +57,16 @@ class AclFile:
 
 @dataclass(frozen=True, slots=True)
 class Password:
-    """A user of a password file and how the password is kept: plain, sha512, pbkdf2, argon2 or unknown."""
+    """A user of a password file and how the password is kept: plain, sha512, pbkdf2, argon2 or unknown.
+
+    `stored` is what is kept, empty for a plain password.
+    """
 
     user: str
     kind: str
     place: Place
     iterations: int = 0
+    stored: Secret = NOTHING
 
 
 @dataclass(slots=True)
@@ -136,12 +143,14 @@ def _password(user: str, verifier: str, place: Place) -> Password:
     parts = verifier.split("$")
     if len(parts) < 3 or parts[0]:
         return Password(user, "plain", place)
+    stored = Secret(verifier.encode())
     if parts[1] == "6":
-        return Password(user, "sha512", place, 1)
+        return Password(user, "sha512", place, 1, stored)
     if parts[1] == "7":
         iterations = int(parts[2]) if parts[2].isascii() and parts[2].isdigit() and len(parts[2]) < 10 else 0
-        return Password(user, "pbkdf2", place, iterations)
-    return Password(user, "argon2" if parts[1].startswith("argon2") else "unknown", place)
+        return Password(user, "pbkdf2", place, iterations, stored)
+    kind = "argon2" if parts[1].startswith("argon2") else "unknown"
+    return Password(user, kind, place, stored=stored)
 
 
 def read_psk(path: Path, reading: Reading, asked: Place) -> dict[str, Place] | None:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from bollard.assess.configs import mosquitto_roles
 from bollard.assess.configs.adoption import Access, Adoption, Enrolment, Kind, Names, array, quoted
 from bollard.assess.configs.dynsec import DynamicSecurity
-from bollard.assess.configs.mosquitto_access import AclFile, AclRule
+from bollard.assess.configs.mosquitto_access import NOTHING, AclFile, AclRule
 from bollard.assess.configs.mosquitto_effective import Mosquitto, Security
 from bollard.assess.configs.source import Place, shown
-from bollard.base.errors import PeerError
-from bollard.base.types import ANONYMOUS
+from bollard.base.errors import LocalError, PeerError
+from bollard.base.types import ANONYMOUS, Secret
+from bollard.identity.passwords import check_stored
 from bollard.policy.model import ID
 from bollard.policy.space import overlap
 from bollard.wire.topics import check_filter
@@ -53,9 +54,11 @@ class Realm:
 class PolicyMaker:
     """Makes the policy of `broker`, and notes in `adoption` what is different."""
 
-    def __init__(self, broker: Mosquitto, adoption: Adoption) -> None:
+    def __init__(self, broker: Mosquitto, adoption: Adoption, *, passwords: bool) -> None:
+        """`passwords` says whether those that can be carried over are."""
         self._broker = broker
         self._adoption = adoption
+        self._passwords = passwords
         self._realms = self._find_realms()
         users = sorted({user for realm in self._realms for user in realm.users})
         if len(users) > MAX_USERS:
@@ -283,7 +286,11 @@ class PolicyMaker:
                 continue
             kind = "certificate" if certificates and not reason else "password"
             reason = reason or "known by its certificate, or by an authority that this broker does not know"
-            self._adoption.enrolments.append(Enrolment(self._names.identity(user), user, kind, reason))
+            identity = self._names.identity(user)
+            stored = NOTHING
+            if self._passwords and kind == "password" and identity == user:
+                stored = _stored(user, self._broker)
+            self._adoption.enrolments.append(Enrolment(identity, user, kind, reason, stored))
 
 
 def _is_usable(user: str) -> bool:
@@ -314,14 +321,31 @@ def _why_enrol(user: str, realms: Sequence[Realm], broker: Mosquitto) -> str:
         security = listener.security
         if security.passwords and user in security.passwords.users:
             kind = security.passwords.users[user].kind
-            return (
-                f"its password is kept as {kind}; only generated secrets are kept here, so it gets a new one"
-            )
+            return f"its password is kept as {kind}, in a form that is not carried over, so it gets a new one"
         if security.dynamic and user in security.dynamic.clients:
-            return "its password is in the dynamic security file; it gets a new one"
+            return "its password in the dynamic security file cannot be carried over, so it gets a new one"
         if security.psk and user in security.psk:
             return "it used a pre-shared key, which is not offered here"
     return ""
+
+
+def _stored(user: str, broker: Mosquitto) -> Secret:
+    """The hash of the password of `user`, if it can be checked here and is the same on all listeners."""
+    found: set[bytes] = set()
+    for listener in broker.listeners:
+        security = listener.security
+        if security.passwords and user in security.passwords.users:
+            found.add(security.passwords.users[user].stored.reveal())
+        if security.dynamic and user in security.dynamic.clients:
+            found.add(security.dynamic.clients[user].stored.reveal())
+    if len(found) != 1:
+        return NOTHING
+    stored = found.pop()
+    try:
+        check_stored(stored.decode())
+    except (LocalError, UnicodeDecodeError):
+        return NOTHING
+    return Secret(stored)
 
 
 def _put(access: Access, rule: AclRule, topic: str) -> None:

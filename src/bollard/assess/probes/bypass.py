@@ -153,8 +153,10 @@ async def probe_takeover(room: Room) -> tuple[Takeover]:
         raise NoAnswer("it needs two sets of credentials that are let in")
     first, second = members[:2]
     client_id = room.client_id()
-    expiry_s = 60 if room.versions[first.label] == V5 else None
-    async with await _join(room, first, client_id, expiry_s) as owner:
+    async with await _join(room, first, client_id) as owner:
+        await _leave_something(room, owner)
+    async with await _join(room, first, client_id) as owner:
+        kept = owner.connack is not None and owner.connack.session_present
         entry, taken = await _steal(room, second, client_id)
         ended = await owner.receive(flight_s(room))
         first_ended = owner.closed or isinstance(ended, Disconnect)
@@ -162,20 +164,37 @@ async def probe_takeover(room: Room) -> tuple[Takeover]:
         await owner.abort()
     _, left = await _steal(room, second, client_id)
     await _forget(room, first, client_id)
+    if entry == "accepted":
+        await _forget(room, second, client_id)
     return (
         Takeover(
             second_outcome=entry,
             first_ended=first_ended,
             first_code=code,
             session_handed_over=taken or left,
+            session_kept=kept,
         ),
     )
 
 
-async def _join(room: Room, identity: Identity, client_id: str, expiry_s: int | None) -> Line:
-    line = await Line.open(room, version=room.versions[identity.label], identity=identity)
+async def _leave_something(room: Room, owner: Line) -> None:
+    """A subscription, without which some brokers keep no session; refusals are no matter."""
+    topics = (f"{room.own_topic}/{room.namespace}" if room.own_topic else "", room.namespace)
+    for topic in filter(None, topics):
+        if not owner.closed and (await owner.subscribe(topic, qos=1))[0] in (0, 1, 2):
+            return
+
+
+async def _join(room: Room, identity: Identity, client_id: str) -> Line:
+    """A connection that keeps its session for a minute, or, in 3.1.1, until `_forget`."""
+    version = room.versions[identity.label]
+    line = await Line.open(room, version=version, identity=identity)
     packet = room.hello(
-        identity, version=line.version, client_id=client_id, clean_start=False, expiry_s=expiry_s
+        identity,
+        version=version,
+        client_id=client_id,
+        clean_start=False,
+        expiry_s=60 if version == V5 else None,
     )
     if not (await line.connect(packet)).accepted:
         await line.abort()
@@ -197,6 +216,6 @@ async def _steal(room: Room, identity: Identity, client_id: str) -> tuple[str, b
 
 
 async def _forget(room: Room, identity: Identity, client_id: str) -> None:
-    """End the session that was left for the theft."""
+    """End the session that was left for the theft, or by it."""
     async with await enter(room, identity, room.versions[identity.label], client_id=client_id) as line:
         await line.goodbye()

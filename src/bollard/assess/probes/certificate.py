@@ -7,6 +7,7 @@ import ipaddress
 import ssl
 import tempfile
 import time
+import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +21,11 @@ from bollard.assess.probes.evidence import ClientCertificates, Leaf, NoAnswer
 from bollard.assess.probes.line import Line
 from bollard.assess.probes.room import ANONYMOUS, Identity, Room
 
+#: What a certificate that somebody has made up can raise.
+_UNREADABLE = (
+    *(ValueError, TypeError, UnsupportedAlgorithm),
+    *(x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType),
+)
 #: More names than this are not reported.
 MAX_NAMES = 50
 
@@ -83,6 +89,13 @@ async def _chain_fault(room: Room) -> str:
 
 def describe(der: bytes, room: Room, trust_fault: str) -> Leaf:
     """The certificate as evidence. One that cannot be parsed is evidence too."""
+    with warnings.catch_warnings():
+        # What the library only complains of, in a certificate that is not ours, is nothing for our user's screen.
+        warnings.simplefilter("ignore")
+        return _described(der, room, trust_fault)
+
+
+def _described(der: bytes, room: Room, trust_fault: str) -> Leaf:
     common = {
         "expected_name": room.server_name,
         "trusted": not trust_fault,
@@ -115,7 +128,7 @@ def describe(der: bytes, room: Room, trust_fault: str) -> Leaf:
             ).hexdigest(),
             **common,  # type: ignore[arg-type]  # a dict of mixed values, each of its field's type
         )
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except _UNREADABLE as error:
         return Leaf(unreadable=type(error).__name__, **common)  # type: ignore[arg-type]  # as above
 
 

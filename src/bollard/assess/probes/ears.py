@@ -7,6 +7,7 @@ are kept. How much is taken in is bounded in time, messages and bytes.
 import contextlib
 import re
 import time
+from collections.abc import Iterable
 
 from bollard.assess.probes.evidence import Ears, Heard, NoAnswer, Product, Sighting
 from bollard.assess.probes.line import Line
@@ -42,6 +43,12 @@ _VERSIONS = (
     ("emqx", "$SYS/brokers/+/version", r"(\d[\w.-]*)"),
     ("aedes", "$SYS/+/version", r"(?i)aedes (\d[\w.-]*)"),
 )
+#: Topics that give a broker away although it tells no version.
+_TRACES = (
+    ("aedes", r"\$SYS/[^/]+/(heartbeat|memory/heap/(current|maximum))"),
+    ("vernemq", r"\$SYS/VerneMQ@[^/]+/.+"),
+    ("emqx", r"\$SYS/brokers/.+"),
+)
 
 
 def kinds_of_secret(payload: bytes) -> list[str]:
@@ -60,7 +67,7 @@ async def probe_ears(room: Room) -> tuple[Ears, Product]:
     ears = Ears(
         identity=identity.label, version=version, everything=everything, system=system, control=control
     )
-    return ears, recognise(versions)
+    return ears, recognise(versions, system.topics)
 
 
 async def _hear(
@@ -135,12 +142,17 @@ class _Ear:
         )
 
 
-def recognise(texts: dict[str, str]) -> Product:
-    """The broker that these system topics name."""
+def recognise(texts: dict[str, str], topics: Iterable[str] = ()) -> Product:
+    """The broker that these system topics name: by the version in their `texts`, else by `topics` alone."""
     for name, pattern, version in _VERSIONS:
         shape = re.compile(re.escape(pattern).replace(r"\+", "[^/]+"))
         for topic, text in texts.items():
             found = re.match(version, text)
             if shape.fullmatch(topic) and found:
                 return Product(name=name, version=found[1], source=topic)
+    seen = tuple(topics)
+    for name, pattern in _TRACES:
+        for topic in seen:
+            if re.fullmatch(pattern, topic):
+                return Product(name=name, source=topic)
     return Product()

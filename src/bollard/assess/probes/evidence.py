@@ -9,6 +9,10 @@ class NoAnswer(Exception):
     """There is no evidence to be had, and the text says why: not reachable, no TLS, nobody let in."""
 
 
+class Silent(NoAnswer):
+    """No connection was taken at all."""
+
+
 class Busy(Exception):
     """The target answered that it has had enough: the scan of it ends here."""
 
@@ -237,19 +241,24 @@ class Fence(Evidence, frozen=True, kw_only=True):
 
 
 class Takeover(Evidence, frozen=True, kw_only=True):
-    """Two identities and one client id: was the first thrown out, and did the second get its session?"""
+    """Two identities and one client id: was the first thrown out, and did the second get its session?
+
+    `session_kept`: the first identity itself was handed its own session when it came back, so there was one.
+    """
 
     second_outcome: str
     first_ended: bool
     first_code: int
     session_handed_over: bool
+    session_kept: bool = True
 
 
 class Guesses(Evidence, frozen=True, kw_only=True):
-    """Passwords tried: those that vendors ship, and a row of wrong ones for an invented user.
+    """Passwords tried: `tried` of those that vendors ship, and `wrong_tries` wrong ones of one invented user.
 
     `default_login` names the user that got in, never the password. `throttled`: the broker slowed down, refused
-    or closed before the last try.
+    or closed before the last try; `stopped`: that was before the default logins were through. `codes` are those of
+    all that failed.
     """
 
     tried: int
@@ -259,13 +268,14 @@ class Guesses(Evidence, frozen=True, kw_only=True):
     last_ms: int
     throttled: bool
     codes: tuple[int, ...]
+    stopped: bool = False
     known_user_codes: tuple[int, ...] = ()
     known_user_ms: int = 0
     unknown_user_ms: int = 0
 
 
 class Abuse(msgspec.Struct, frozen=True, kw_only=True):
-    """One malformed packet: did the connection survive it?"""
+    """One malformed packet: did the connection survive it? Not `tested` where a sound one ends it as well."""
 
     name: str
     survived: bool
@@ -359,3 +369,34 @@ class Listeners(Evidence, frozen=True, kw_only=True):
     found: tuple[str, ...]
     tls: bool
     all_usual_ports: bool
+
+
+class Tickets(Evidence, frozen=True, kw_only=True):
+    """The session tickets of a handshake in TLS 1.3: how many, and the most early data that one allows, in bytes."""
+
+    count: int
+    early_data_bytes: int
+
+
+class RevocationTrial(Evidence, frozen=True, kw_only=True):
+    """What a broker still does for an identity after its operator revoked it, by name of the way; and what ended."""
+
+    still_working: tuple[str, ...]
+    ended: tuple[str, ...] = ()
+    revoked: str = ""
+    command_ms: int = 0
+
+
+class Reflection(Evidence, frozen=True, kw_only=True):
+    """Whether a request was passed on with a Response Topic that its requester may not write to, and was answered."""
+
+    passed_on: bool
+    arrived: bool
+
+
+class Crowd(Evidence, frozen=True, kw_only=True):
+    """How many of the connections that one address opened were taken. `ceiling`: the most it should get, 0 unsaid."""
+
+    opened: int
+    accepted: int
+    ceiling: int = 0

@@ -9,7 +9,7 @@ import contextlib
 import msgspec
 from websockets.exceptions import InvalidStatus
 
-from bollard.assess.probes.evidence import NoAnswer, Reach
+from bollard.assess.probes.evidence import NoAnswer, Reach, Silent
 from bollard.assess.probes.hello import speaks_tls
 from bollard.assess.probes.line import Line
 from bollard.assess.probes.room import Room
@@ -38,7 +38,7 @@ async def find_transport(room: Room) -> str:
 
 
 async def knock(room: Room) -> None:
-    """Settle on the first address of the place that takes a connection. Raises `NoAnswer` if none does."""
+    """Settle on the first address of the place that takes a connection. Raises `Silent` if none does."""
     place = room.place
     for address in (place.address, *place.spare):
         await room.pace()
@@ -52,7 +52,7 @@ async def knock(room: Room) -> None:
             await writer.wait_closed()
         room.place = msgspec.structs.replace(place, address=address, spare=())
         return
-    raise NoAnswer("nothing listens there")
+    raise Silent("nothing listens there")
 
 
 async def answers(room: Room, transport: str) -> bool:

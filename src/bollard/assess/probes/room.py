@@ -48,7 +48,9 @@ class Bounds:
 
     `packets_per_s`: packets and connections to one target. `timeout_s`: for each answer. `listen_s`, and
     `listen_messages` and `listen_bytes`: how much of others' traffic is taken in at most. `patience_s`: how long
-    an idle connection is watched. `echo_s`: how long further copies of a canary are awaited.
+    an idle connection is watched. `echo_s`: how long further copies of a canary are awaited. `connections`: the
+    most that any row of probes holds at a time, four of one probe and two that are watched; only what is
+    intrusive opens more.
     """
 
     packets_per_s: float = 5.0
@@ -58,7 +60,7 @@ class Bounds:
     listen_bytes: int = 1_048_576
     patience_s: float = 35.0
     echo_s: float = 0.5
-    connections: int = 3
+    connections: int = 6
 
 
 class Pace:
@@ -83,6 +85,8 @@ class Room:
     `versions` is what the first probe of entrances learns: by the label of an identity, the protocol version in
     which it is let in; `reasons` why it could not even ask. `chain` is the server's certificates (DER), if a handshake showed them in the clear.
     `own_topic` is one that the first identity may publish to and the second may not read, as the user says.
+    `shared_topic` is one that both identities may publish and subscribe to. `revoke_command` is what the operator
+    gave to revoke the second identity. `ceiling` is how many connections one address should get at most, 0 unsaid.
     `allow_exposed_password` sends a password even where others can read it.
     """
 
@@ -97,6 +101,10 @@ class Room:
     active: bool = False
     whole_host: bool = False
     own_topic: str = ""
+    shared_topic: str = ""
+    revoke_command: tuple[str, ...] = ()
+    ceiling: int = 0
+    intrusive: bool = False
     namespace: str = field(default_factory=lambda: f"{TOPIC_PREFIX}/{secrets.token_hex(16)}")
     allow_exposed_password: bool = False
     versions: dict[str, int] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """How the broker takes bad manners: silence, malformed packets, wrong passwords, foreign pages, other doors.
 
-Each is one connection, or ten guesses at most; nothing here is repeated to see what breaks.
+Each is one connection, or ten guesses of a kind at most; nothing here is repeated to see what breaks.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from bollard.wire.connect import Pingreq, Pingresp
 from bollard.wire.reader import encode_varint
 from bollard.wire.spec import V5, V311
 
-#: What vendors and tutorials ship. With the wrong guesses after them, never more than ten.
+#: What vendors and tutorials ship: never more than ten.
 DEFAULT_LOGINS = (
     ("admin", "public"),
     ("admin", "admin"),
@@ -87,33 +87,55 @@ async def _watch(room: Room, data: bytes) -> float | None:
         return round(time.monotonic() - began, 1) if line.closed else None
 
 
-def _malformed(room: Room, version: int) -> dict[str, bytes]:
-    """Packets that no server may take, none of which would reach another's topic."""
+def _publish(version: int, name: bytes, first: int = 0x30, packet_id: bytes = b"") -> bytes:
+    body = len(name).to_bytes(2, "big") + name + packet_id + (b"\0" if version == V5 else b"")
+    return bytes((first,)) + encode_varint(len(body)) + body
+
+
+def _subscribe(version: int, name: bytes, packet_id: bytes) -> bytes:
     properties = b"\0" if version == V5 else b""
-    topic = room.namespace.encode()
-
-    def publish(name: bytes, first: int = 0x30, packet_id: bytes = b"") -> bytes:
-        body = len(name).to_bytes(2, "big") + name + packet_id + properties
-        return bytes((first,)) + encode_varint(len(body)) + body
-
-    subscribe = b"\0\0" + properties + len(topic).to_bytes(2, "big") + topic + b"\0"
-    return {
-        "NUL in a topic": publish(topic + b"/\0"),
-        "topic that is no UTF-8": publish(topic + b"/\xc3\x28"),
-        "QoS 3": publish(topic, 0x36, b"\0\1"),
-        "packet identifier 0": b"\x82" + encode_varint(len(subscribe)) + subscribe,
-        "wildcard in a topic name": publish(topic + b"/+/#"),
-    }
+    body = packet_id + properties + len(name).to_bytes(2, "big") + name + b"\0"
+    return b"\x82" + encode_varint(len(body)) + body
 
 
 async def probe_strictness(room: Room) -> tuple[Strictness]:
-    """Send each malformed packet on a connection of its own, and ask whether it is still alive."""
+    """Send each malformed packet on a connection of its own, and ask whether it is still alive.
+
+    Some brokers end the connection for a topic that is not allowed, which says nothing of their parser. So a sound
+    packet goes first, and where that one ends it too, the malformed ones of its kind count as not tested.
+    """
     identity, version = room.member()
-    results = [
-        Abuse(name=name, survived=await _survives(room, identity, version, data))
-        for name, data in _malformed(room, version).items()
-    ]
+    topics = [room.namespace, *([f"{room.own_topic}/{room.namespace}"] if room.own_topic else [])]
+    published = await _sound(room, identity, version, [_publish(version, each.encode()) for each in topics])
+    subscribed = await _sound(
+        room, identity, version, [_subscribe(version, each.encode(), b"\0\1") for each in topics]
+    )
+    topic = topics[max(published, 0)].encode()
+    packets = {
+        "NUL in a topic": _publish(version, topic + b"/\0"),
+        "topic that is no UTF-8": _publish(version, topic + b"/\xc3\x28"),
+        "QoS 3": _publish(version, topic, 0x36, b"\0\1"),
+        "wildcard in a topic name": _publish(version, topic + b"/+/#"),
+    }
+    results = [await _abuse(room, identity, version, *each, published >= 0) for each in packets.items()]
+    nought = _subscribe(version, topics[max(subscribed, 0)].encode(), b"\0\0")
+    results.append(
+        await _abuse(room, identity, version, "packet identifier 0", nought, tested=subscribed >= 0)
+    )
     return (Strictness(identity=identity.label, packets=tuple(results)),)
+
+
+async def _sound(room: Room, identity: Identity, version: int, packets: list[bytes]) -> int:
+    """Which of these sound packets is the first to leave the connection alive; -1 when none does."""
+    for number, data in enumerate(packets):
+        if await _survives(room, identity, version, data):
+            return number
+    return -1
+
+
+async def _abuse(room: Room, identity: Identity, version: int, name: str, data: bytes, tested: bool) -> Abuse:
+    survived = tested and await _survives(room, identity, version, data)
+    return Abuse(name=name, survived=survived, tested=tested)
 
 
 async def _survives(room: Room, identity: Identity, version: int, data: bytes) -> bool:
@@ -129,27 +151,29 @@ async def _survives(room: Room, identity: Identity, version: int, data: bytes) -
 
 
 async def probe_guesses(room: Room) -> tuple[Guesses]:
-    """Default logins, then wrong passwords up to ten tries; and whether a known user is answered otherwise.
+    """The default logins; then ten wrong passwords of one invented user; and whether a known user is answered
+    otherwise. Whatever stops us ends it.
 
     Raises `NoAnswer` where everybody is let in: then there is nothing to guess.
     """
     if "anonymous" in room.versions:
         raise NoAnswer("everybody is let in, so there is no password to guess")
-    entries: list[Entry] = []
     known, unknown = await _compare_users(room)
+    defaults: list[Entry] = []
     for username, password in DEFAULT_LOGINS:
-        entry = await _guess(room, username, password)
-        entries.append(entry)
-        if entry.accepted:
-            return (_guesses(entries, username, known, unknown),)
-        if entry.outcome != "refused":
+        defaults.append(await _guess(room, username, password))
+        if defaults[-1].outcome != "refused":
             break
-    if len(entries) == 1 and entries[0].outcome == "closed":
+    if len(defaults) == 1 and defaults[0].outcome == "closed":
         raise NoAnswer("the connection was ended before a password could be judged")
+    last = defaults[-1]
+    user = DEFAULT_LOGINS[len(defaults) - 1][0] if last.accepted else ""
+    wrong: list[Entry] = []
+    # Always the same user, and one that nobody has: who counts by user counts these, and nobody is locked out.
     nobody = f"mqttassess-{secrets.token_hex(4)}"
-    while len(entries) < WRONG_TRIES and entries[-1].outcome == "refused":
-        entries.append(await _guess(room, nobody, secrets.token_hex(8)))
-    return (_guesses(entries, "", known, unknown),)
+    while len(wrong) < WRONG_TRIES and (wrong or [last])[-1].outcome in ("refused", "accepted"):
+        wrong.append(await _guess(room, nobody, secrets.token_hex(8)))
+    return (_guesses(defaults, user, wrong, known, unknown),)
 
 
 async def _guess(room: Room, username: str, password: str) -> Entry:
@@ -170,18 +194,21 @@ async def _compare_users(room: Room) -> tuple[list[Entry], list[Entry]]:
     return [await _guess(room, names[0], wrong)], [await _guess(room, f"x{secrets.token_hex(6)}", wrong)]
 
 
-def _guesses(entries: list[Entry], user: str, known: list[Entry], unknown: list[Entry]) -> Guesses:
-    wrong = [entry for entry in entries if not entry.accepted]
+def _guesses(
+    defaults: list[Entry], user: str, wrong: list[Entry], known: list[Entry], unknown: list[Entry]
+) -> Guesses:
+    failed = [entry for entry in (*defaults, *wrong) if not entry.accepted]
     slow = len(wrong) > 1 and wrong[-1].elapsed_ms > max(200, 3 * wrong[0].elapsed_ms)
-    changed = any(entry.outcome != "refused" or entry.code in (0x88, 0x89, 0x8A) for entry in wrong)
+    changed = [entry.outcome != "refused" or entry.code in (0x88, 0x89, 0x8A) for entry in failed]
     return Guesses(
-        tried=len(entries),
+        tried=len(defaults),
         default_login=user,
         wrong_tries=len(wrong),
         first_ms=wrong[0].elapsed_ms if wrong else 0,
         last_ms=wrong[-1].elapsed_ms if wrong else 0,
-        throttled=slow or changed,
-        codes=tuple(entry.code for entry in wrong),
+        throttled=slow or any(changed),
+        stopped=any(changed[: len(defaults)]),
+        codes=tuple(entry.code for entry in failed),
         known_user_codes=tuple(entry.code for entry in (*known, *unknown)),
         known_user_ms=known[0].elapsed_ms if known else 0,
         unknown_user_ms=unknown[0].elapsed_ms if unknown else 0,

@@ -15,27 +15,38 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render(report: Report) -> str:
-    """The suites as a document."""
-    root = ElementTree.Element("testsuites", name=f"{report.tool} {report.kind}")
+    """The suites as a document, valid by the schemas of Apache Ant's and of Jenkins' readers."""
+    root = ElementTree.Element("testsuites")
     suites: dict[str, list[Result]] = {}
     for result in report.results:
         suites.setdefault(result.target, []).append(result)
-    totals = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
-    for target, results in suites.items():
-        suite = ElementTree.SubElement(root, "testsuite", name=_text(target))
-        suite.set("timestamp", _text(report.started.removesuffix("Z")))
-        counts = {"tests": len(results), "failures": 0, "errors": 0, "skipped": 0}
-        for result in results:
-            outcome = _case(suite, result)
-            if outcome:
-                counts[outcome] += 1
-        for name, count in counts.items():
-            suite.set(name, str(count))
-            totals[name] += count
-    for name, count in totals.items():
-        root.set(name, str(count))
+    for number, (target, results) in enumerate(suites.items()):
+        _suite(root, number, target, results, report)
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"
+
+
+def _suite(
+    root: ElementTree.Element, number: int, target: str, results: list[Result], report: Report
+) -> None:
+    """One suite; Ant's schema wants every attribute and child that is here, in this order."""
+    suite = ElementTree.SubElement(root, "testsuite", id=str(number), name=_text(target) or "-")
+    suite.set("package", f"{report.tool}.{report.kind}")
+    suite.set("timestamp", _text(report.started.removesuffix("Z")))
+    suite.set("hostname", "localhost")
+    suite.set("time", "0")
+    about = ElementTree.SubElement(suite, "properties")
+    for name, value in (("grade", report.grade.letter), ("coverage", words.coverage(report))):
+        ElementTree.SubElement(about, "property", name=name, value=value)
+    counts = {"tests": len(results), "failures": 0, "errors": 0, "skipped": 0}
+    for result in results:
+        outcome = _case(suite, result)
+        if outcome:
+            counts[outcome] += 1
+    for name, count in counts.items():
+        suite.set(name, str(count))
+    ElementTree.SubElement(suite, "system-out")
+    ElementTree.SubElement(suite, "system-err")
 
 
 def _case(suite: ElementTree.Element, result: Result) -> str:

@@ -45,7 +45,7 @@ def render(report: Report) -> str:
 
 def _result(result: Result) -> list[str]:
     change = f" *{escape(result.change)}*" if result.change else ""
-    lines = [f"- {escape(result.target)}: {escape(result.observed)}{change}"]
+    lines = [f"- {escape(words.place(result))}: {escape(result.observed)}{change}"]
     return lines + [f"  - {escape(key)}: {escape(value)}" for key, value in words.facts(result.evidence)]
 
 

@@ -12,7 +12,7 @@ from importlib import resources
 import jinja2
 
 from bollard.assess.model import Report, State
-from bollard.assess.report import words
+from bollard.assess.report import inventory, words
 
 
 @cache
@@ -41,13 +41,15 @@ def render(report: Report) -> str:
     style, style_hash = _style()
     return (
         _environment()
-        .get_template("report.html.j2")
+        .get_template("trap.html.j2" if report.kind == "trap" else "report.html.j2")
         .render(
             report=report,
             style=style,
             style_hash=style_hash,
             words=words,
+            inventory=inventory,
             problems=words.problems(report),
+            tasks=words.tasks(report),
             notes=words.notes(report),
             accepted=words.accepted(report),
             unclear=words.of_state(report, State.INCONCLUSIVE),

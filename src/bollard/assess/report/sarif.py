@@ -6,6 +6,7 @@ result: it is listed among the run's properties.
 
 import hashlib
 import json
+import os
 from typing import Any
 from urllib.parse import quote
 
@@ -109,7 +110,7 @@ def _result(result: Result, index: dict[str, int]) -> dict[str, Any]:
         "kind": "informational" if failed and result.severity is Severity.INFO else _KINDS[result.state],
         "level": LEVELS[result.severity] if failed and result.severity is not Severity.INFO else "none",
         "message": {"text": f"{words.clean(result.title)}: {words.clean(result.observed)}"},
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": location(result.target)}}}],
+        "locations": [{"physicalLocation": _place(result)}],
         "partialFingerprints": {"checkAndTarget/v1": fingerprint(result)},
         "properties": {
             "security-severity": SECURITY_SEVERITY[result.severity],
@@ -127,8 +128,25 @@ def _result(result: Result, index: dict[str, int]) -> dict[str, Any]:
     return sarif
 
 
+def _place(result: Result) -> dict[str, Any]:
+    """File and line of a result that has them; otherwise its target."""
+    if result.location is None:
+        return {"artifactLocation": {"uri": location(result.target)}}
+    place: dict[str, Any] = {"artifactLocation": {"uri": _file_uri(result.location.file)}}
+    if result.location.line > 0:
+        place["region"] = {"startLine": result.location.line}
+    return place
+
+
+def _file_uri(file: str) -> str:
+    """A file as a URI, however strange its name is."""
+    return "file://" + quote(os.path.abspath(file), errors="replace")
+
+
 def location(target: str) -> str:
-    """The target as a URI: that of its listener, or of the host for what concerns the whole host."""
+    """The target as a URI: a file or folder, a listener, or the host for what concerns the whole host."""
+    if target.startswith("/"):
+        return _file_uri(target)
     return quote(target if "://" in target else f"mqtt://{target}", safe=":/[]@%")
 
 

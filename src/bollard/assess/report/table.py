@@ -19,6 +19,7 @@ HEADS = (
     "CWE",
     "change",
     "accepted until",
+    "file and line",
 )
 
 
@@ -48,6 +49,7 @@ def render(report: Report) -> str:
             f"CWE-{definition.cwe}" if definition else "",
             result.change,
             result.accepted.expires if result.accepted else "",
+            str(result.location) if result.location else "",
         )
         writer.writerow([cell(each) for each in row])
     return out.getvalue()

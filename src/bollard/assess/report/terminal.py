@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from bollard.assess.model import Report, Result, Severity, State
-from bollard.assess.report import words
+from bollard.assess.report import inventory, words
 from bollard.assess.report.words import Problem, clean
 
 _COLOURS = {
@@ -38,6 +38,8 @@ def render(report: Report, *, colour: bool = False, details: bool = False) -> st
     lines += _rest(report, State.INCONCLUSIVE, "Unclear", details=True)
     lines += _rest(report, State.NOT_TESTED, "Not tested", details)
     lines += [f"Note: {clean(note)}" for note in report.notes]
+    if report.inventory:
+        lines += ["", *inventory.lines(report, details=details)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -58,7 +60,7 @@ def _problem(problem: Problem, paint: _Paint, details: bool) -> list[str]:
     ]
     for result in problem.results:
         change = f" [{result.change}]" if result.change else ""
-        lines.append(f"    {clean(result.target)}: {clean(result.observed)}{change}")
+        lines.append(f"    {words.place(result)}: {clean(result.observed)}{change}")
         if details:
             lines += [f"      {key}: {value}" for key, value in words.facts(result.evidence)]
     lines.append(f"    Who can fix it: {problem.who}. {definition.remedy}")

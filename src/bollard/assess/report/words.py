@@ -5,13 +5,18 @@ them whatever could move a terminal or reorder a line; each format then escapes 
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from bollard.assess.model import Definition, Report, Result, Severity, State
+from bollard.assess.model import Caution, Definition, Report, Result, Severity, State
 
 #: Longer texts of others are cut in every report but the canonical one.
 MAX_TEXT = 500
 
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 GRADES = {
     "A": "Nothing wrong was found in what was looked at.",
     "B": "Small things to tidy up.",
@@ -25,6 +30,14 @@ STATES = {
     State.PASS: "fine",
     State.INCONCLUSIVE: "unclear",
     State.NOT_TESTED: "not tested",
+}
+#: How soon, in the words of the owner's page.
+URGENCY = {
+    Severity.CRITICAL: "act today",
+    Severity.HIGH: "serious",
+    Severity.MEDIUM: "repair soon",
+    Severity.LOW: "tidy up",
+    Severity.INFO: "good to know",
 }
 DUTIES = {
     "broker operator": "whoever runs the server",
@@ -50,6 +63,33 @@ class Problem(NamedTuple):
         return DUTIES[self.definition.duty_holder]
 
 
+class Task(NamedTuple):
+    """One thing to do, and all problems that it ends: an owner reads it once. The worst problem comes first."""
+
+    problems: tuple[Problem, ...]
+
+    @property
+    def severity(self) -> Severity:
+        return self.problems[0].severity
+
+    @property
+    def urgency(self) -> str:
+        return URGENCY[self.severity]
+
+    @property
+    def remedy(self) -> str:
+        return self.problems[0].definition.remedy
+
+    @property
+    def who(self) -> str:
+        """Whoever can fix it, each once."""
+        return " or ".join(dict.fromkeys(each.who for each in self.problems))
+
+    @property
+    def ids(self) -> str:
+        return ", ".join(each.definition.id for each in self.problems)
+
+
 def clean(text: str, limit: int = MAX_TEXT) -> str:
     """`text` with everything unprintable as escapes, in one line, cut to `limit` characters."""
     if len(text) > limit:
@@ -60,6 +100,23 @@ def clean(text: str, limit: int = MAX_TEXT) -> str:
 def problems(report: Report) -> list[Problem]:
     """Open problems, the worst first."""
     return _merged(report, (result for result in report.results if result.open))
+
+
+def tasks(report: Report) -> list[Task]:
+    """What is to be done about the open problems, the most urgent first."""
+    groups: dict[str, list[Problem]] = {}
+    for problem in problems(report):
+        groups.setdefault(problem.definition.remedy, []).append(problem)
+    return [Task(tuple(group)) for group in groups.values()]
+
+
+def day(moment: str) -> str:
+    """A moment of the report, such as 2026-11-23T10:32:06Z, as people write it; what is none stays as it is."""
+    try:
+        at = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S%z")
+    except ValueError:
+        return clean(moment)
+    return f"{at.day} {MONTHS[at.month - 1]} {at.year}, {at:%H:%M} UTC"
 
 
 def notes(report: Report) -> list[Problem]:
@@ -113,6 +170,12 @@ def _shown(value: Any) -> str:
     return clean(str(value))
 
 
+def place(result: Result) -> str:
+    """Where a result stands: file and line if it has a line, else its target."""
+    exact = result.location is not None and result.location.line
+    return clean(str(result.location) if exact else result.target)
+
+
 def summary(report: Report) -> str:
     """How many results of each state, in a sentence."""
     failed = of_state(report, State.FAIL)
@@ -140,9 +203,20 @@ def products(result: Result, report: Report) -> list[tuple[str, str]]:
     return [(own, known[own])] if own in known else list(known.items())
 
 
-def reproduction(result: Result) -> str:
-    """The command that looks at just this again."""
+def reproduction(result: Result, report: Report) -> str:
+    """The command that looks at just this again; "" where a target's name is none for a command line."""
+    command = {"SCN": "scan", "TLS": "scan", "CFG": "audit", "PCP": "sniff"}.get(result.check[:3], "")
     target = result.target
-    if not all(char.isalnum() or char in ".:/[]-_" for char in target):
+    if command == "sniff":
+        # Its target is what the recording shows; the file is what can be read again.
+        target = result.location.file if result.location else "-"
+    if (
+        not command
+        or target.startswith("-")
+        or not all(char.isalnum() or char in ".:/[]-_" for char in target)
+    ):
         return ""
-    return f"bollard scan {target} --only {result.check}"
+    known = report.checks.get(result.check)
+    caution = known.caution if known is not None else Caution.SAFE
+    more = "" if caution is Caution.SAFE else f" --{caution}"
+    return f"bollard {command} {target} --only {result.check}{more}"

@@ -1,0 +1,146 @@
+"""`bollard doctor`: the checks of all other assessments, on this installation. It looks and changes nothing."""
+
+import asyncio
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bollard.cli.audit import FILE, SEVERITIES, rendered, to_write
+from bollard.cli.target import find_config, target_options
+
+if TYPE_CHECKING:
+    from bollard.assess.model import Report
+    from bollard.assess.plan import HostReport, Settings
+    from bollard.assess.scope import Place
+    from bollard.server.requests import Status
+
+#: Our own broker may be asked faster than a stranger's; it ends silent connections after ten seconds.
+PACKETS_PER_S = 40.0
+BEYOND = (
+    "What one client may do to another is tested with the credentials of two: bollard scan ADDRESS --active "
+    "--username NAME --second-username OTHER."
+)
+_LISTENER = re.compile(r"(tls|wss|plaintext|ws) (\S+):(\d+)")
+_TRANSPORTS = {"tls": "tls", "wss": "wss", "plaintext": "tcp", "ws": "ws"}
+
+
+@click.command()
+@target_options
+@click.option("--json", "as_json", is_flag=True, help="Print the canonical report (JSON).")
+@click.option(
+    "-o", "--out", type=FILE, multiple=True, help="Write a report: .json .html .sarif .xml .md .csv .txt"
+)
+@click.option("--details", is_flag=True, help="Print the evidence, and why something was not tested.")
+@click.option("--backup", type=FILE, help="Your newest backup: judge its age and whether it is sound.")
+@click.option("--accept", type=FILE, help="Accepted risks (TOML): [[accept]] check, target, reason, expires.")
+@click.option("--baseline", type=FILE, help="An earlier report (JSON): shows what is new, open, fixed.")
+@click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True)
+def command(directory: Path | None, config_file: Path | None, **options: Any) -> int:
+    """Judge this installation: configuration, listeners, files, certificates, store, policy, record.
+
+    Looks only, also while the broker runs: it connects to its own listeners over this machine, publishes nothing
+    and repairs nothing. If no broker runs, its listeners are not tested, and the report says so.
+
+    \b
+    Example:
+      bollard doctor
+      bollard doctor --backup /backup/sessions.db -o health.html
+
+    Exit code: 1 if an open problem is as severe as --fail-on, 2 if the installation could not be read.
+    """
+    from bollard.assess.model import Severity
+    from bollard.assess.report import compare
+
+    started = datetime.now(UTC)
+    report = _examine(directory, config_file, options["backup"], started)
+    report = compare.revise(report, options["baseline"], options["accept"], started.date())
+    _tell(report, options)
+    threshold = None if options["fail_on"] == "never" else Severity(options["fail_on"])
+    return 1 if compare.exceeds(report, threshold) else 0
+
+
+def _examine(
+    directory: Path | None, config_file: Path | None, backup: Path | None, started: datetime
+) -> "Report":
+    from bollard.assess.doctor import combine, examine
+    from bollard.server.installation import gather, running_status
+
+    config = find_config(directory, config_file)
+    status = running_status(config)
+    evidence, missing = gather(config, backup, status)
+    name = str(config.state_dir)
+    installation = examine(name, evidence, missing)
+    hosts, notes = _scan(status, config.state_dir)
+    return combine(config.file, name, installation, hosts, notes, started)
+
+
+def _scan(status: "Status | None", state_dir: Path) -> "tuple[list[HostReport], list[str]]":
+    """The scan of the listeners that run, one after the other, and what could not be scanned."""
+    from bollard.assess import plan
+
+    if status is None:
+        return [], ["The broker is not running, or may not be asked by this user: no listener was looked at."]
+    places, notes = places_of(status.listeners)
+    progress = _progress if sys.stderr.isatty() else _silent
+    found = asyncio.run(plan.scan(places, _settings(state_dir), progress))
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[K", err=True, nl=False)
+    return found, [*notes, BEYOND]
+
+
+def _progress(target: str, what: str) -> None:
+    click.echo(f"\r\x1b[K{target[:60]}: {what}", err=True, nl=False)
+
+
+def _silent(target: str, what: str) -> None:
+    """Nobody looks."""
+
+
+def places_of(listeners: "tuple[str, ...] | list[str]") -> "tuple[list[Place], list[str]]":
+    """Where the listeners of these names can be reached on this machine, and sentences about those that cannot."""
+    from bollard.assess.scope import Place
+
+    anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- read, not bound
+    places: list[Place] = []
+    notes: list[str] = []
+    for name in listeners:
+        found = _LISTENER.fullmatch(name)
+        if found is None:
+            notes.append(f"The listener {name} is not one that a scan can reach.")
+            continue
+        host = found[2].strip("[]")
+        address = anywhere.get(host, host)
+        places.append(
+            Place(host=address, address=address, port=int(found[3]), transport=_TRANSPORTS[found[1]])
+        )
+    return places, notes
+
+
+def _settings(state_dir: Path) -> "Settings":
+    from bollard.assess.plan import Settings
+    from bollard.assess.probes.room import Bounds
+
+    root = state_dir / "ca" / "server-root.crt"
+    return Settings(
+        ca_file=root if root.exists() else None,
+        bounds=Bounds(packets_per_s=PACKETS_PER_S, listen_s=1.0, patience_s=31.0),
+    )
+
+
+def _tell(report: "Report", options: dict[str, Any]) -> None:
+    from bollard.assess.report import canonical, terminal
+    from bollard.assess.report.formats import ENDINGS, write
+
+    for path in options["out"]:
+        write(path, rendered(report, ENDINGS.get(path.suffix.lower(), "text")))
+    if options["as_json"]:
+        click.echo(canonical.render(report), nl=False)
+    elif options["out"] and not options["details"]:
+        click.echo(f"Grade {report.grade.letter}. Written: {', '.join(map(str, options['out']))}")
+    else:
+        text = terminal.render(report, colour=sys.stdout.isatty(), details=options["details"])
+        click.echo(text + "".join(f"{line}\n" for line in to_write(report)), nl=False)
