@@ -11,6 +11,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from bollard.base.allowance import Rate
 from bollard.cli.main import main
 from bollard.policy.default import DEFAULT_POLICY
 from bollard.policy.rules import parse_policy
@@ -73,6 +74,29 @@ def test_it_may_have_a_name_a_moment_or_no_end(folder: Path, capsys: pytest.Capt
 def test_what_reaches_far_is_noted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("anna", "--subscribe", "#", "--for", "1h") == 0
     assert "note: subscribe on # reaches into every topic tree" in capsys.readouterr().out
+
+
+def test_the_first_right_to_a_group_is_noted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = "the first right to a shared group"
+    assert run("anna", "--subscribe", "a", "--share", "workers", "--no-end") == 0
+    assert first in capsys.readouterr().out
+    assert run("bob", "--subscribe", "a", "--share", "workers", "--no-end") == 0
+    assert first not in capsys.readouterr().out
+    assert [pattern.text for pattern in grants(folder)["bob-1"].rights.share] == ["workers"]
+
+
+def test_a_grant_may_lift_a_limit_for_a_while(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    limits = ("--limit", "max_payload=1MiB", "--limit", "max_qos=2", "--limit", "rate=5/s")
+    assert run("anna", *limits, "--for", "1h") == 0
+    bounds = grants(folder)["anna-1"].bounds
+    assert dict(bounds.items()) == {"max_qos": 2, "max_payload": 2**20, "rate": Rate(5, 1)}
+    assert run("--list") == 0
+    assert "max_qos 2; max_payload 1048576; rate 5/s" in capsys.readouterr().out
+    for wrong in ("max_payload", "max_queue=1"):
+        assert run("anna", "--limit", wrong, "--for", "1h") == 2
+    assert run("anna", "--limit", "max_qos=7", "--for", "1h") == 2
+    assert "max_qos is not a whole number of 0 to 2" in capsys.readouterr().err
+    assert len(grants(folder)) == 1
 
 
 def test_a_grant_is_taken_back_and_leaves_nothing_behind(

@@ -46,6 +46,18 @@ class TestCheck:
         )
         assert second.endswith("1 warnings")
 
+    def test_an_option_that_weakens_is_named(self, write: Any, capsys: pytest.CaptureFixture[str]) -> None:
+        path = write("policy.toml", DEVICE + "\n[options]\nallow_foreign_response_topics = true\n")
+        assert main(["policy", "check", path]) == 0
+        assert said(capsys)[0] == f"{path}: weakened by allow_foreign_response_topics"
+
+    def test_limits_and_groups_are_shown(self, write: Any, capsys: pytest.CaptureFixture[str]) -> None:
+        path = write("policy.toml", BROAD + '\n[group.all]\nmembers = ["*"]\nrate = "5/s"\n')
+        assert main(["policy", "show", "plug", "--policy", path]) == 0
+        told = said(capsys)
+        assert [line.split() for line in told if line.startswith("rate")] == [["rate", "5/s", "group.all"]]
+        assert "Shared groups: any, because no rule of the policy grants share." in told
+
     def test_mistakes_end_with_2(self, write: Any, capsys: pytest.CaptureFixture[str]) -> None:
         path = write("policy.toml", "version = 1\n[template.device]\npublsh = []\n")
         assert main(["policy", "check", path]) == 2

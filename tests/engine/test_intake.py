@@ -161,6 +161,8 @@ def test_an_acknowledgement_of_nothing_is_survived(house: House, version: int, k
 def test_random_bytes_end_at_most_their_own_connection(data: bytes) -> None:
     house = House()
     first, second = house.open(), house.connect()
+    # Bytes that happen to be a CONNECT are answered in their own version, which the device does not know.
+    first._take = lambda answer: None  # type: ignore[method-assign, assignment]
     first.send(data)
     second.send(data)
     house.advance(20)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bollard.base.events import SessionEnded
+from bollard.base.events import AccessDenied, SessionEnded
 from bollard.base.types import Action
 from bollard.engine.limits import Limits
 from bollard.wire.connect import Disconnect, Will
@@ -151,6 +151,7 @@ def test_the_right_to_a_will_is_asked_again_when_it_is_due(house: House, version
     assert heir.messages() == []
     assert house.broker.core.retained.count == 0
     assert house.broker.counters.denied_will == 1
+    assert [(event.action, event.topic) for event in house.told(AccessDenied)] == [("will", "will")]
 
 
 def test_who_may_not_receive_a_will_does_not(version: int) -> None:
@@ -270,6 +271,16 @@ def test_a_busy_worker_is_passed_over(house: House) -> None:
 def test_a_worker_without_the_right_gets_no_job(version: int) -> None:
     house = House(authorizer=Rights(("spy", Action.RECEIVE, "job")))
     spy, honest = worker(house, "s", version, principal="spy"), worker(house, "h", version)
+    payloads = jobs(house, 4)
+    assert spy.messages() == []
+    assert honest.payloads() == payloads
+
+
+def test_a_worker_that_lost_the_right_to_the_group_gets_no_further_job(house: House, version: int) -> None:
+    spy, honest = worker(house, "s", version, principal="spy"), worker(house, "h", version)
+    jobs(house, 4)
+    spy.take(), honest.take()
+    house.broker.set_authorizer(Rights(("spy", Action.SHARE, "g")), house.now)
     payloads = jobs(house, 4)
     assert spy.messages() == []
     assert honest.payloads() == payloads

@@ -102,11 +102,14 @@ def test_a_retained_message_needs_a_right_of_its_own(version: int) -> None:
     assert house.broker.core.retained.count == 1
 
 
-def test_what_the_server_says_of_itself_is_nobody_elses_to_say(house: House, version: int) -> None:
+@pytest.mark.parametrize("topic", ["$SYS/broker/uptime", "$diag/plug/denied"])
+def test_what_the_server_says_of_itself_is_nobody_elses_to_say(
+    house: House, version: int, topic: str
+) -> None:
     device = house.connect(version=version)
-    device.publish("$SYS/broker/uptime", qos=1, retain=True)
+    device.publish(topic, qos=1, retain=True)
     assert house.broker.core.retained.count == 0
-    house.broker.publish("$SYS/broker/uptime", b"1", retain=True, now=house.now)
+    house.broker.publish(topic, b"1", retain=True, now=house.now)
     assert house.broker.core.retained.count == 1
 
 

@@ -42,6 +42,15 @@ def test_the_right_to_a_shared_filter_is_that_to_the_filter_in_it() -> None:
     assert house.connect().subscribe("$share/g/no", "$share/g/yes") == (ReasonCode.NOT_AUTHORIZED, 0)
 
 
+def test_a_group_is_joined_only_by_who_has_the_right_to_it(version: int) -> None:
+    house = House(authorizer=Rights(("spy", Action.SHARE, "g")))
+    spy, worker = house.connect("s", version, principal="spy"), house.connect("w", version, principal="w")
+    denied = ReasonCode.NOT_AUTHORIZED if version == 5 else 0x80
+    assert spy.subscribe("$share/g/a", "$share/h/a", "a") == (denied, 0, 0)
+    assert worker.subscribe("$share/g/a") == (0,)
+    assert [event.topic for event in house.told(AccessDenied)] == ["$share/g/a"]
+
+
 def test_a_malformed_filter_changes_nothing_and_ends_the_connection(house: House, version: int) -> None:
     device = house.connect("k", version, clean=False, expiry=100)
     device.send(subscribe("good", "bad#"))

@@ -84,9 +84,11 @@ def test_each_right_stands_for_itself() -> None:
         "subscribe": [Action.SUBSCRIBE, Action.RECEIVE],
         "retain": [Action.RETAIN],
         "will": [Action.WILL],
+        "share": [Action.SHARE],
     }
     for right, actions in rights.items():
-        policy = policy_of(f'[template.t]\n{right} = ["a"]', {"plug": "t"})
+        text = f'[template.t]\n{right} = ["a"]\n[template.other]\nshare = ["a"]'
+        policy = policy_of(text, {"plug": "t"})
         assert [action for action in Action if may(policy, "plug", action, "a")] == actions
 
 
@@ -411,6 +413,9 @@ class Model:
                 tables += [self.templates[name] for name in apply]
         if identity != ANONYMOUS and self.enrolled.get(identity) in self.templates:
             tables.append(self.templates[self.enrolled[identity]])
+        given = [*self.templates.values(), *(table for _, table in self.grants)]
+        if right == "share" and not any("share" in table for table in given):
+            return "$" not in topic and "/" not in topic and any("subscribe" in table for table in tables)
         return any(covered(table, right) for table in tables)
 
 
@@ -424,12 +429,14 @@ FILTER = st.one_of(
         st.sampled_from([[], ["#"]]),
     ),
 )
-RIGHTS = st.dictionaries(
+TOPIC_RIGHTS = st.dictionaries(
     st.sampled_from(["publish", "subscribe", "retain", "will"]),
     st.lists(FILTER, min_size=1, max_size=3),
     min_size=1,
     max_size=4,
 )
+SHARE = st.dictionaries(st.just("share"), st.lists(LEVEL, min_size=1, max_size=2), max_size=1)
+RIGHTS = st.builds(lambda topics, share: {**topics, **share}, TOPIC_RIGHTS, SHARE)
 WHO = st.lists(st.sampled_from([*IDENTITIES, "*", "group:g0", "group:g1"]), min_size=1, max_size=2)
 EXEMPT = st.lists(st.sampled_from([*IDENTITIES, "group:g0", "group:g1"]), max_size=2)
 GROUP = st.tuples(

@@ -22,7 +22,7 @@ def rights_of(identity: str) -> set[tuple[str, str]]:
     return {(right.right, right.filter) for right in effective(policy(), identity).rights}
 
 
-def test_a_device_has_all_four_rights_to_its_own_topics_and_no_other() -> None:
+def test_a_device_has_all_rights_to_its_own_topics_and_no_other() -> None:
     assert rights_of("plug") == {
         ("publish", "devices/plug/#"),
         ("subscribe", "devices/plug/#"),
@@ -78,7 +78,7 @@ def test_it_decides_as_its_owner_would_expect(
 def test_its_examples_work_when_the_hash_signs_are_taken_away() -> None:
     before, examples = DEFAULT_POLICY.split("From here on", 1)
     rules = read_rules(Document(FILE, before + "\n" + re.sub(r"(?m)^# (?=\[|\w+ = )", "", "#" + examples)))
-    assert set(rules.templates) == {"device", "app", "monitor", "tasmota"}
+    assert set(rules.templates) == {"device", "app", "monitor", "worker", "tasmota"}
     assert set(rules.groups) == {"operators"}
     assert set(rules.grants) == {"boiler-service"}
     assert set(rules.denies) == {"firmware"}

@@ -223,4 +223,4 @@ def test_the_rights_that_a_grant_would_need_are_known_and_none_where_a_deny_is_i
     action: Action, topic: str, rights: tuple[str, ...]
 ) -> None:
     policy = policy_of(SENSOR + '[deny.d]\nwho = "*"\npublish = ["z"]')
-    assert missing_rights(policy, why(policy, "esp-1", action, topic)) == rights
+    assert tuple(missing_rights(policy, why(policy, "esp-1", action, topic))) == rights

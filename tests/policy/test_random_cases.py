@@ -1,6 +1,8 @@
 """The random cases of tools/policy_cases.py, and that they find what they are for."""
 
 import random
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -48,6 +50,22 @@ def test_a_policy_with_a_mistake_is_found_out(wrong: object, monkeypatch: pytest
 
     monkeypatch.setattr(Policy, "decide", decide)
     assert "the reference the opposite" in policy_cases().run(20_000, seed=1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda limits: limits.__class__(**{**dict(limits.items()), "max_qos": None}) if limits else None,
+        lambda limits: None,
+    ],
+    ids=["one limit forgotten", "all limits forgotten"],
+)
+def test_a_policy_with_a_mistake_in_its_limits_is_found_out(
+    wrong: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = Policy.allowance
+    monkeypatch.setattr(Policy, "allowance", lambda self, who: wrong(right(self, who)))
+    assert "the reference the opposite" in policy_cases().run(5_000, seed=1)
 
 
 @pytest.mark.parametrize(

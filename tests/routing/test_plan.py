@@ -15,12 +15,14 @@ def test_receivers_of_a_kind_share_a_branch(house: House) -> None:
     assert sorted((branch.qos, len(branch.sessions)) for branch in plan.branches) == [(0, 1), (1, 2), (2, 3)]
 
 
-def test_a_plan_is_kept_until_a_subscription_changes(house: House) -> None:
+def test_a_plan_is_kept_until_a_subscription_that_concerns_it_changes(house: House) -> None:
     device = house.connect()
     device.subscribe("a")
     plan = plan_for(house.broker.core, "a")
     assert plan_for(house.broker.core, "a") is plan
     device.subscribe("b")
+    assert plan_for(house.broker.core, "a") is plan
+    device.subscribe("a", qos=1)
     assert plan_for(house.broker.core, "a") is not plan
 
 

@@ -1,10 +1,14 @@
 """The retained store: one message a topic, found by filter, bounded."""
 
+import tracemalloc
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bollard.routing import retained
 from bollard.routing.retained import RetainedStore
 from support.topics import filters, naive_match, names
 
@@ -84,6 +88,14 @@ def test_too_many_bytes_do_not_fit_and_the_one_replaced_is_not_counted() -> None
     assert not kept.fits(Kept("a", 11))
 
 
+@pytest.fixture(params=[1, 2, 512], autouse=True, scope="module")
+def page(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every match with small pages too."""
+    usual, retained.PAGE_NODES = retained.PAGE_NODES, request.param
+    yield
+    retained.PAGE_NODES = usual
+
+
 @given(filters, st.lists(names, min_size=1, unique=True), st.data())
 def test_the_store_may_change_while_a_match_is_under_way(
     filter: str, topics: list[str], data: st.DataObject
@@ -108,3 +120,28 @@ def test_what_is_put_after_a_match_began_is_not_part_of_it() -> None:
     kept.put(Kept("c"))
     kept.put(Kept("b", 2))
     assert [message.name for message in match] == ["a"]
+
+
+def test_a_match_ends_although_new_topics_come_as_fast_as_it_goes_on() -> None:
+    kept = store("t/a", "t/b")
+    match = kept.walk("t/+")
+    looks = 0
+    for _ in match:
+        looks += 1
+        kept.put(Kept(f"t/new{looks}"))
+    assert looks == 2
+
+
+def test_a_place_in_a_large_store_weighs_little() -> None:
+    kept: RetainedStore[Kept] = RetainedStore(20_000, 10**9)
+    for number in range(20_000):
+        kept.put(Kept(f"d/{number}/x"))
+    tracemalloc.start()
+    try:
+        walks = [kept.walk("d/+/x") for _ in range(50)]
+        for walk in walks:
+            next(walk)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held / len(walks) < 16_384, "20,000 topics would be 160,000 bytes"

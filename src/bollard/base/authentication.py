@@ -4,6 +4,7 @@ Authentication may be slow (password hashing, exchanges with the client), so it 
 later, by who owns the identities; the engine asks it for each CONNECT, each AUTH and each re-authentication.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -50,17 +51,32 @@ class Challenge:
 @dataclass(frozen=True, slots=True)
 class Refused:
     """No. `code` is a CONNACK reason code; `reason` is for our own log and never leaves it;
-    `tell` is what the peer may read as Reason String."""
+    `tell` is what the peer may read as Reason String. `wrong_credential`: a secret was presented that is not
+    the right one, as by somebody who guesses."""
 
     code: int
     reason: str
     tell: str = ""
+    wrong_credential: bool = False
 
 
 Answer = Accepted | Challenge | Refused
 
 
-class Authenticator(Protocol):
-    """Answers questions from memory, in microseconds; slow verifiers run in the shell's pool."""
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The answer takes work that must not hold up the loop; it is under way.
 
-    def answer(self, question: Question) -> Answer: ...
+    `when_done` is called once with what is to be called, by any thread, as soon as it is done; that it is
+    done already does not matter. Then `conclude` gives the answer, on the loop, at the moment when it is used: so
+    what has changed meanwhile, such as a revocation, counts.
+    """
+
+    when_done: Callable[[Callable[[], None]], None]
+    conclude: Callable[[], Answer]
+
+
+class Authenticator(Protocol):
+    """Answers questions from memory, in microseconds; what takes longer is promised for later."""
+
+    def answer(self, question: Question) -> Answer | Later: ...

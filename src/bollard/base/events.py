@@ -83,7 +83,8 @@ class AccessDenied(Event):
 
 @dataclass(frozen=True, slots=True)
 class LimitReached(Event):
-    """A bound did its work. `limit` is the configuration key; `principal` or `address` the offender."""
+    """A bound did its work. `limit` is the configuration key; `principal` or `address` the offender; `more`
+    how often it did so besides since the last report."""
 
     name: ClassVar[str] = "limit.reached"
     level: ClassVar[str] = "warning"
@@ -92,6 +93,7 @@ class LimitReached(Event):
     client_id: str
     address: str
     detail: str
+    more: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ ANONYMOUS: Principal = "anonymous"
 class Action(enum.IntEnum):
     """What a principal may be allowed to do.
 
-    `SUBSCRIBE` is asked about a topic *filter*; all others about a topic *name*.
-    `RECEIVE` is asked again for each message that is about to be delivered.
+    `SUBSCRIBE` is asked about a topic *filter*, `SHARE` about the name of a shared group; all others about a
+    topic *name*. `RECEIVE` is asked again for each message that is about to be delivered.
     """
 
     PUBLISH = 0
@@ -23,6 +23,7 @@ class Action(enum.IntEnum):
     RECEIVE = 2
     RETAIN = 3
     WILL = 4
+    SHARE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ class Peer:
     `certificate` is the DER of a client certificate that the transport has verified up to the
     device authority, else None. `allow_anonymous` repeats what the listener's configuration allows.
     `tls_server_end_points` are the RFC 5929 hashes of the certificates that the listener may have shown,
-    for channel binding; none without TLS.
+    for channel binding; none without TLS. `psk` is the identity whose pre-shared key the handshake has
+    proved, and the salt of that key; None without TLS-PSK.
     """
 
     address: str = ""
@@ -74,3 +76,4 @@ class Peer:
     certificate: bytes | None = field(default=None, repr=False)
     allow_anonymous: bool = False
     tls_server_end_points: tuple[bytes, ...] = field(default=(), repr=False)
+    psk: tuple[str, bytes] | None = field(default=None, repr=False)

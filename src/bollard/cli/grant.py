@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from bollard.policy.model import Grant
     from bollard.server.config import Config
 
+RIGHT_OPTIONS = ("publish", "subscribe", "retain", "will", "share")
+FIRST_SHARE = (
+    "this is the first right to a shared group here: from now on every shared subscription needs one"
+)
+
 
 @click.command()
 @click.argument("who", metavar="[ID]", required=False)
@@ -23,6 +28,10 @@ if TYPE_CHECKING:
 @click.option("--subscribe", multiple=True, metavar="FILTER", help="Topics that ID may receive.")
 @click.option("--retain", multiple=True, metavar="FILTER", help="Topics where its messages may be retained.")
 @click.option("--will", multiple=True, metavar="FILTER", help="Topics of its will.")
+@click.option("--share", multiple=True, metavar="GROUP", help="Shared groups that it may join; + is any.")
+@click.option(
+    "--limit", "limited", multiple=True, metavar="KEY=VALUE", help="A limit, such as max_payload=1MiB."
+)
 @click.option("--for", "length", metavar="TIME", help='How long: a number and s, m, h or d, such as "4h".')
 @click.option("--until", metavar="MOMENT", help="Until when, such as 2030-01-31T18:00:00Z.")
 @click.option("--no-end", is_flag=True, help="For good.")
@@ -43,13 +52,13 @@ def command(**options: Any) -> None:
               bollard grant --list
               bollard grant --revoke anna-1
     """
-    rights = {right: options[right] for right in ("publish", "subscribe", "retain", "will")}
+    rights = {right: options[right] for right in RIGHT_OPTIONS}
     ends = [key for key in ("length", "until", "no_end") if options[key]]
     giving = options["who"] is not None
     if giving + bool(options["listing"]) + bool(options["revoke"]) != 1:
         raise click.UsageError("Give an ID, or --list, or --revoke NAME.")
-    if not giving and (ends or options["name"] or any(rights.values())):
-        raise click.UsageError("Rights, --name and an end go with an ID.")
+    if not giving and (ends or options["name"] or options["limited"] or any(rights.values())):
+        raise click.UsageError("Rights, limits, --name and an end go with an ID.")
     config = find_config(options["directory"], options["config_file"])
     if options["listing"]:
         _list(config, as_json=options["as_json"])
@@ -58,8 +67,8 @@ def command(**options: Any) -> None:
     else:
         if len(ends) != 1:
             raise click.UsageError("Say when it ends: --for 4h, --until MOMENT, or --no-end.")
-        if not any(rights.values()):
-            raise click.UsageError("Name at least one of --publish, --subscribe, --retain, --will.")
+        if not any(rights.values()) and not options["limited"]:
+            raise click.UsageError(f"Name at least one of --{', --'.join(RIGHT_OPTIONS)}, --limit.")
         _give(config, options["name"], _new(options, rights), as_json=options["as_json"])
 
 
@@ -84,7 +93,18 @@ def _new(options: dict[str, Any], rights: dict[str, Any]) -> "NewGrant":
         until = _moment(options["until"])
     if not options["reason"].isprintable():
         raise click.UsageError("--reason must be one line of text.")
-    return NewGrant(who=who, rights=rights, until=until, reason=options["reason"])
+    limits = dict(_limit(text) for text in options["limited"])
+    return NewGrant(who=who, rights=rights, until=until, reason=options["reason"], limits=limits)
+
+
+def _limit(text: str) -> tuple[str, int | str]:
+    """A key of a limit and its value; whether the value is right is for the policy to say."""
+    from bollard.base.allowance import BOUNDS
+
+    key, equals, value = text.partition("=")
+    if not equals or key not in BOUNDS:
+        raise click.UsageError(f"{text!r} is no limit: write KEY=VALUE with one of {', '.join(BOUNDS)}.")
+    return key, int(value) if value.isascii() and value.isdigit() and len(value) < 10 else value
 
 
 def _moment(text: str) -> datetime:
@@ -106,15 +126,18 @@ def _give(config: "Config", wanted: str | None, grant: "NewGrant", *, as_json: b
     from bollard.server.policy_operations import edit_policy
 
     name = wanted or ""
+    first_share = False
 
     def change(path: Path, text: str) -> str:
-        nonlocal name
-        name = wanted or free_name(read_rules(Document(path, text)), grant.who)
+        nonlocal name, first_share
+        rules = read_rules(Document(path, text))
+        name = wanted or free_name(rules, grant.who)
+        first_share = bool(grant.rights.get("share")) and not rules.grants_groups
         return add_grant(path, text, name, grant)
 
     edit_policy(config.policy, change)
     said = _tell(config)
-    remarks = _remarks(config, name, grant)
+    remarks = _remarks(config, name, grant) + ([FIRST_SHARE] if first_share else [])
     until = grant.until.astimezone(UTC).isoformat(timespec="seconds") if grant.until else None
     if as_json:
         facts = {"name": name, "file": str(config.policy), "until": until, "broker": said}
@@ -190,6 +213,7 @@ def _list(config: "Config", *, as_json: bool) -> None:
             "state": _state(grant, now),
             "who": _who(grant),
             **{right: [pattern.text for pattern in grant.rights.of(right)] for right in RIGHTS},
+            "limits": {key: str(value) for key, value in grant.bounds.items()},
             "from": grant.starts.isoformat() if grant.starts else None,
             "until": grant.ends.isoformat() if grant.ends else None,
             "reason": grant.reason,
@@ -205,6 +229,8 @@ def _list(config: "Config", *, as_json: bool) -> None:
     table = []
     for row in rows:
         rights = "; ".join(f"{right} {', '.join(row[right])}" for right in RIGHTS if row[right])
+        limits = "; ".join(f"{key} {value}" for key, value in row["limits"].items())
+        rights = "; ".join(filter(None, (rights, limits)))
         who = ", ".join(row["who"])
         table.append((row["name"], row["state"], who, rights, row["until"] or "for good", row["reason"]))
     say_table(("name", "state", "who", "rights", "until", "reason"), table)

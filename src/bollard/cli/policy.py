@@ -50,6 +50,8 @@ def check(file: Path | None, directory: Path | None, config_file: Path | None, a
         return 1 if remarks else 0
     for remark in remarks:
         click.echo(visible(f"{target.path}:{remark.line or 1}: {remark}"))
+    if rules.allow_foreign_response_topics:
+        click.echo(visible(f"{target.path}: weakened by allow_foreign_response_topics"))
     counts = f"{len(rules.templates)} templates, {len(rules.groups)} groups"
     counts += f", {len(rules.grants)} grants, {len(rules.denies)} denies"
     click.echo(visible(f"{target.path}: right; {counts}; {len(remarks) or 'no'} warnings"))
@@ -179,6 +181,11 @@ def show(identity: str, template: str | None, as_json: bool, **where: Path | Non
         say_table(("right", "rule", "topics", "by", "because"), rows)
     else:
         click.echo("It may do nothing: no rule grants it anything.")
+    if found.limits:
+        click.echo()
+        say_table(("limit", "value", "by"), [(one.name, one.value, one.rule) for one in found.limits])
+    if found.any_group:
+        click.echo("Shared groups: any, because no rule of the policy grants share.")
     if asleep:
         click.echo(visible(f"Not in force now: {', '.join(f'grant.{name}' for name in asleep)}"))
 

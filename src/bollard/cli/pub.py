@@ -12,7 +12,7 @@ import click
 
 from bollard.base.errors import LocalError
 from bollard.cli.output import say_json
-from bollard.cli.remote import client_arguments, notice_of_reconnect, remote_options
+from bollard.cli.remote import client_arguments, explain_refusals, notice_of_reconnect, remote_options
 
 if TYPE_CHECKING:
     from bollard.client import Client, Properties
@@ -80,7 +80,8 @@ def command(**options: Any) -> int:
     properties = message_properties(options)
     arguments = client_arguments(options)
     arguments["client_id"] = options["client_id"] or ""
-    asyncio.run(_publish(arguments, options, properties))
+    with explain_refusals(options, "retain" if options["retain"] else "publish"):
+        asyncio.run(_publish(arguments, options, properties))
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bollard.cli.output import say_json, visible
-from bollard.cli.remote import client_arguments, notice_of_reconnect, remote_options
+from bollard.cli.remote import client_arguments, explain_refusals, notice_of_reconnect, remote_options
 
 if TYPE_CHECKING:
     from bollard.client import Client, Message, Properties
@@ -77,7 +77,8 @@ def command(**options: Any) -> int:
         "reconnect_max_s": options["reconnect_max"],
         "on_reconnect": notice_of_reconnect,
     }
-    return asyncio.run(_run(arguments, options))
+    with explain_refusals(options, "subscribe"):
+        return asyncio.run(_run(arguments, options))
 
 
 def _session_expiry_s(options: dict[str, Any]) -> int | None:

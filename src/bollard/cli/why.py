@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from bollard.policy.compile import Policy
     from bollard.policy.explain import Explanation
 
+#: What stands in place of a rule where the registry decides.
+REGISTRY = "registry"
 #: How long the proposed grant lasts.
 PROPOSED = "1h"
 
@@ -22,7 +24,9 @@ PROPOSED = "1h"
 @click.command()
 @click.argument("identity", metavar="ID")
 @click.argument(
-    "action", required=False, type=click.Choice(["publish", "subscribe", "receive", "retain", "will"])
+    "action",
+    required=False,
+    type=click.Choice(["publish", "subscribe", "receive", "retain", "will", "share"]),
 )
 @click.argument("topic", required=False)
 @click.option("--as", "template", help="As if ID had been enrolled with this template.")
@@ -38,7 +42,7 @@ def command(
 ) -> int:
     """Why ID may, or may not, do this with TOPIC, and how to grant it; or why ID does not get in at all.
 
-    TOPIC is a filter for subscribe, else a topic name. Ends with 0 if it is allowed, 1 if it is denied.
+    TOPIC is a filter for subscribe, the name of a group for share, else a topic name. Ends with 0 if it is allowed, 1 if it is denied.
     Without ACTION and TOPIC the answer is about its connection, and ends with 0 if nothing is wrong.
 
     \b
@@ -54,17 +58,17 @@ def command(
         raise click.UsageError(f"Name the topic: bollard why {identity} {action} TOPIC")
     from bollard.policy.cases import ACTIONS, check_topic
     from bollard.policy.explain import why
-    from bollard.wire.topics import split_share
 
     check_identity(identity)
     wrong = check_topic(ACTIONS[action], topic)
     if wrong:
         raise click.UsageError(f"{topic!r}: {wrong}.")
-    inner = split_share(topic)[1] if action == "subscribe" else topic
     target = find_policy(**where)
     policy = target.policy({identity: template} if template is not None else None)
-    told = why(policy, identity, ACTIONS[action], inner)
+    told = why(policy, identity, ACTIONS[action], topic)
     notes = [] if template is not None else _standing(target, identity)
+    if notes:
+        told, notes = _shut_out(told, notes[0]), []
     if as_json:
         say_json(_as_json(policy, told, notes, where))
     else:
@@ -81,7 +85,7 @@ def _show(policy: "Policy", told: "Explanation", notes: list[str], where: dict[s
     if fix is not None:
         click.echo(f"\nTo grant it for a while:\n  {visible(fix[0])}\n\nor in the policy file:\n")
         click.echo("".join(f"  {visible(line)}\n" for line in fix[1].splitlines()), nl=False)
-    elif told.decision.rule and not told.decision.allowed:
+    elif told.decision.rule not in ("", REGISTRY) and not told.decision.allowed:
         name = told.decision.rule
         click.echo(
             visible(f'\nNo grant can overrule {name}. To spare this identity, add "{told.principal}" to')
@@ -97,17 +101,17 @@ def _grant(policy: "Policy", told: "Explanation", where: dict[str, Path | None])
     from bollard.policy.explain import missing_rights
 
     rights = missing_rights(policy, told)
-    if not rights:
+    if not rights or told.decision.rule == REGISTRY:
         return None
     words = ["bollard", "grant", told.principal]
-    for right in rights:
-        words += [f"--{right}", told.topic]
+    for right, topic in rights.items():
+        words += [f"--{right}", topic]
     words += ["--for", PROPOSED]
     for option, key in (("--dir", "directory"), ("--config", "config_file")):
         if where[key] is not None:
             words += [option, str(where[key])]
     until = datetime.now(UTC) + timedelta(hours=1)
-    grant = NewGrant(who=told.principal, rights={right: [told.topic] for right in rights}, until=until)
+    grant = NewGrant(who=told.principal, rights={right: [on] for right, on in rights.items()}, until=until)
     return shlex.join(words), grant_block(free_name(policy.rules, told.principal), grant)
 
 
@@ -121,6 +125,15 @@ def _standing(target: PolicyTarget, identity: str) -> list[str]:
     if one is None:
         return [f"nobody is enrolled as {identity!r}: bollard enroll {identity}"]
     return [] if one.state == "active" else [f"it cannot connect at all: it is {one.state}"]
+
+
+def _shut_out(told: "Explanation", reason: str) -> "Explanation":
+    """`told` as the broker would decide it: the registry goes before every rule."""
+    from dataclasses import replace
+
+    from bollard.base.types import Decision
+
+    return replace(told, decision=Decision(False, REGISTRY, reason))
 
 
 def _as_json(

@@ -9,6 +9,7 @@ which it wants to be called again (`next_deadline`). No verb raises for anything
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bollard.base.allowance import allows_foreign
 from bollard.base.authentication import Accepted, Answer, Challenge, Question, Refused
 from bollard.base.counters import Counters
 from bollard.base.events import Event
@@ -25,8 +26,9 @@ from bollard.engine.intake import process
 from bollard.engine.journal import Batch
 from bollard.engine.leave import close, connect_timeout, end_session, route_own
 from bollard.engine.limits import Limits
-from bollard.engine.ports import Authorizer, Entropy
+from bollard.engine.ports import Authorizer, Entropy, tap_of
 from bollard.engine.publish import drop_retained
+from bollard.engine.rations import forget_strangers, surplus
 from bollard.engine.records import Kept
 from bollard.engine.restore import Restored, restore
 from bollard.engine.subscribe import continue_replays, ready_to_continue
@@ -70,6 +72,8 @@ class Broker:
         server_reference: str = "",
     ) -> None:
         self.core = Core(limits, authorizer, entropy, now, durable, response_information, server_reference)
+        self.core.foreign_responses = allows_foreign(authorizer)
+        self.core.tap = tap_of(authorizer)
 
     # Transport ---------------------------------------------------------------------------------------
 
@@ -112,9 +116,11 @@ class Broker:
 
     def _process(self, connection: Connection) -> None:
         core = self.core
-        packets = core.counters.packets_received
+        before = core.counters.packets_received
         process(core, connection)
-        if core.counters.packets_received != packets:
+        packets = core.counters.packets_received - before
+        if packets:
+            connection.packets += packets
             # A part of a packet is no sign of life. [MQTT5-3.1.2-22] [MQTT3-3.1.2-24]
             connection.last_seen = core.now
 
@@ -216,7 +222,13 @@ class Broker:
         core = self.core
         core.now = now
         core.authorizer = authorizer
+        core.foreign_responses = allows_foreign(authorizer)
+        core.tap = tap_of(authorizer)
         core.rights_changed()
+        forget_strangers(core)
+        for connection in surplus(core):
+            core.limit("policy.max_connections", None, connection, "connect: more than policy allows now")
+            close(core, connection, ReasonCode.QUOTA_EXCEEDED, "its policy allows fewer connections now")
 
     def kick(self, principal: str, code: int, reason: str, now: float, *, purge: bool = False) -> KickReport:
         """End every connection of a principal, without its wills; with `purge` its sessions and the
@@ -247,10 +259,12 @@ class Broker:
                 retained += 1
         return KickReport(connections, sessions, wills, retained)
 
-    def disconnect(self, connection: Connection, code: int, reason: str, now: float) -> None:
-        """Disconnect one client; its will is published."""
+    def disconnect(
+        self, connection: Connection, code: int, reason: str, now: float, *, will: bool = True
+    ) -> None:
+        """Disconnect one client; its will is published, unless `will` is False: then it is dropped."""
         self.core.now = now
-        close(self.core, connection, code, reason, tell=reason)
+        close(self.core, connection, code, reason, tell=reason, will=will)
 
     def shutdown(self, now: float) -> None:
         """Say good-bye to everyone. Kept sessions stay kept. [MQTT5 reason code 0x8B]"""

@@ -20,6 +20,8 @@ from bollard.engine.leave import (
     keepalive,
     mark_shares,
 )
+from bollard.engine.publish import OWN_REASON, OWN_TOPICS
+from bollard.engine.rations import has_connections, qos_for, renew_ration, will_fault
 from bollard.session.aliases import InboundAliases, OutboundAliases
 from bollard.session.connection import Connection
 from bollard.session.session import Session
@@ -241,23 +243,14 @@ def accept(core: Core, connection: Connection, packet: Connect, answer: Accepted
 def _may_connect(core: Core, connection: Connection, packet: Connect) -> Refused | None:
     """Rights and quotas that need the principal."""
     principal = connection.principal
-    will = packet.will
-    if will is not None:
-        decision = core.decide(principal, Action.WILL, will.topic)
-        action = Action.WILL
-        if decision.allowed and will.retain:
-            decision = core.decide(principal, Action.RETAIN, will.topic)
-            action = Action.RETAIN
-        if decision.allowed and will.topic.startswith("$SYS/"):
-            decision = Decision(rule="built-in", reason="$SYS belongs to the server")
-        if not decision.allowed:
-            core.counters.denied_will += 1
-            core.denied(connection, action, will.topic, decision)
-            return Refused(
-                ReasonCode.NOT_AUTHORIZED,
-                f"its will on {will.topic} is not allowed: {decision.reason}",
-                "the will is not allowed",
-            )
+    refused = _judge_will(core, connection, packet.will) if packet.will is not None else None
+    if refused is not None:
+        return refused
+    if has_connections(core, principal, connection.client_id):
+        core.limit("policy.max_connections", None, connection, "connect: one more than policy allows")
+        return Refused(
+            ReasonCode.QUOTA_EXCEEDED, "its policy allows no more connections", "too many connections"
+        )
     sessions = core.sessions.get(principal)
     known = sessions is not None and connection.client_id in sessions
     if core.journal.failing and not _may_without_disk(core, connection, packet):
@@ -266,6 +259,44 @@ def _may_connect(core: Core, connection: Connection, packet: Connect) -> Refused
         core.limit("max_sessions", None, connection, f"{len(sessions)} sessions")
         return Refused(ReasonCode.QUOTA_EXCEEDED, "its principal has too many sessions", "too many sessions")
     return None
+
+
+def _judge_will(core: Core, connection: Connection, will: WireWill) -> Refused | None:
+    """Whether the client may leave `will` behind, as policy and its limits are now."""
+    principal, size = connection.principal, len(will.payload)
+    decision, action = _may_leave(core, principal, will)
+    if core.tap is not None:
+        core.tap.left_will(principal, will.topic, will.qos, will.retain, size, decision.allowed)
+    if not decision.allowed:
+        core.counters.denied_will += 1
+        core.denied(connection, action, will.topic, decision)
+        return Refused(
+            ReasonCode.NOT_AUTHORIZED,
+            f"its will on {will.topic} is not allowed: {decision.reason}",
+            "the will is not allowed",
+        )
+    code, fault = will_fault(core, principal, will.qos, size)
+    if code:
+        core.counters.denied_will += 1
+        core.tell_refusal(connection, Action.WILL, "policy.will", f"{fault}, on {will.topic}")
+        # 3.1.1 has no word for it but "not authorized".
+        return Refused(code if connection.version == 5 else ReasonCode.NOT_AUTHORIZED, fault, fault)
+    return None
+
+
+def _may_leave(core: Core, principal: str, will: WireWill) -> tuple[Decision, Action]:
+    """The decision about a will, and the action that it is about."""
+    decision, action = core.decide(principal, Action.WILL, will.topic), Action.WILL
+    if decision.allowed and will.retain:
+        decision, action = core.decide(principal, Action.RETAIN, will.topic), Action.RETAIN
+    if decision.allowed and will.topic.startswith(OWN_TOPICS):
+        decision = Decision(rule="built-in", reason=OWN_REASON)
+    foreign = will.properties.response_topic or ""
+    asked = decision.allowed and bool(foreign) and not core.foreign_responses
+    if asked and not core.decide(principal, Action.RECEIVE, foreign).allowed:
+        reason = f"it may not receive on its Response Topic {foreign}"
+        decision = Decision(rule="built-in.responses", reason=reason)
+    return decision, action
 
 
 def _may_without_disk(core: Core, connection: Connection, packet: Connect) -> bool:
@@ -322,8 +353,9 @@ def _connack(core: Core, connection: Connection, packet: Connect, assigned: str,
         properties.receive_maximum = limits.receive_maximum
     if limits.topic_alias_maximum:
         properties.topic_alias_maximum = limits.topic_alias_maximum
-    if limits.maximum_qos < 2:
-        properties.maximum_qos = limits.maximum_qos
+    maximum_qos = qos_for(core, connection.principal)
+    if maximum_qos < 2:
+        properties.maximum_qos = maximum_qos
     if not limits.retain_available:
         properties.retain_available = 0
     expiry_s = _granted_expiry(core, packet)
@@ -355,6 +387,7 @@ def attach(
     mark_shares(core, session, away=False)
     connection.framer.max_packet_bytes = limits.max_packet_bytes
     connection.connected_at = core.now
+    renew_ration(core, connection)
     connection.keepalive_s = _granted_keepalive(core, packet)
     connection.window_bytes = core.share(
         session.principal, limits.max_queue_bytes, limits.max_principal_queue_bytes

@@ -13,6 +13,7 @@ from bollard.wire.publish cimport Publish
 cdef class Core:
     cdef public object limits
     cdef public object authorizer
+    cdef public object tap
     cdef public object entropy
     cdef public double now
     cdef public Py_ssize_t max_queue_messages
@@ -36,6 +37,9 @@ cdef class Core:
     cdef public Py_ssize_t spent
     cdef public dict unfinished
     cdef public dict rights
+    cdef public dict rations
+    cdef public object tallies
+    cdef public bint foreign_responses
     cdef public list dirty
     cdef public bint pressing
     cdef public dict replays
@@ -54,6 +58,9 @@ cdef class Core:
     @cython.locals(message=Message)
     cpdef bint still_allowed(self, Session session, Delivery delivery) except *
     cpdef void denied(self, Connection connection, object action, str topic, object decision) except *
+    cpdef bint worth_telling(self, Connection connection) except *
+    cpdef void tell_refusal(self, Connection connection, object action, str limit, str detail) except *
+    cpdef void withheld(self, str principal) except *
     cpdef void limit(self, str name, Session session, Connection connection, str detail) except *
     @cython.locals(count=Py_ssize_t)
     cpdef Py_ssize_t share(self, str principal, Py_ssize_t of_session, Py_ssize_t of_principal) except -1

@@ -7,6 +7,7 @@ broker makes a `Core`.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from bollard.base.authentication import Question
 from bollard.base.counters import Counters
@@ -15,7 +16,8 @@ from bollard.base.types import Action, ClientId, Decision, Peer, Principal
 from bollard.engine.expiry import Deadlines
 from bollard.engine.journal import Journal
 from bollard.engine.limits import Limits
-from bollard.engine.ports import Authorizer, Entropy
+from bollard.engine.ports import Authorizer, Entropy, Tap
+from bollard.engine.tallies import Tallies
 from bollard.routing.plan import Plan
 from bollard.routing.retained import RetainedStore
 from bollard.routing.tree import Subscription, Tree
@@ -59,6 +61,8 @@ class ServerRequest:
     payload: bytes
 
 
+#: A client that goes on with what it may not do is told of once in so many seconds.
+REFUSAL_GAP_S = 10.0
 #: Messages to the server that wait to be taken (attack: a flood of requests, each worth a signature).
 MAX_REQUESTS = 64
 
@@ -78,6 +82,7 @@ class Core:
 
     `now` is the monotonic second of the call in progress. The limits that are asked for each message stand
     beside `limits` as fields of their own. `requests` are messages to the server itself.
+    `rations` is what principals with limits have used, `tallies` what each has done; `foreign_responses` lets everybody name any Response Topic.
     `policy_generation` counts changes of rights; `tree.generation` changes of subscriptions and of rights.
     `dirty` are the connections with something
     for the shell, `holding` those with output that waits for the disk, `replays` those that are owed
@@ -94,6 +99,7 @@ class Core:
         "dirty",
         "entropy",
         "events",
+        "foreign_responses",
         "holding",
         "journal",
         "journaling",
@@ -108,6 +114,7 @@ class Core:
         "policy_generation",
         "pressing",
         "questions",
+        "rations",
         "receive_maximum",
         "replays",
         "requests",
@@ -118,6 +125,8 @@ class Core:
         "server_reference",
         "sessions",
         "spent",
+        "tallies",
+        "tap",
         "tree",
         "unfinished",
     )
@@ -160,7 +169,11 @@ class Core:
         self.plan_bytes = 0
         self.rights: dict[tuple[str, str, int], bool] = {}
         self.right_bytes = 0
+        self.rations: dict[str, Any] = {}
+        self.tallies = Tallies()
+        self.foreign_responses = False
         self.spent = 0
+        self.tap: Tap | None = None
         self.unfinished: dict[Connection, None] = {}
         self.dirty: list[Connection] = []
         self.pressing = False
@@ -193,7 +206,7 @@ class Core:
     def rights_changed(self) -> None:
         """Every route, plan and judged delivery is stale from now on."""
         self.policy_generation += 1
-        self.tree.generation += 1
+        self.tree.outdate()
         self.rights.clear()
         self.right_bytes = 0
         self.plans.clear()
@@ -217,15 +230,14 @@ class Core:
         if not self.author_may(message):
             return False
         if not self.may(session.principal, Action.RECEIVE, message.name):
-            self.counters.denied_receive += 1
+            self.withheld(session.principal)
             return False
         return True
 
     def denied(self, connection: Connection, action: Action, topic: str, decision: Decision) -> None:
         """Report a denial, thinning out: a peer must not fill the log by asking again."""
-        connection.denials += 1
-        count = connection.denials
-        if count <= 16 or count & (count - 1) == 0:
+        self.tallies.refuse(connection.principal, action)
+        if self.worth_telling(connection):
             self.events.append(
                 AccessDenied(
                     connection.principal,
@@ -236,6 +248,27 @@ class Core:
                     decision.reason,
                 )
             )
+
+    def withheld(self, principal: str) -> None:
+        """Count a message that `principal` subscribes to and may not receive."""
+        self.counters.denied_receive += 1
+        self.tallies.refuse(principal, Action.RECEIVE)
+
+    def worth_telling(self, connection: Connection) -> bool:
+        """Count a refusal, and whether it becomes an event: the first, then ever fewer, but one in
+        `REFUSAL_GAP_S` all the time."""
+        connection.denials += 1
+        count = connection.denials
+        if count <= 16 or count & (count - 1) == 0 or self.now - connection.told_at >= REFUSAL_GAP_S:
+            connection.told_at = self.now
+            return True
+        return False
+
+    def tell_refusal(self, connection: Connection, action: Action, limit: str, detail: str) -> None:
+        """Report that a limit of policy refused an `action` of a client, thinning out as `denied` does."""
+        self.tallies.refuse(connection.principal, action)
+        if self.worth_telling(connection):
+            self.limit(limit, None, connection, f"{action.name.lower()}: {detail}")
 
     def limit(self, name: str, session: Session | None, connection: Connection | None, detail: str) -> None:
         """Report that a bound did its work, and who ran into it."""

@@ -46,6 +46,8 @@ def _count_sent(core: Core, connection: Connection, delivery: Delivery) -> None:
     counters = core.counters
     counters.publish_sent += 1
     counters.publish_bytes_sent += len(delivery.message.payload)
+    connection.sent += 1
+    connection.sent_bytes += len(delivery.message.payload)
     if connection.size > PRESSING_BYTES:
         core.pressing = True
 

@@ -2,11 +2,13 @@
 
 from collections import deque
 
-from bollard.base.events import ClientDisconnected, ConnectRefused, SessionEnded
+from bollard.base.events import AccessDenied, ClientDisconnected, ConnectRefused, SessionEnded
 from bollard.base.types import Action
 from bollard.engine.core import Core
 from bollard.engine.expiry import NO_MORE
 from bollard.engine.publish import distribute, retain, share_out
+from bollard.engine.rations import may_leave_will
+from bollard.engine.responses import foreign_response
 from bollard.routing.plan import Route
 from bollard.routing.shared import SharedGroup
 from bollard.session.connection import Connection
@@ -60,6 +62,7 @@ def close(
         _turn_away(core, connection, will)
         return
     session.connection = None
+    core.tallies.of(session.principal).add(connection)
     core.counters.clients_connected -= 1
     peer = connection.peer
     core.events.append(
@@ -196,8 +199,12 @@ def publish_will(core: Core, session: Session) -> None:
     allowed = core.may(principal, Action.WILL, will.name) and (
         not will.retain or core.may(principal, Action.RETAIN, will.name)
     )
-    if not allowed:
+    allowed = allowed and not foreign_response(core, principal, will.forward)
+    if not allowed or not may_leave_will(core, principal, will.qos, len(will.payload)):
         core.counters.denied_will += 1
+        core.tallies.refuse(principal, Action.WILL)
+        reason = "its right to it has ended, or it is more than its limits allow now"
+        core.events.append(AccessDenied(principal, session.client_id, "will", will.name, "", reason))
         return
     expires_at = core.now + will.expiry_s if will.expiry_s >= 0 else 0.0
     message = Message(

@@ -10,7 +10,10 @@ from bollard.base.types import Action, Decision, Principal
 
 
 class Authorizer(Protocol):
-    """An immutable snapshot of who may do what. `decide` never raises and never blocks."""
+    """An immutable snapshot of who may do what. `decide` never raises and never blocks.
+
+    It may offer `base.allowance.Rationing` as well: how much each may use of its rights.
+    """
 
     def decide(self, principal: Principal, action: Action, topic: str) -> Decision:
         """May `principal` do `action` on `topic`: a filter for SUBSCRIBE, else a topic name."""
@@ -22,6 +25,32 @@ class DenyAll:
 
     def decide(self, principal: Principal, action: Action, topic: str) -> Decision:
         return Decision()
+
+
+class Tap(Protocol):
+    """Hears what clients do with their rights, allowed or not. Quick, never raises, alters nothing."""
+
+    def published(
+        self, principal: Principal, topic: str, qos: int, retain: bool, size: int, allowed: bool
+    ) -> None:
+        """A message of `size` bytes. Whether it may be retained is asked for later."""
+        ...
+
+    def subscribed(self, principal: Principal, filter: str, group: str, qos: int, allowed: bool) -> None:
+        """A subscription to `filter`, which has no $share prefix; `group` is the one of that prefix, or ""."""
+        ...
+
+    def left_will(
+        self, principal: Principal, topic: str, qos: int, retain: bool, size: int, allowed: bool
+    ) -> None:
+        """A CONNECT with a will."""
+        ...
+
+
+def tap_of(authorizer: object) -> Tap | None:
+    """The tap that came with an authorizer; None where it has none, as nearly always."""
+    tap: Tap | None = getattr(authorizer, "tap", None)
+    return tap
 
 
 class Entropy(Protocol):

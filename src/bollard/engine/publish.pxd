@@ -23,6 +23,8 @@ cdef int NOT_FOUND
 cdef int EVERYONE
 cdef int PUBLISHER
 cdef Py_ssize_t PRESSING_BYTES
+cdef Py_ssize_t LOOK_COST
+cdef Py_ssize_t ROUTE_COST
 cdef Py_ssize_t PLAN_COST
 cdef Py_ssize_t MEMBER_COST
 cdef Py_ssize_t MANY
@@ -41,6 +43,7 @@ cpdef Route new_route(Core core, Connection connection, bytes topic)
 cpdef void judge(Core core, str principal, Route route) except *
 cpdef bint may_retain(Core core, str principal, Route route) except *
 cpdef void refuse(Core core, Connection connection, Route route, object action) except *
+cdef int _excess(Core core, Connection connection, Publish packet, Route route) except -1
 cdef int _turn_away(Core core, Connection connection, Publish packet, Route route) except -1
 
 @cython.locals(

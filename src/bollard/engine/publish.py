@@ -15,6 +15,8 @@ from bollard.base.types import Action, Decision
 from bollard.engine.core import MAX_PLAN_BYTES, MAX_PLANS, MAX_REQUESTS, PLAN_BYTES, Core, ServerRequest
 from bollard.engine.delivery import deliver
 from bollard.engine.expiry import NO_MORE
+from bollard.engine.rations import admit, renew_ration
+from bollard.engine.responses import foreign_response, refuse_response
 from bollard.routing.plan import EVERYONE, OTHERS, PUBLISHER, Branch, Plan, Route
 from bollard.routing.shared import FITTEST, SharedGroup
 from bollard.routing.tree import Subscription
@@ -34,12 +36,19 @@ NOT_AUTHORIZED = int(ReasonCode.NOT_AUTHORIZED)
 QUOTA_EXCEEDED = int(ReasonCode.QUOTA_EXCEEDED)
 #: Topics that the server itself answers; also the mark of such a route, in place of a rule.
 TO_SERVER = "$enroll/"
+#: Topics that nobody but the server writes.
+OWN_TOPICS = ("$SYS/", "$diag/")
+OWN_REASON = "$SYS and $diag belong to the server"
 NOT_FOUND = int(ReasonCode.PACKET_IDENTIFIER_NOT_FOUND)
 #: Unfinished QoS 2 messages of one principal whose clients know no quota, and of one such client.
 MAX_UNFINISHED = 1_000_000
 MAX_PACKET_ID = 65_535
 #: What a receiver costs when a plan is made, in the measure of `intake`.
 PLAN_COST = 10
+#: What a topic costs that a connection has not used before.
+ROUTE_COST = 800
+#: What a level of the subscription tree costs that was looked at for it.
+LOOK_COST = 4
 #: What a member of a shared subscription costs: all may have to be asked before one gets the message.
 MEMBER_COST = 10
 MANY = 256
@@ -57,17 +66,26 @@ def receive_publish(core: Core, connection: Connection, session: Session) -> Non
     route: Route = found if found is not None else new_route(core, connection, topic)
     if route.generation != core.policy_generation:
         judge(core, connection.principal, route)
+        if connection.ration_generation != core.policy_generation:
+            renew_ration(core, connection)
     counters = core.counters
     counters.publish_received += 1
     counters.publish_bytes_received += len(packet.payload)
+    connection.received += 1
+    connection.received_bytes += len(packet.payload)
+    if core.tap is not None:
+        size = len(packet.payload)
+        core.tap.published(
+            connection.principal, route.name, packet.qos, bool(packet.retain), size, bool(route.allowed)
+        )
     # The bytes can go on as they came where nothing in them is for this server alone.
     intact = packet.alias == 0 and packet.expiry < 0 and framer.header & 0x09 == 0
     if packet.qos or packet.retain or packet.identifiers:
         _receive_marked(core, connection, session, packet, route, topic, intact)
-    elif route.allowed:
-        distribute(core, connection, packet, route, topic, None, intact)
-    else:
+    elif not route.allowed:
         _turn_away(core, connection, packet, route)
+    elif (not packet.forward and connection.ration is None) or _excess(core, connection, packet, route) == 0:
+        distribute(core, connection, packet, route, topic, None, intact)
 
 
 def _resolve(core: Core, connection: Connection, packet: Publish) -> bytes:
@@ -93,6 +111,8 @@ def new_route(core: Core, connection: Connection, topic: bytes) -> Route:
     if len(topic) > limits.max_topic_bytes:
         core.limit("max_topic_bytes", None, connection, "a topic name is too long")
         raise PeerError(ReasonCode.TOPIC_NAME_INVALID, f"a topic of more than {limits.max_topic_bytes} bytes")
+    # Attack: endless topics. Each is judged, and looked up by its levels.
+    core.spent += ROUTE_COST + len(topic)
     route = Route(name, 0)
     connection.route_bytes += len(topic)
     if len(connection.routes) >= MAX_ROUTES or connection.route_bytes > MAX_ROUTE_BYTES:
@@ -105,9 +125,9 @@ def new_route(core: Core, connection: Connection, topic: bytes) -> Route:
 def judge(core: Core, principal: str, route: Route) -> None:
     """Ask the policy for the publisher's right, once a generation."""
     decision = core.decide(principal, Action.PUBLISH, route.name)
-    if decision.allowed and route.name.startswith("$SYS/"):
+    if decision.allowed and route.name.startswith(OWN_TOPICS):
         # What the server says about itself is nobody else's to say. [MQTT5 4.7.2]
-        decision = Decision(rule="built-in", reason="$SYS belongs to the server")
+        decision = Decision(rule="built-in", reason=OWN_REASON)
     # What is for the server is allowed, and yet goes to nobody: see `_turn_away`.
     to_server = decision.allowed and route.name.startswith(TO_SERVER)
     route.allowed = decision.allowed and not to_server
@@ -131,6 +151,15 @@ def may_retain(core: Core, principal: str, route: Route) -> bool:
 def refuse(core: Core, connection: Connection, route: Route, action: Action) -> None:
     core.counters.denied_publish += 1
     core.denied(connection, action, route.name, Decision(False, route.rule, route.reason))
+
+
+def _excess(core: Core, connection: Connection, packet: Publish, route: Route) -> int:
+    """What stands against a message on a topic that its sender may use: 0, or the reason code of a refusal."""
+    foreign = foreign_response(core, connection.principal, packet.forward)
+    if foreign:
+        refuse_response(core, connection, route.name, foreign)
+        return NOT_AUTHORIZED
+    return admit(core, connection, packet, route.name)
 
 
 def _turn_away(core: Core, connection: Connection, packet: Publish, route: Route) -> int:
@@ -247,6 +276,10 @@ def _accept(
     """Store and route a message that must be judged first; the reason code of its acknowledgement."""
     if not route.allowed:
         return _turn_away(core, connection, packet, route)
+    if packet.forward or connection.ration is not None:
+        excess = _excess(core, connection, packet, route)
+        if excess:
+            return excess
     message = None
     if packet.retain:
         if not may_retain(core, connection.principal, route):
@@ -403,6 +436,8 @@ def _forward(core: Core, session: Session, raw: bytes, version: int) -> bool:
     connection.put(raw)
     core.counters.publish_sent += 1
     core.counters.publish_bytes_sent += size
+    connection.sent += 1
+    connection.sent_bytes += size
     if connection.size > PRESSING_BYTES:
         core.pressing = True
     return True
@@ -424,6 +459,8 @@ def plan_for(core: Core, name: str) -> Plan:
             matching.append(subscription)
         elif core.may(session.principal, Action.RECEIVE, name):
             by_session[session] = [subscription]
+        else:
+            core.withheld(session.principal)
     branches: dict[tuple[int, bool, tuple[int, ...], int], Branch] = {}
     for session, matching in by_session.items():
         local = [subscription for subscription in matching if not subscription.no_local]
@@ -436,12 +473,16 @@ def plan_for(core: Core, name: str) -> Plan:
     plan.groups.extend(groups)
     plan.receivers = len(found) + sum([MEMBER_COST * min(len(group.members), MANY) for group in groups])
     plan.weight = PLAN_BYTES + len(name) + 8 * (len(found) + len(groups))
-    core.spent += PLAN_COST * (1 + plan.receivers)
+    # Attack: filters with and without "+" at each level that match nothing, and a new topic in each message.
+    core.spent += PLAN_COST * (1 + plan.receivers) + LOOK_COST * core.tree.looks
     core.plan_bytes += plan.weight
     if len(core.plans) >= MAX_PLANS or core.plan_bytes > MAX_PLAN_BYTES:
         core.plans.clear()
         core.plan_bytes = plan.weight
+        core.tree.outdate()
+        plan.generation = core.tree.generation
     core.plans[name] = plan
+    core.tree.watch(name, plan)
     return plan
 
 
@@ -474,7 +515,11 @@ def share_out(core: Core, group: SharedGroup, message: Message, qos: int, retain
 
     def fitness(member: Subscription) -> int:
         session: Session = member.session
-        if not core.may(session.principal, Action.RECEIVE, message.name):
+        principal = session.principal
+        if not (
+            core.may(principal, Action.RECEIVE, message.name)
+            and core.may(principal, Action.SHARE, group.name)
+        ):
             return 0
         connection: Connection | None = session.connection
         if connection is None:

@@ -11,6 +11,7 @@ from bollard.base.types import Action
 from bollard.engine.core import Core, Replay
 from bollard.engine.delivery import deliver, following, send_waiting
 from bollard.engine.leave import close
+from bollard.engine.rations import has_subscriptions, qos_for
 from bollard.routing.tree import Subscription
 from bollard.session.connection import Connection
 from bollard.session.message import Delivery, Message
@@ -29,6 +30,10 @@ REPLAY_LOOKS = 500
 #: What a filter costs, and what a replay that is owed costs when another is added, in the measure of `intake`.
 FILTER_COST = 400
 OWED_COST = 5
+#: Levels of filters for each subscription that a principal may have, and for the first ones: each costs 350
+#: bytes.
+LEVELS_PER_SUBSCRIPTION = 4
+FIRST_LEVELS = 1024
 #: 3.1.1 has one code for every refusal of a subscription.
 FAILURE = 0x80
 
@@ -93,16 +98,23 @@ def _subscribe(
         core.limit("max_topic_bytes", session, connection, "a filter is too long")
         return ReasonCode.TOPIC_FILTER_INVALID
     existing: Subscription | None = session.subscriptions.get(filter)
-    if existing is None and _has_many(core, connection, session, filter):
+    if existing is None and (
+        _has_many(core, connection, session, filter) or has_subscriptions(core, connection, session, filter)
+    ):
         return ReasonCode.QUOTA_EXCEEDED
     decision = core.decide(session.principal, Action.SUBSCRIBE, inner)
+    if decision.allowed and group:
+        # Attack: joining somebody else's group to take its messages away.
+        decision = core.decide(session.principal, Action.SHARE, group)
+    if core.tap is not None:
+        core.tap.subscribed(session.principal, inner, group, wanted.qos, decision.allowed)
     if not decision.allowed:
         core.counters.denied_subscribe += 1
         core.denied(connection, Action.SUBSCRIBE, filter, decision)
         return ReasonCode.NOT_AUTHORIZED
     if core.journal.failing and session.number:
         return ReasonCode.QUOTA_EXCEEDED
-    qos = min(wanted.qos, limits.maximum_qos)
+    qos = min(wanted.qos, qos_for(core, session.principal))
     subscription = Subscription(
         session, inner, group, qos, wanted.no_local, wanted.retain_as_published, identifier
     )
@@ -124,7 +136,12 @@ def _has_many(core: Core, connection: Connection, session: Session, filter: str)
     if count >= limits.max_subscriptions:
         core.limit("max_subscriptions", session, connection, filter)
         return True
-    if count >= core.share(session.principal, limits.max_subscriptions, limits.max_principal_subscriptions):
+    # Attack: filters of the greatest depth, whose levels cost more than they do.
+    deep = core.tree.levels_of(session.principal) + filter.count("/") >= (
+        FIRST_LEVELS + LEVELS_PER_SUBSCRIPTION * limits.max_principal_subscriptions
+    )
+    few = core.share(session.principal, limits.max_subscriptions, limits.max_principal_subscriptions)
+    if deep or count >= few:
         core.limit("max_principal_subscriptions", session, connection, filter)
         return True
     return False
@@ -223,7 +240,7 @@ def _replay(core: Core, session: Session, subscription: Subscription, message: M
     if message.author and not core.may(message.author, Action.RETAIN, message.name):
         return
     if not core.may(session.principal, Action.RECEIVE, message.name):
-        core.counters.denied_receive += 1
+        core.withheld(session.principal)
         return
     identifiers = (subscription.identifier,) if subscription.identifier else ()
     qos = min(message.qos, subscription.qos)

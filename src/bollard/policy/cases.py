@@ -90,16 +90,27 @@ def read_cases(document: Document) -> Cases:
 
 
 def run(policy: Policy, cases: Cases) -> Iterator[Outcome]:
-    """What `policy` decides in each case. A shared subscription is asked as its inner filter, as in the broker."""
+    """What `policy` decides in each case. A shared subscription needs its filter and its group, as in the broker."""
     for case in cases.cases:
-        topic = split_share(case.topic)[1] if case.action == Action.SUBSCRIBE else case.topic
-        decision = policy.decide(case.who, case.action, topic)
+        asked = questions(case.action, case.topic)
+        decisions = [policy.decide(case.who, action, topic) for action, topic in asked]
+        decision = next((decision for decision in decisions if not decision.allowed), decisions[0])
         right_rule = not case.rule or case.rule == decision.rule
         yield Outcome(case, decision, decision.allowed is case.allowed and right_rule)
 
 
+def questions(action: Action, topic: str) -> list[tuple[Action, str]]:
+    """What the policy is asked when somebody does `action` on `topic`: both filter and group of `$share/...`."""
+    if action != Action.SUBSCRIBE:
+        return [(action, topic)]
+    group, inner = split_share(topic)
+    return [(action, inner), (Action.SHARE, group)] if group else [(action, inner)]
+
+
 def check_topic(action: Action, topic: str) -> str:
     """What is wrong with asking about `action` on `topic`; "" if nothing is."""
+    if action == Action.SHARE and "/" in topic:
+        return "the name of a shared group is one level; to ask about a whole subscription, use subscribe"
     try:
         if action == Action.SUBSCRIBE:
             check_filter(topic)

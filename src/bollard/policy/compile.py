@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, TypeVar
 
+from bollard.base.allowance import Allowance
 from bollard.base.types import ANONYMOUS, Action, Decision, Principal
+from bollard.policy.bounds import Bound, allowance_of, in_force
 from bollard.policy.decide import Node, Profile, decide
 from bollard.policy.model import GROUP, IDENTITY, RIGHTS, Deny, Grant, Group, Pattern, Rights, Rules, Subjects
 
@@ -24,7 +26,17 @@ NEEDED = {
     Action.RECEIVE: "subscribe",
     Action.RETAIN: "retain",
     Action.WILL: "will",
+    Action.SHARE: "share",
 }
+
+#: What holds of shared groups where no rule gives a right to any: the right to the filter is enough.
+ANY_GROUP = Pattern(("+",), "+", 0)
+IMPLIED = "built-in.groups"
+
+#: Where the broker tells a device what it was refused. Everybody but anonymous may read its own, whatever the
+#: rules say; that of others is granted by name.
+OWN_NEWS = "$diag/"
+READS_OWN_NEWS = Decision(True, "built-in.diag", "everybody may read what it was denied itself")
 
 #: Attack: a client for each of very many identities, to fill the memory with what is remembered of them.
 MAX_REMEMBERED = 65_536
@@ -46,6 +58,21 @@ class Applied:
     group: str = ""
 
 
+def denied_topic(principal: Principal) -> str:
+    """Where the broker tells `principal` what it was denied."""
+    return f"{OWN_NEWS}{principal}/denied"
+
+
+def _reads_own_news(principal: Principal, action: Action, topic: str) -> bool:
+    # Anonymous clients are many: what one of them asked for is none of the others' business.
+    return (
+        action in (Action.SUBSCRIBE, Action.RECEIVE)
+        and topic == denied_topic(principal)
+        and principal != ANONYMOUS
+        and IDENTITY.fullmatch(principal) is not None
+    )
+
+
 class Policy:
     """What the rules allow, as an `Authorizer`: immutable, in memory, for any thread; `decide` never raises.
 
@@ -54,7 +81,9 @@ class Policy:
     """
 
     __slots__ = (
+        "_allowances",
         "_asleep",
+        "_bounded",
         "_denies",
         "_grants",
         "_literal",
@@ -82,6 +111,11 @@ class Policy:
         self._grants = _Index(awake.values())
         self._asleep = _Index(asleep)
         self._denies = _Index(rules.denies.values())
+        self._bounded = any(
+            rule.bounds
+            for rules_of_kind in (rules.templates, rules.groups, rules.grants)
+            for rule in rules_of_kind.values()
+        )
         self._literal: dict[str, set[str]] = {}
         self._patterns: list[tuple[re.Pattern[str], str]] = []
         self._index_members(rules.groups.values())
@@ -89,18 +123,26 @@ class Policy:
         self._lock = threading.Lock()
         self._profiles: dict[tuple[object, ...], Profile] = {}
         self._recent: dict[str, Profile] = {}
+        self._allowances: dict[str, Allowance | None] = {}
         self._older: dict[str, Profile] = {}
 
     def decide(self, principal: Principal, action: Action, topic: str) -> Decision:
         """May `principal` do `action` on `topic`: a filter without $share for SUBSCRIBE, else a topic name?
 
         RECEIVE is allowed where a subscribe filter matches. RETAIN is asked beside PUBLISH or WILL, and WILL
-        instead of PUBLISH: the right to a will is enough to publish that will.
+        instead of PUBLISH: the right to a will is enough to publish that will. SHARE is asked about the name
+        of a group, beside SUBSCRIBE and RECEIVE.
         """
+        if topic.startswith(OWN_NEWS) and _reads_own_news(principal, action, topic):
+            return READS_OWN_NEWS
         profile = self._recent.get(principal)
         if profile is None:
             profile = self._profile(principal)
         return decide(profile, principal, action, topic)
+
+    @property
+    def allow_foreign_response_topics(self) -> bool:
+        return self.rules.allow_foreign_response_topics
 
     def template(self, principal: Principal) -> str:
         """The name of the template that `principal` was enrolled with, known to the rules or not; "" if none."""
@@ -131,7 +173,41 @@ class Policy:
             for deny in self._denies.of(principal, wide, everyone=True)
             if not _means(deny.exempt, principal, groups)
         ]
+        if not self.rules.grants_groups and any(rule.allows and rule.rights.subscribe for rule in found):
+            found.append(Applied(IMPLIED, "no rule grants share", True, Rights(share=(ANY_GROUP,))))
         return tuple(sorted(found, key=lambda applied: (applied.rule, applied.group)))
+
+    def allowance(self, principal: Principal) -> Allowance | None:
+        """How much `principal` may use of its rights; None if no rule limits it."""
+        if not self._bounded or not IDENTITY.fullmatch(principal):
+            return None
+        known = self._allowances
+        if principal in known:
+            return known[principal]
+        found = allowance_of(in_force(self.bounds(principal)))
+        with self._lock:
+            if len(self._allowances) >= MAX_REMEMBERED:
+                self._allowances = {}
+            self._allowances[principal] = found
+        return found
+
+    def bounds(self, principal: Principal) -> list[Bound]:
+        """The limits that rules in force set for `principal`. Patterns mean `anonymous` too, as in a deny."""
+        if not IDENTITY.fullmatch(principal):
+            return []
+        groups = self.groups(principal)
+        named = principal != ANONYMOUS
+        wide = groups if named else self.groups(principal, wide=True)
+        applied = {name for group in wide for name in self.rules.groups[group].apply}
+        applied.add(self.template(principal))
+        templates = [template for name, template in self.rules.templates.items() if name in applied]
+        found = [Bound(template.rule, False, template.bounds) for template in templates]
+        found += [Bound(f"group.{group}", False, self.rules.groups[group].bounds) for group in wide]
+        found += [
+            Bound(f"grant.{grant.name}", True, grant.bounds)
+            for grant in self._grants.of(principal, groups, named)
+        ]
+        return [bound for bound in found if bound.allowance]
 
     def asleep(self, principal: Principal) -> list[Grant]:
         """The grants that mean `principal` and are not in force: over, not begun, or no time was given."""

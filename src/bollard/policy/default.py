@@ -7,11 +7,12 @@ DEFAULT_POLICY = """\
 # The order of the rules never matters: a deny wins over everything that grants.
 # Look before you save: bollard policy check. Ask why: bollard why NAME publish TOPIC
 #
-# There are four rights, and none of them implies another:
+# There are five rights, and none of them implies another:
 #   publish     send messages to these topics
 #   subscribe   receive messages from these topics: asked when subscribing, and again for each message
 #   retain      leave the last message of a topic behind for later subscribers; needs publish as well
 #   will        leave a message behind that the broker publishes when the connection is lost
+#   share       take part in a shared group, $share/GROUP/..., by the group's name; needs subscribe as well
 #
 # Topics are written as MQTT topic filters: + is any one level, # at the end is everything below.
 # A filter that somebody subscribes to must lie wholly within a single filter granted here.
@@ -42,6 +43,12 @@ publish = ["devices/+/cmd/#"]
 # [group.operators]
 # members = ["anna", "console-*"]
 # apply = ["monitor"]
+
+# Groups of a shared subscription, $share/GROUP/..., are open to whoever may subscribe, until the first
+# template or grant here has share. From then on each group is for those who are granted it.
+# [template.worker]
+# subscribe = ["devices/+/data/#"]
+# share = ["workers"]
 
 # A preset is a ready-made template for well-known devices: bollard policy presets lists them. Give it to a
 # group, or enroll devices with it: bollard enroll NAME --as tasmota

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from bollard.base.allowance import BOUNDS
 from bollard.base.types import ANONYMOUS
+from bollard.policy.bounds import generosity, in_force
 from bollard.policy.compile import Applied, Policy
 from bollard.policy.model import ID, IDENTITY, RIGHTS, Rules, Subjects
 from bollard.policy.space import Levels, covers, example, meet
@@ -56,7 +58,8 @@ class Change:
     `whole`: afterwards it has the right to all of them, or to none of them. Else only some change sides, of
     which `topic` is one. `besides` are those for whom it does not hold, although it is told of all their kind.
     `since` and `until` are there if it begins later, or ends again. With `right` "filter", the topics are the
-    same and it is the subscription with this filter that is accepted or refused.
+    same and it is the subscription with this filter that is accepted or refused. With `limit`, the name of one,
+    it is its value that becomes wider or narrower: `filter` says from what to what.
     """
 
     who: str
@@ -68,6 +71,7 @@ class Change:
     besides: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
+    limit: str = ""
 
     def __str__(self) -> str:
         verb = "gain" if self.gains else "lose"
@@ -78,6 +82,8 @@ class Change:
         )
         if self.right == "filter":
             what = f"the subscription {self.filter} as a whole; the topics stay the same"
+        if self.limit:
+            what = f"room: {self.limit} {self.filter}"
         besides = f" (but not {_listed(self.besides)})" if self.besides else ""
         bounds = [("from", self.since), ("until", self.until)]
         when = "".join(f"{word} {moment.isoformat()}, " for word, moment in bounds if moment)
@@ -199,11 +205,34 @@ def _changes(subject: Subject, old: Policy, new: Policy) -> Iterator[Change]:
         before, after = (_sets(rules, identity, right) for rules in applied)
         if sorted(before[0]) == sorted(after[0]) and sorted(before[1]) == sorted(after[1]):
             continue
+        if right == "share" and not _speak_of_groups(old, new) and before[1] == after[1]:
+            continue  # the right to any group that goes with subscribe is no news beside it
         lost = list(_gained(subject, right, after, before, gains=False))
         gained = list(_gained(subject, right, before, after, gains=True))
         yield from (*gained, *lost)
         if right == "subscribe" and not gained and not lost:
             yield from _filters(subject, before, after)
+    yield from _limits(subject, old, new)
+
+
+def _limits(subject: Subject, old: Policy, new: Policy) -> Iterator[Change]:
+    """What becomes of the limits of one. Those of somebody without any right are no news."""
+    identity = subject.identity
+    if not any(rule.allows for policy in (old, new) for rule in policy.applied(identity)):
+        return
+    before, after = (in_force(policy.bounds(identity)) for policy in (old, new))
+    for name in BOUNDS:
+        values = [limits[name][0] if name in limits else None for limits in (before, after)]
+        if values[0] == values[1]:
+            continue
+        was, now = values
+        gains = now is None or (was is not None and generosity(now) > generosity(was))
+        words = [("no limit" if value is None else str(value)) for value in values]
+        yield Change(subject.name, gains, "limit", f"{words[1]}, was {words[0]}", True, "", limit=name)
+
+
+def _speak_of_groups(*policies: Policy) -> bool:
+    return any(policy.rules.grants_groups for policy in policies)
 
 
 def _gained(subject: Subject, right: str, less: _Sets, more: _Sets, *, gains: bool) -> Iterator[Change]:

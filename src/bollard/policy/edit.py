@@ -8,7 +8,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,12 +26,14 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewGrant:
-    """A grant to be written. `who` is an identity, "group:NAME" or "*"; `rights` has filters by right."""
+    """A grant to be written. `who` is an identity, "group:NAME" or "*"; `rights` has filters by right, `limits`
+    values by key, as the file has them."""
 
     who: str
     rights: Mapping[str, Sequence[str]]
     until: datetime | None = None
     reason: str = ""
+    limits: Mapping[str, int | str] = field(default_factory=dict)
 
 
 def grant_block(name: str, grant: NewGrant) -> str:
@@ -40,6 +42,8 @@ def grant_block(name: str, grant: NewGrant) -> str:
     for right in RIGHTS:
         if grant.rights.get(right):
             lines.append(f"{right} = [{', '.join(map(_quoted, grant.rights[right]))}]")
+    for key, value in grant.limits.items():
+        lines.append(f"{key} = {value if isinstance(value, int) else _quoted(value)}")
     if grant.until is not None:
         lines.append(f"until = {grant.until.astimezone(UTC).strftime('%Y-%m-%dT%H:%M:%SZ')}")
     if grant.reason:

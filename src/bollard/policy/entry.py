@@ -7,14 +7,19 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from bollard.base.allowance import BOUNDS, UNITS, Allowance, Rate
 from bollard.base.errors import ConfigError, PeerError
+from bollard.base.sizes import parse_size
 from bollard.base.toml import Document, Key, dotted, kind, suggest
 from bollard.policy.model import GROUP_PREFIX, IDENTITY, RIGHTS, Group, Pattern, Rights, Subjects
+from bollard.wire.spec import MAX_REMAINING_LENGTH
 from bollard.wire.topics import check_filter
 
 MEMBER = re.compile(r"[A-Za-z0-9_.*?-]{1,64}")
 """An identity, or a pattern of identities."""
 
+_RATE = re.compile(r"([1-9][0-9]{0,6})/(s|m|h)")
+MAX_NUMBER = 1_000_000
 _DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _EXAMPLES = {
@@ -83,14 +88,16 @@ class Entry:
         return tuple(value)
 
     def rights(self, *variables: str) -> Rights:
-        """The filters of all four rights; only `variables` may stand in them."""
-        publish, subscribe, retain, will = (
-            tuple(
-                self._pattern(right, index, text, variables) for index, text in enumerate(self.texts(right))
+        """The filters of all rights; only `variables` may stand in them."""
+        return Rights(
+            *(
+                tuple(
+                    self._pattern(right, index, text, variables)
+                    for index, text in enumerate(self.texts(right))
+                )
+                for right in RIGHTS
             )
-            for right in RIGHTS
         )
-        return Rights(publish, subscribe, retain, will)
 
     def levels(self, key: str) -> tuple[str, ...]:
         """The levels of the text at `key`, which stands for a part of a filter: no wildcards, no variables."""
@@ -103,15 +110,55 @@ class Entry:
 
     def preset_rights(self, texts: Mapping[str, Sequence[str]]) -> Rights:
         """The filters in `texts`, by right, of a preset; they stand on the line of `use`."""
-        publish, subscribe, retain, will = (
-            tuple(self._checked(text, "use") for text in texts.get(right, ())) for right in RIGHTS
+        return Rights(
+            *(tuple(self._checked(text, "use") for text in texts.get(right, ())) for right in RIGHTS)
         )
-        return Rights(publish, subscribe, retain, will)
+
+    def bounds(self) -> Allowance:
+        """The limits of this rule."""
+        size = self._table.get("max_payload")
+        return Allowance(
+            max_qos=self._number("max_qos", 0, 2),
+            max_payload=None if size is None else self._size("max_payload", size),
+            rate=self._rate("rate") if "rate" in self._table else None,
+            max_subscriptions=self._number("max_subscriptions", 0, MAX_NUMBER),
+            max_connections=self._number("max_connections", 1, MAX_NUMBER),
+        )
+
+    def _number(self, key: str, low: int, high: int) -> int | None:
+        value = self._table.get(key)
+        if value is None:
+            return None
+        if type(value) is not int or not low <= value <= high:
+            remedy = f"Write a number without quotes, such as {key} = {min(high, 10)}."
+            raise self.error(f"{key} is not a whole number of {low} to {high:,}", key, remedy=remedy)
+        return value
+
+    def _size(self, key: str, value: object) -> int:
+        try:
+            size = parse_size(value)
+        except ValueError as error:
+            raise self.error(f"{key} is not {error}", key, remedy=f'Write {key} = "4KiB".') from None
+        if not 0 <= size <= MAX_REMAINING_LENGTH:
+            remedy = f'Write {key} = "4KiB", or leave it out.'
+            raise self.error(
+                f"{key} is not a size of 0 to {MAX_REMAINING_LENGTH:,} bytes", key, remedy=remedy
+            )
+        return size
+
+    def _rate(self, key: str) -> Rate:
+        found = _RATE.fullmatch(self.text(key))
+        if found is None:
+            remedy = 'Write messages in a second, minute or hour, such as rate = "10/s", "100/m" or "5/h".'
+            raise self.error(f'"{self.text(key)}" is not a rate', key, remedy=remedy)
+        seconds = next(seconds for seconds, unit in UNITS.items() if unit == found[2])
+        return Rate(int(found[1]), seconds)
 
     def some_rights(self, *variables: str) -> Rights:
-        """As `rights`, refusing none at all: such a rule does nothing, and its writer thinks it does."""
+        """As `rights`, refusing none at all, and no limits: such a rule does nothing, and its writer thinks
+        it does."""
         rights = self.rights(*variables)
-        if rights == Rights():
+        if rights == Rights() and not any(key in self._table for key in BOUNDS):
             remedy = f"Add at least one of: {', '.join(RIGHTS)}."
             raise self.error(f"{dotted(*self._keys)} has no rights, so it does nothing", remedy=remedy)
         return rights
@@ -188,13 +235,17 @@ class Entry:
         for level in text.split("/"):
             if "${" in level and level not in variables:
                 raise self._wrong_variable(right, index, level, variables)
+        if right == "share" and ("/" in text or "#" in text):
+            message = f'"{text}" is not the name of a shared group: it is one level, and + is any name'
+            remedy = 'Write share = ["workers"], and the topics under subscribe.'
+            raise self.error(message, right, index, remedy=remedy)
         return self._checked(text, right, index)
 
     def _checked(self, text: str, *keys: Key) -> Pattern:
         """The filter `text`, its variables known to be right; written at `keys`."""
         levels = tuple(text.split("/"))
         if levels[0] == "$share":
-            remedy = "Write the filter inside it: a shared subscription needs the right to that."
+            remedy = "Write the filter inside it here, and the name of the group under share."
             raise self.error(f'"{text}" is a shared filter', *keys, remedy=remedy)
         try:
             check_filter(text)

@@ -5,10 +5,12 @@ rules one by one to say how near they came. Slow, for commands; never for messag
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bollard.base.types import Action, Decision, Principal
-from bollard.policy.compile import NEEDED, Applied, Policy
+from bollard.policy.bounds import in_force
+from bollard.policy.cases import questions
+from bollard.policy.compile import IMPLIED, NEEDED, Applied, Policy
 from bollard.policy.model import ID, RIGHTS, Grant, Pattern, Rights
 from bollard.policy.space import meet
 
@@ -30,7 +32,8 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A decision and how it came about. `nearest` is there when nothing granted it; `notes` are sentences."""
+    """A decision and how it came about. `nearest` is there when nothing granted it; `notes` are sentences;
+    `asked` are the questions that were put to the policy."""
 
     principal: Principal
     action: Action
@@ -40,6 +43,7 @@ class Explanation:
     groups: tuple[str, ...]
     nearest: Nearest | None
     notes: tuple[str, ...]
+    asked: tuple[tuple[Action, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +58,42 @@ class EffectiveRight:
 
 
 @dataclass(frozen=True, slots=True)
+class EffectiveLimit:
+    """One limit that holds, such as "rate" with "10/s", and the rule that it comes from."""
+
+    name: str
+    value: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
 class Effective:
-    """All that applies to an identity, each right's grants before its denies."""
+    """All that applies to an identity, each right's grants before its denies.
+
+    `any_group`: it may join any shared group that no deny names, because the policy grants `share` to nobody.
+    """
 
     principal: Principal
     template: str
     groups: tuple[str, ...]
     rights: tuple[EffectiveRight, ...]
+    any_group: bool
+    limits: tuple[EffectiveLimit, ...]
 
 
 def why(policy: Policy, principal: Principal, action: Action, topic: str) -> Explanation:
-    """What `policy` decides when `principal` does `action` on `topic`, with what explains it."""
+    """What `policy` decides when `principal` does `action` on `topic`, with what explains it.
+
+    For a shared subscription, `$share/GROUP/FILTER`, it is explained by its filter, or by its group if only
+    that is refused.
+    """
+    asked = questions(action, topic)
+    refused = [one for one in asked if not policy.decide(principal, *one).allowed]
+    told = _why(policy, principal, *(refused or asked)[0])
+    return replace(told, action=action, topic=topic, asked=tuple(asked)) if len(asked) > 1 else told
+
+
+def _why(policy: Policy, principal: Principal, action: Action, topic: str) -> Explanation:
     decision = policy.decide(principal, action, topic)
     applied = policy.applied(principal)
     silent = not decision.allowed and not decision.rule
@@ -73,6 +102,8 @@ def why(policy: Policy, principal: Principal, action: Action, topic: str) -> Exp
         notes = _why_silent(policy, principal, action, topic)
     elif decision.allowed and action == Action.SUBSCRIBE:
         notes = _partly_denied(applied, principal, topic)
+    if decision.allowed and action != Action.RECEIVE:
+        notes += _limited(policy, principal)
     return Explanation(
         principal,
         action,
@@ -82,21 +113,23 @@ def why(policy: Policy, principal: Principal, action: Action, topic: str) -> Exp
         policy.groups(principal),
         _nearest(applied, principal, action, topic) if silent else None,
         tuple(notes),
+        ((action, topic),),
     )
 
 
-def missing_rights(policy: Policy, explanation: Explanation) -> tuple[str, ...]:
-    """The rights that a grant on this topic would have to give; none if it is allowed, or if a deny is in the way.
+def missing_rights(policy: Policy, explanation: Explanation) -> dict[str, str]:
+    """The rights that a grant would have to give, and on what; none if it is allowed, or if a deny is in the way.
 
     RETAIN is asked beside PUBLISH, so both are needed.
     """
-    action, topic = explanation.action, explanation.topic
-    asked = [action, Action.PUBLISH] if action == Action.RETAIN else [action]
-    decisions = {one: policy.decide(explanation.principal, one, topic) for one in asked}
+    asked = list(explanation.asked)
+    if explanation.action == Action.RETAIN:
+        asked.append((Action.PUBLISH, explanation.topic))
+    decisions = {one: policy.decide(explanation.principal, *one) for one in asked}
     if explanation.decision.allowed or any(d.rule and not d.allowed for d in decisions.values()):
-        return ()
-    needed = {NEEDED[one] for one, decision in decisions.items() if not decision.allowed}
-    return tuple(right for right in RIGHTS if right in needed)
+        return {}
+    needed = {NEEDED[one]: on for (one, on), decision in decisions.items() if not decision.allowed}
+    return {right: needed[right] for right in RIGHTS if right in needed}
 
 
 def effective(policy: Policy, principal: Principal) -> Effective:
@@ -106,10 +139,16 @@ def effective(policy: Policy, principal: Principal) -> Effective:
         for right in RIGHTS
         for allows in (True, False)
         for rule in policy.applied(principal)
-        if rule.allows is allows
+        if rule.allows is allows and rule.rule != IMPLIED
         for pattern in rule.rights.of(right)
     ]
-    return Effective(principal, policy.template(principal), policy.groups(principal), tuple(rights))
+    any_group = any(rule.rule == IMPLIED for rule in policy.applied(principal))
+    groups = policy.groups(principal)
+    limits = tuple(
+        EffectiveLimit(name, str(value), rule)
+        for name, (value, rule) in in_force(policy.bounds(principal)).items()
+    )
+    return Effective(principal, policy.template(principal), groups, tuple(rights), any_group, limits)
 
 
 def describe(explanation: Explanation) -> list[str]:
@@ -184,6 +223,14 @@ def _why_silent(policy: Policy, principal: str, action: Action, topic: str) -> l
     if topic.startswith("$"):
         notes.append("topics that begin with $ must be granted by name: wildcards never match that level")
     return notes
+
+
+def _limited(policy: Policy, principal: str) -> list[str]:
+    """A sentence about what is refused all the same, for being too much."""
+    limits = [
+        f"{name} {value} ({rule})" for name, (value, rule) in in_force(policy.bounds(principal)).items()
+    ]
+    return [f"limits: {', '.join(limits)}"] if limits else []
 
 
 def _out_of_force(grant: Grant) -> str:

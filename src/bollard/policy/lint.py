@@ -23,6 +23,9 @@ CODES: Mapping[str, str] = {
     "broad": "A right reaches further than people mean as a rule.",
 }
 
+#: The rights that are about topics. `share` is about names of groups, and reaches no topic by itself.
+TOPIC_RIGHTS = tuple(right for right in RIGHTS if right != "share")
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Remark:
@@ -43,7 +46,10 @@ def lint(rules: Rules, at: datetime, enrolled: Mapping[str, str] | None = None) 
     Raises `TooComplex` for filters that nobody could compare.
     """
     found: set[Remark] = set()
-    for check in (_idle_grants, _idle_groups, _idle_exceptions, _idle_retains, _forbidden, _shadowed, _broad):
+    for check in (
+        *(_idle_grants, _idle_groups, _idle_exceptions, _idle_retains, _idle_shares),
+        *(_forbidden, _shadowed, _broad),
+    ):
         found.update(check(rules, at))
     found.update(_broader(rules, enrolled or {}))
     found.update(_strangers(rules, enrolled or {}))
@@ -164,6 +170,17 @@ def _idle_retains(rules: Rules, _at: datetime) -> Iterator[Remark]:
                 yield Remark(pattern.line, name, "never-matches", text)
 
 
+def _idle_shares(rules: Rules, _at: datetime) -> Iterator[Remark]:
+    """A shared group is joined only by who may subscribe to something."""
+    givers = list(_givers(rules))
+    if any(rights.subscribe for _, _, _, rights in givers):
+        return
+    for name, _, _, rights in givers:
+        for pattern in rights.share:
+            text = f"share on {pattern.text} never matches: no rule grants subscribe"
+            yield Remark(pattern.line, name, "never-matches", text)
+
+
 def _forbidden(rules: Rules, _at: datetime) -> Iterator[Remark]:
     """What is granted in vain, since a deny without a gap forbids all of it."""
     forbidden = {
@@ -262,7 +279,7 @@ def _templates_of(rules: Rules, grant: Grant, enrolled: Mapping[str, str]) -> It
 
 def _broad(rules: Rules, _at: datetime) -> Iterator[Remark]:
     for name, _, _, rights in _givers(rules):
-        for right in RIGHTS:
+        for right in TOPIC_RIGHTS:
             for pattern in rights.of(right):
                 if pattern.levels[0] in ("+", "#"):
                     text = f"{right} on {pattern.text} reaches into every topic tree but those with $"
@@ -293,7 +310,7 @@ def _broad_anonymous(rules: Rules) -> Iterator[Remark]:
         or any(ANONYMOUS in _names_of(rules, g) for g in grant.who.groups)
     ]
     for name, line, rights in given:
-        for right in RIGHTS:
+        for right in TOPIC_RIGHTS:
             for pattern in rights.of(right):
                 if "+" in pattern.levels or "#" in pattern.levels:
                     text = f"it gives {right} on {pattern.text} to anonymous, which is anybody who connects"

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from bollard.base.allowance import UNBOUNDED, Allowance
+
 #: Levels of a filter that stand for something else. No other level may hold "${".
 ID = "${id}"
 GROUP = "${group}"
 
 #: The names of the rights in a policy file; attributes of `Rights`.
-RIGHTS = ("publish", "subscribe", "retain", "will")
+RIGHTS = ("publish", "subscribe", "retain", "will", "share")
 
 IDENTITY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 """What an identity may consist of: nothing that means something in a topic, so that it can stand as a level."""
@@ -24,7 +26,10 @@ GROUP_PREFIX = "group:"
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A topic filter of a right: `levels` are texts, `+`, `#`, `ID` or `GROUP`; `text` is as it was written."""
+    """A topic filter of a right: `levels` are texts, `+`, `#`, `ID` or `GROUP`; `text` is as it was written.
+
+    One of the right `share` is about names of shared groups, which are one level and hold no `#`.
+    """
 
     levels: tuple[str, ...]
     text: str
@@ -39,6 +44,7 @@ class Rights:
     subscribe: tuple[Pattern, ...] = ()
     retain: tuple[Pattern, ...] = ()
     will: tuple[Pattern, ...] = ()
+    share: tuple[Pattern, ...] = ()
 
     def of(self, right: str) -> tuple[Pattern, ...]:
         """The filters of the right called `right`, one of `RIGHTS`."""
@@ -61,12 +67,13 @@ class Subjects:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Rights under a name. `preset` is the built-in that they came from, "" for those written in the file."""
+    """Rights and limits under a name. `preset` is the built-in that they came from, "" for those written in the file."""
 
     name: str
     line: int
     rights: Rights
     preset: str = ""
+    bounds: Allowance = UNBOUNDED
 
     @property
     def rule(self) -> str:
@@ -76,12 +83,14 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """`members` are identities and patterns in which `*` is any text and `?` one character."""
+    """`members` are identities and patterns in which `*` is any text and `?` one character; `bounds` are the
+    limits of each of them."""
 
     name: str
     line: int
     members: tuple[str, ...]
     apply: tuple[str, ...]
+    bounds: Allowance = UNBOUNDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,7 @@ class Grant:
     starts: datetime | None
     ends: datetime | None
     reason: str
+    bounds: Allowance = UNBOUNDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,8 @@ class Deny:
 class Rules:
     """A whole policy file, each kind of rule by its name. Without any, everything is denied.
 
+    `allow_foreign_response_topics`: messages may ask for answers on topics that their sender may not receive.
+
     Presets are among the templates: both are applied and enrolled with by name, so a name is one of them.
     """
 
@@ -117,3 +129,12 @@ class Rules:
     groups: Mapping[str, Group]
     grants: Mapping[str, Grant]
     denies: Mapping[str, Deny]
+    allow_foreign_response_topics: bool = False
+
+    @property
+    def grants_groups(self) -> bool:
+        """Is `share` written in a template or a grant? Then joining a shared group needs that right; else
+        who may subscribe to a filter may do so in any group, unless a deny says no."""
+        written = [template.rights for template in self.templates.values() if not template.preset]
+        written += [grant.rights for grant in self.grants.values()]
+        return any(rights.share for rights in written)

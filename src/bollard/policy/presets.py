@@ -25,6 +25,7 @@ class Preset:
     subscribe: tuple[str, ...] = ()
     retain: tuple[str, ...] = ()
     will: tuple[str, ...] = ()
+    share: tuple[str, ...] = ()
 
     def of(self, right: str) -> tuple[str, ...]:
         """The filters of the right called `right`."""
@@ -61,6 +62,7 @@ _ALL = (
         parameters={"base": ("devices",)},
         publish=("{base}/+/cmd/#",),
         subscribe=("{base}/#",),
+        share=("${id}",),
     ),
     Preset(
         name="homeassistant",
@@ -76,6 +78,7 @@ _ALL = (
         parameters={"discovery": ("homeassistant",), "base": ("devices",)},
         publish=("{discovery}/status", "{base}/+/cmd/#"),
         subscribe=("{discovery}/#", "{base}/#"),
+        share=("${id}",),
         retain=("{discovery}/status",),
         will=("{discovery}/status",),
     ),
@@ -94,6 +97,7 @@ _ALL = (
         parameters={"domain": ("homie",)},
         publish=("{domain}/5/+/+/+/set", "{domain}/5/$broadcast/#"),
         subscribe=("{domain}/5/#",),
+        share=("${id}",),
     ),
     Preset(
         name="sparkplug-node",
@@ -116,6 +120,7 @@ _ALL = (
         parameters={},
         publish=("spBv1.0/+/NCMD/+", "spBv1.0/+/DCMD/+/+", "spBv1.0/STATE/${id}"),
         subscribe=("spBv1.0/#",),
+        share=("${id}",),
         retain=("spBv1.0/STATE/${id}",),
         will=("spBv1.0/STATE/${id}",),
     ),
@@ -141,6 +146,7 @@ _ALL = (
         parameters={},
         publish=("cmnd/#",),
         subscribe=("stat/#", "tele/#", "tasmota/discovery/#"),
+        share=("${id}",),
     ),
     Preset(
         name="zigbee2mqtt",
@@ -157,6 +163,7 @@ _ALL = (
         parameters={"base": ("zigbee2mqtt",)},
         publish=("{base}/+/set/#", "{base}/+/get/#"),
         subscribe=("{base}/#",),
+        share=("${id}",),
     ),
     Preset(
         name="shelly",
@@ -196,6 +203,7 @@ _ALL = (
         parameters={"base": (), "replies": ("shelly-replies",)},
         publish=("{base}/+/rpc", "{base}/+/command/#"),
         subscribe=("{base}/+/online", "{base}/+/status/#", "{base}/+/events/rpc", "{replies}/#"),
+        share=("${id}",),
     ),
 )
 

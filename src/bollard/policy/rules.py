@@ -11,16 +11,19 @@ The file is TOML. Its order never matters.
     [preset.NAME] use, ...                  the same, from one of the built-in presets
     [group.NAME]  members, apply            members are identities or patterns: "esp-*", "*"
     [grant.NAME]  who, from, until, for, reason     rights for some, perhaps only for a time
+    [options]     allow_foreign_response_topics     what weakens, and is off
     [deny.NAME]   who, except               what stays forbidden, whatever else grants it
 
 `publish`, `subscribe`, `retain` and `will` are the rights: arrays of topic filters, in which a level may be
-a variable. `who` and `except` name an identity, "group:NAME", or "*" for all.
+a variable. `share` is the right to shared groups by their names. `max_qos`, `max_payload`, `rate`,
+`max_subscriptions` and `max_connections` are limits, in all tables but [deny.NAME]. `who` and `except` name an identity, "group:NAME", or "*" for all.
 """
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from bollard.base.allowance import BOUNDS
 from bollard.base.toml import Document, kind, load_toml, suggest
 from bollard.policy.entry import MEMBER, Entry
 from bollard.policy.model import (
@@ -39,6 +42,9 @@ from bollard.policy.presets import PRESETS, Preset, expand
 
 _T = TypeVar("_T")
 
+#: What the table [options] may hold.
+OPTIONS = ("allow_foreign_response_topics",)
+
 
 def parse_policy(path: Path) -> Rules:
     """The rules in the file at `path`. Raises ConfigError, with file and line, for anything that is wrong."""
@@ -47,7 +53,7 @@ def parse_policy(path: Path) -> Rules:
 
 def read_rules(document: Document) -> Rules:
     """The rules in a parsed policy file. Raises ConfigError, with file and line, as `parse_policy` does."""
-    document.check_keys((), ("version", "template", "preset", "group", "grant", "deny"))
+    document.check_keys((), ("version", "template", "preset", "group", "grant", "deny", "options"))
     version = document.data.get("version")
     if type(version) is not int or version != 1:
         found = "there is no version" if version is None else "this version is not known"
@@ -63,9 +69,27 @@ def read_rules(document: Document) -> Rules:
         groups=groups,
         grants=_entries(document, "grant", lambda entry: _grant(entry, groups)),
         denies=_entries(document, "deny", lambda entry: _deny(entry, groups)),
+        allow_foreign_response_topics=_option(document, "allow_foreign_response_topics"),
     )
     _check_applied(document, rules)
     return rules
+
+
+def _option(document: Document, name: str) -> bool:
+    """The option `name` of the table [options]. All of them weaken, and are off."""
+    table = document.data.get("options", {})
+    if not isinstance(table, dict):
+        remedy = "Write a table [options]."
+        raise document.error(f"options is {kind(table)}, expected a table", "options", remedy=remedy)
+    if table:
+        document.check_keys(("options",), OPTIONS)
+    value = table.get(name, False)
+    if not isinstance(value, bool):
+        remedy = f"Write {name} = true, or leave it out."
+        raise document.error(
+            f"{name} is {kind(value)}, expected true or false", "options", name, remedy=remedy
+        )
+    return value
 
 
 def _entries(document: Document, section: str, read: Callable[[Entry], _T]) -> dict[str, _T]:
@@ -78,12 +102,12 @@ def _entries(document: Document, section: str, read: Callable[[Entry], _T]) -> d
 
 
 def _template(entry: Entry, groups: Mapping[str, Group]) -> Template:
-    entry.only(*RIGHTS)
+    entry.only(*RIGHTS, *BOUNDS)
     rights = entry.rights(ID, GROUP)
     if rights.uses(GROUP) and not any(entry.name in group.apply for group in groups.values()):
         message = f'{GROUP} has no value in template "{entry.name}": no group applies it'
         raise entry.error(message, remedy=f'Give a group apply = ["{entry.name}"], or write the name out.')
-    return Template(entry.name, entry.line, rights)
+    return Template(entry.name, entry.line, rights, bounds=entry.bounds())
 
 
 def _preset(entry: Entry) -> Template:
@@ -92,9 +116,10 @@ def _preset(entry: Entry) -> Template:
     if preset is None:
         found = f'there is no preset "{use}"' if "use" in entry else "use is missing"
         raise entry.error(found, *(["use"] if "use" in entry else []), remedy=suggest(use, PRESETS))
-    entry.only("use", *preset.parameters)
+    entry.only("use", *preset.parameters, *BOUNDS)
     values = {name: _parameter(entry, preset, name) for name in preset.parameters}
-    return Template(entry.name, entry.line, entry.preset_rights(expand(preset, values)), use)
+    rights = entry.preset_rights(expand(preset, values))
+    return Template(entry.name, entry.line, rights, use, entry.bounds())
 
 
 def _parameter(entry: Entry, preset: Preset, name: str) -> tuple[str, ...]:
@@ -109,7 +134,7 @@ def _parameter(entry: Entry, preset: Preset, name: str) -> tuple[str, ...]:
 
 
 def _group(entry: Entry) -> Group:
-    entry.only("members", "apply")
+    entry.only("members", "apply", *BOUNDS)
     members = entry.texts("members")
     for index, member in enumerate(members):
         if member.startswith(GROUP_PREFIX):
@@ -126,11 +151,11 @@ def _group(entry: Entry) -> Group:
                 index,
                 remedy="Write an identity (1 to 64 letters, digits, - _ .), or a pattern with * and ?.",
             )
-    return Group(entry.name, entry.line, members, entry.texts("apply"))
+    return Group(entry.name, entry.line, members, entry.texts("apply"), entry.bounds())
 
 
 def _grant(entry: Entry, groups: Mapping[str, Group]) -> Grant:
-    entry.only("who", "from", "until", "for", "reason", *RIGHTS)
+    entry.only("who", "from", "until", "for", "reason", *RIGHTS, *BOUNDS)
     starts, ends = entry.window()
     return Grant(
         entry.name,
@@ -140,6 +165,7 @@ def _grant(entry: Entry, groups: Mapping[str, Group]) -> Grant:
         starts=starts,
         ends=ends,
         reason=entry.text("reason"),
+        bounds=entry.bounds(),
     )
 
 

@@ -1,6 +1,7 @@
 """Retained messages by topic, found by exact name or by filter. Bounded in number and in bytes."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 
@@ -22,16 +23,20 @@ NODES_PER_MESSAGE = 8
 FIRST_NODES = 1024
 #: Levels that `walk` looks at before it takes breath.
 BREATH_NODES = 16
+#: Levels below one that `walk` notes at a time: a place in a large store must not weigh as much as the store.
+PAGE_NODES = 512
 
 M = TypeVar("M", bound=Retainable)
 
 
 class _Node(Generic[M]):
-    """One topic level. Most are leaves, so children are made when first needed."""
+    """One topic level. Most are leaves, so children are made when first needed. `number` grows from each to the
+    next that is made, so children, which are kept in the order in which they were made, are in its order."""
 
-    __slots__ = ("children", "message", "stamp")
+    __slots__ = ("children", "message", "number", "stamp")
 
-    def __init__(self) -> None:
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
         self.children: dict[str, _Node[M]] | None = None
         self.message: M | None = None
         self.stamp = 0
@@ -46,6 +51,7 @@ class RetainedStore(Generic[M]):
     """
 
     __slots__ = (
+        "_made",
         "_of_author",
         "_root",
         "bytes",
@@ -66,6 +72,7 @@ class RetainedStore(Generic[M]):
         max_bytes_of_one: int | None = None,
     ) -> None:
         self._root: _Node[M] = _Node()
+        self._made = 0
         self._of_author: dict[str, tuple[int, int]] = {}
         self.max_messages = max_messages
         self.max_bytes = max_bytes
@@ -126,7 +133,8 @@ class RetainedStore(Generic[M]):
                 node.children = {}
             child = node.children.get(level)
             if child is None:
-                child = node.children[level] = _Node()
+                self._made += 1
+                child = node.children[level] = _Node(self._made)
                 self.nodes += 1
             node = child
         if node.message is not None:
@@ -183,6 +191,7 @@ class RetainedStore(Generic[M]):
         Attack: filters that look at the whole store and match nothing, while everybody else waits.
         """
         bound = self.stamp if latest is None else latest
+        newest = self._made
         levels = filter.split("/")
         stack: list[tuple[Iterator[_Node[M]], int]] = [(iter((self._root,)), 0)]
         looked = 0
@@ -199,13 +208,13 @@ class RetainedStore(Generic[M]):
                 if node.message is not None and node.stamp <= bound:
                     yield node.message
             elif levels[depth] == "#":
-                yield from self._below(node, depth == 0, bound)
+                yield from self._below(node, depth == 0, bound, newest)
             elif levels[depth] == "+":
-                stack.append((_children(node, depth == 0), depth + 1))
+                stack.append((_children(node, depth == 0, newest), depth + 1))
             elif node.children and (found := node.children.get(levels[depth])) is not None:
                 stack.append((iter((found,)), depth + 1))
 
-    def _below(self, top: _Node[M], at_root: bool, bound: int) -> Iterator[M | None]:
+    def _below(self, top: _Node[M], at_root: bool, bound: int, newest: int) -> Iterator[M | None]:
         """`top` itself and everything under it: "sport/#" matches "sport" as well."""
         stack = [iter((top,))]
         looked = 0
@@ -220,7 +229,7 @@ class RetainedStore(Generic[M]):
             if node.message is not None and node.stamp <= bound:
                 yield node.message
             if node.children:
-                stack.append(_children(node, at_root and node is top))
+                stack.append(_children(node, at_root and node is top, newest))
 
     def __iter__(self) -> Iterator[M]:
         stack = [self._root]
@@ -231,10 +240,38 @@ class RetainedStore(Generic[M]):
             stack.extend((node.children or {}).values())
 
 
-def _children(node: _Node[M], at_root: bool) -> Iterator[_Node[M]]:
-    """The levels below `node` as they are now; the store may change while they are gone through. At the
-    root without those that begin with "$"."""
-    children = node.children or {}
-    if at_root:
-        return iter([child for name, child in children.items() if not name.startswith("$")])
-    return iter(list(children.values()))
+def _children(node: _Node[M], at_root: bool, newest: int) -> Iterator[_Node[M]]:
+    """The levels below `node` up to the number `newest`, a page of them at a time; the store may change while
+    they are gone through. At the root without those that begin with "$".
+
+    Attack: a thousand clients that are owed all of a large store and do not read.
+    """
+    last = seen = 0
+    while node.children:
+        # Those that are gone since were before the next one: so it is at place `seen` or earlier.
+        page, last, seen = _page(node.children, last, seen, at_root, newest)
+        if not page:
+            return
+        yield from page
+
+
+def _page(
+    children: dict[str, _Node[M]], last: int, seen: int, at_root: bool, newest: int
+) -> tuple[list[_Node[M]], int, int]:
+    """The next children after the one with the number `last`, its number, and how many there are up to it."""
+    page: list[_Node[M]] = []
+    start = min(seen, len(children))
+    if start and next(islice(children.values(), start - 1, None)).number > last:
+        start = 0  # some are gone that were passed: look again from the beginning
+    for name, child in islice(children.items(), start, None):
+        if child.number > newest:
+            break
+        start += 1
+        if child.number <= last:
+            continue
+        last = child.number
+        if not (at_root and name.startswith("$")):
+            page.append(child)
+            if len(page) == PAGE_NODES:
+                break
+    return page, last, start

@@ -1,5 +1,7 @@
 cimport cython
 
+from bollard.routing.plan cimport Plan
+
 
 @cython.final
 cdef class Subscription:
@@ -24,7 +26,10 @@ cdef class Node:
 @cython.final
 cdef class Tree:
     cdef Node _root
+    cdef dict _levels
+    cdef dict _watched
     cdef public long long generation
+    cdef readonly Py_ssize_t looks
     cdef readonly Py_ssize_t count
     cdef readonly Py_ssize_t shared_count
 
@@ -33,6 +38,17 @@ cdef class Tree:
 
     @cython.locals(node=Node, child=Node, parent=Node, path=list, levels=list, depth=Py_ssize_t)
     cpdef void remove(self, Subscription subscription) except *
+
+    cdef void _charge(self, Subscription subscription, int sign) except *
+
+    cpdef Py_ssize_t levels_of(self, str principal)
+
+    cpdef void watch(self, str name, Plan plan) except *
+
+    cpdef void outdate(self) except *
+
+    @cython.locals(plan=Plan)
+    cdef void _changed(self, str filter) except *
 
     @cython.locals(node=Node, child=Node)
     cpdef object group(self, str name, str filter)

@@ -1,10 +1,16 @@
-"""The subscription tree: topic filters by level, with a generation that counts every change.
+"""The subscription tree: topic filters by level; and which plans a change of it makes worthless.
 
 Depth is bounded by the filters that are let in, so the recursion of `match` is bounded too.
+
+A plan (`plan.py`) is good for as long as its `generation` is that of the tree. A filter that comes or goes
+concerns only topics that share its first two levels, if it names them: then just their plans get the
+generation 0, which the tree never has. Attack: one client that subscribes and unsubscribes without end on
+topics of its own, while all others pay for new plans. Every other change raises the tree's generation.
 """
 
 from typing import Any
 
+from bollard.routing.plan import Plan
 from bollard.routing.shared import SharedGroup
 
 
@@ -48,13 +54,17 @@ class Node:
 
 
 class Tree:
-    """All subscriptions. `generation` changes whenever what a topic matches may have changed."""
+    """All subscriptions. `generation` changes whenever what any topic matches may have changed; `looks` is at how
+    many levels the last `match` has looked."""
 
-    __slots__ = ("_root", "count", "generation", "shared_count")
+    __slots__ = ("_levels", "_root", "_watched", "count", "generation", "looks", "shared_count")
 
     def __init__(self) -> None:
         self._root = Node()
+        self._levels: dict[str, int] = {}
+        self._watched: dict[str, list[Plan]] = {}
         self.generation = 1
+        self.looks = 0
         self.count = 0
         self.shared_count = 0
 
@@ -77,13 +87,15 @@ class Tree:
                 group = node.groups[subscription.group] = SharedGroup(subscription.group, subscription.filter)
             if group.add(subscription):
                 self.shared_count += 1
+                self._charge(subscription, 1)
         else:
             if node.subscriptions is None:
                 node.subscriptions = {}
             if subscription.session not in node.subscriptions:
                 self.count += 1
+                self._charge(subscription, 1)
             node.subscriptions[subscription.session] = subscription
-        self.generation += 1
+        self._changed(subscription.filter)
 
     def remove(self, subscription: Subscription) -> None:
         """Take it out, with every level that only it needed."""
@@ -100,17 +112,55 @@ class Tree:
             group = node.groups.get(subscription.group) if node.groups else None
             if group is not None and node.groups is not None and group.remove(subscription):
                 self.shared_count -= 1
+                self._charge(subscription, -1)
                 if not group.members:
                     del node.groups[subscription.group]
         elif node.subscriptions and node.subscriptions.pop(subscription.session, None) is not None:
             self.count -= 1
+            self._charge(subscription, -1)
         for depth in range(len(levels), 0, -1):
             parent = path[depth - 1]
             node = path[depth]
             if parent.children is None or not node.empty():
                 break
             del parent.children[levels[depth - 1]]
+        self._changed(subscription.filter)
+
+    def _charge(self, subscription: Subscription, sign: int) -> None:
+        """Count the levels of a filter for the principal whose session holds it."""
+        principal = subscription.session.principal
+        left = self._levels.get(principal, 0) + sign * (subscription.filter.count("/") + 1)
+        if left:
+            self._levels[principal] = left
+        else:
+            del self._levels[principal]
+
+    def levels_of(self, principal: str) -> int:
+        """How many levels the filters of a principal have, all together."""
+        return self._levels.get(principal, 0)
+
+    def watch(self, name: str, plan: Plan) -> None:
+        """Make `plan`, which is for the topic `name` and of the present generation, stale when its time comes."""
+        branch = "/".join(name.split("/", 2)[:2])
+        watched = self._watched.get(branch)
+        if watched is None:
+            self._watched[branch] = [plan]
+        else:
+            watched.append(plan)
+
+    def outdate(self) -> None:
+        """Every plan is stale."""
         self.generation += 1
+        self._watched.clear()
+
+    def _changed(self, filter: str) -> None:
+        """A filter came or went."""
+        first = filter.split("/", 2)[:2]
+        if "+" in first or "#" in first:
+            self.outdate()
+            return
+        for plan in self._watched.pop("/".join(first), ()):
+            plan.generation = 0
 
     def group(self, name: str, filter: str) -> SharedGroup | None:
         """The shared subscription `$share/<name>/<filter>`, if it has members."""
@@ -130,6 +180,7 @@ class Tree:
         """
         found: list[Subscription] = []
         groups: list[SharedGroup] = []
+        self.looks = 0
         self._descend(self._root, topic.split("/"), 0, topic.startswith("$"), found, groups)
         return found, groups
 
@@ -142,6 +193,7 @@ class Tree:
         found: list[Subscription],
         groups: list[SharedGroup],
     ) -> None:
+        self.looks += 1
         children = node.children
         if depth == len(levels):
             self._collect(node, found, groups)

@@ -42,8 +42,16 @@ cdef class Connection:
     cdef public OutboundAliases aliases_out
     cdef public double connected_at
     cdef public double last_seen
+    cdef public long long packets
     cdef public int keepalive_s
     cdef public long long denials
+    cdef public double told_at
+    cdef public object ration
+    cdef public long long ration_generation
+    cdef public long long received
+    cdef public long long received_bytes
+    cdef public long long sent
+    cdef public long long sent_bytes
     cdef public bint problem_information
     cdef public str method
     cdef public object exchange

@@ -39,7 +39,10 @@ class Connection:
     above ours), `max_packet_out` the largest packet it accepts. `overflowed` says that more than
     `max_outbox_bytes` wait for a client that does not read, in spite of QoS 0 messages being dropped.
     `asked` says that a question about its identity is open; `held_bytes` and `held_pubacks` count
-    what waits for the disk. `route_bytes` is what `routes` weigh; `window_bytes` how many bytes of QoS 1
+    what waits for the disk. `denials` counts refusals for want of a right, `told_at` is when the last of
+    them became an event; `ration` is what policy lets the client use, None for no limits,
+    as of policy generation `ration_generation`.
+    `received` and `sent` count messages, with the bytes of their payloads. `packets` is how many have come. `route_bytes` is what `routes` weigh; `window_bytes` how many bytes of QoS 1
     and 2 messages may be on their way to the client without its acknowledgement.
     """
 
@@ -67,16 +70,24 @@ class Connection:
         "method",
         "overflowed",
         "owner",
+        "packets",
         "peer",
         "pending",
         "principal",
         "problem_information",
+        "ration",
+        "ration_generation",
         "reauthenticating",
+        "received",
+        "received_bytes",
         "route_bytes",
         "routes",
+        "sent",
+        "sent_bytes",
         "session",
         "size",
         "state",
+        "told_at",
         "version",
         "window",
         "window_bytes",
@@ -120,8 +131,16 @@ class Connection:
         self.aliases_out: OutboundAliases | None = None
         self.connected_at = 0.0
         self.last_seen = 0.0
+        self.packets = 0
         self.keepalive_s = 0
         self.denials = 0
+        self.told_at = 0.0
+        self.ration: Any = None
+        self.ration_generation = 0
+        self.received = 0
+        self.received_bytes = 0
+        self.sent = 0
+        self.sent_bytes = 0
         self.problem_information = True
         self.method = ""
         self.exchange: Any = None
