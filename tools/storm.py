@@ -1,11 +1,13 @@
 """A reconnect storm: many devices, all at once, as after a power cut or a restart of the broker.
 
-    python tools/storm.py [--devices 10000] [--kind password|certificate|both] [--mosquitto] [--keep DIR]
+    python tools/storm.py [--devices 10000] [--kind password|certificate|both] [--per-address 50]
+                          [--mosquitto] [--keep DIR]
 
-Starts a broker that nobody is connected to, and lets every device connect at the same moment over TLS, from
+Starts a broker with its default settings, and lets every device connect at the same moment over TLS, from
 a few hundred addresses of the loopback network. A device that is refused, or that waits longer than
 --patience, tries again after a random pause, as devices do. Told are the time until everybody is in, how
-many attempts that took, and what it cost the broker. With --mosquitto the same storm is let loose on
+many attempts that took, what it cost the broker, and how long one client that was connected before, in a process
+of its own, waited for the answers to its pings meanwhile. With --mosquitto the same storm is let loose on
 Mosquitto, with the same certificates and its own password file. --keep leaves the enrolled devices in DIR
 for the next run: making them takes longer than the storm.
 """
@@ -15,12 +17,14 @@ import asyncio
 import base64
 import hashlib
 import json
+import multiprocessing
 import os
 import random
 import resource
 import shutil
 import socket
 import ssl
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,6 +33,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from bollard.identity.authority import issue_device_certificate, load_authorities
@@ -42,18 +47,9 @@ from bollard.store.database import StateLock
 from bollard.wire.codec import encode
 from bollard.wire.connect import Connect
 
-#: Devices behind one address: well below what the broker allows one host.
-DEVICES_PER_ADDRESS = 50
+#: How often the client that was connected before sends a ping.
+PING_EVERY_S = 0.02
 LONGEST_PAUSE_S = 5.0
-#: What an owner of so many devices sets; by default there is room for 10,000 clients of all kinds. The
-#: patience is for ourselves: one process that stands for thousands of devices is slow to say its hello.
-LIMITS = """
-[limits]
-max_connections = {count}
-max_handshakes = {count}
-handshake_timeout_s = 120
-connect_timeout_s = 120
-"""
 
 
 @dataclass(frozen=True)
@@ -79,6 +75,7 @@ class Figures:
     broker_cpu_s: float = 0.0
     broker_rss_mb: float = 0.0
     client_cpu_s: float = 0.0
+    ping_ms: list[float] = field(default_factory=list)
 
     def told(self) -> dict[str, object]:
         ordered = sorted(self.waits_s) or [0.0]
@@ -98,7 +95,15 @@ class Figures:
             "broker_cpu_ms_per_device": round(self.broker_cpu_s * 1000 / max(connected, 1), 3),
             "broker_rss_mb": round(self.broker_rss_mb, 1),
             "client_cpu_s": round(self.client_cpu_s, 2),
+            "healthy_ping_p50_ms": round(statistics.median(self.ping_ms or [0.0]), 1),
+            "healthy_ping_p99_ms": round(_quantile(self.ping_ms, 0.99), 1),
+            "healthy_ping_max_ms": round(max(self.ping_ms, default=0.0), 1),
         }
+
+
+def _quantile(values: list[float], share: float) -> float:
+    ordered = sorted(values) or [0.0]
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 
 
 class Attempt(asyncio.Protocol):
@@ -155,8 +160,11 @@ class Attempt(asyncio.Protocol):
 class Storm:
     """Every device of `credentials` against one port."""
 
-    def __init__(self, port: int, root: Path, credentials: list[Credential], patience_s: float) -> None:
+    def __init__(
+        self, port: int, root: Path, credentials: list[Credential], patience_s: float, per_address: int
+    ) -> None:
         self._port = port
+        self._per_address = per_address
         self._context = ssl.create_default_context(cafile=root)
         self._credentials = credentials
         self._patience_s = patience_s
@@ -175,7 +183,7 @@ class Storm:
             transport.abort()
 
     async def _device(self, number: int, credential: Credential, began: float, figures: Figures) -> None:
-        index = number // DEVICES_PER_ADDRESS
+        index = number // self._per_address
         address = f"127.{1 + index // 250}.0.{1 + index % 250}"
         while True:
             figures.attempts += 1
@@ -213,6 +221,50 @@ class Storm:
         return outcome
 
 
+# --- who was connected before ------------------------------------------------------------------------
+
+
+class Healthy:
+    """One client that is connected while the storm comes; in a process of its own, so that it measures the
+    broker and not us."""
+
+    def __init__(self, port: int, root: Path, credential: Credential) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self._ours, theirs = spawn.Pipe()
+        self._process = spawn.Process(target=ping, args=(port, root, credential, theirs))
+        self._process.start()
+        assert self._ours.recv() == "connected"
+
+    def stop(self) -> list[float]:
+        """How long each ping took, in milliseconds."""
+        self._ours.send("stop")
+        times: list[float] = self._ours.recv()
+        self._process.join(30)
+        return times
+
+
+def ping(port: int, root: Path, credential: Credential, pipe: "Connection[object, object]") -> None:
+    """Connect, say so on `pipe`, send pings until it says stop, and give the times."""
+    context = ssl.create_default_context(cafile=root)
+    if credential.file:
+        context.load_cert_chain(credential.file)
+    raw = socket.create_connection(("127.0.0.1", port), 30)
+    with context.wrap_socket(raw, server_hostname="127.0.0.1") as connection:
+        connection.settimeout(120)
+        name = (credential.id, credential.password.encode()) if credential.password else (None, None)
+        hello = Connect(client_id=credential.id, keepalive_s=3600, username=name[0], password=name[1])
+        connection.sendall(encode(hello, 4))
+        assert connection.recv(4)[3] == 0, "the client that should be healthy was refused"
+        pipe.send("connected")
+        times: list[float] = []
+        while not pipe.poll(PING_EVERY_S):
+            began = time.monotonic()
+            connection.sendall(b"\xc0\x00")
+            assert connection.recv(2)
+            times.append((time.monotonic() - began) * 1000)
+        pipe.send(times)
+
+
 # --- the devices -------------------------------------------------------------------------------------
 
 
@@ -223,8 +275,6 @@ def enroll(folder: Path, count: int, kind: str) -> list[Credential]:
         return [Credential(**one) for one in known[:count]]
     state = StateDirectory(folder / kind)
     prepare(state.root, Address("127.0.0.1", 0))
-    with state.config.open("a") as config:
-        config.write(LIMITS.format(count=count + 1000))
     made = []
     (folder / "keys").mkdir(exist_ok=True)
     with StateLock(state.root), open_identities(state) as identities:
@@ -350,13 +400,17 @@ def rss_mb(pid: int) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
-def run(name: str, kind: str, folder: Path, credentials: list[Credential], patience_s: float) -> Figures:
-    """One storm on one broker."""
-    state = folder / kind
-    started = bollard(state) if name == "bollard" else mosquitto(state, folder, kind, credentials)
+def run(
+    name: str, kind: str, folder: Path, known: list[Credential], patience_s: float, per_address: int
+) -> Figures:
+    """One storm on one broker. The last of `known` is connected before."""
+    state, credentials = folder / kind, known[:-1]
+    started = bollard(state) if name == "bollard" else mosquitto(state, folder, kind, known)
     figures = Figures(name, kind, len(credentials))
     with started as (port, pid):
-        storm = Storm(port, state / "ca" / "server-root.crt", credentials, patience_s)
+        root = state / "ca" / "server-root.crt"
+        storm = Storm(port, root, credentials, patience_s, per_address)
+        healthy = Healthy(port, root, known[-1])
         before, own_before = cpu_s(pid), time.process_time()
 
         async def rage() -> None:
@@ -364,6 +418,7 @@ def run(name: str, kind: str, folder: Path, credentials: list[Credential], patie
             figures.broker_cpu_s = cpu_s(pid) - before
             figures.broker_rss_mb = rss_mb(pid)
             figures.client_cpu_s = time.process_time() - own_before
+            figures.ping_ms = healthy.stop()
             storm.calm()
 
         asyncio.run(rage())
@@ -375,6 +430,7 @@ def main() -> int:
     parser.add_argument("--devices", type=int, default=10_000)
     parser.add_argument("--kind", choices=("password", "certificate", "both"), default="both")
     parser.add_argument("--patience", type=float, default=60.0, help="seconds that a device waits")
+    parser.add_argument("--per-address", type=int, default=50, help="devices behind one address")
     parser.add_argument("--mosquitto", action="store_true", help="the same for Mosquitto")
     parser.add_argument("--keep", type=Path, help="keep the enrolled devices here")
     options = parser.parse_args()
@@ -385,9 +441,9 @@ def main() -> int:
         folder.mkdir(exist_ok=True)
         lacking = 0
         for kind in ("password", "certificate") if options.kind == "both" else (options.kind,):
-            credentials = enroll(folder, options.devices, kind)
+            known = enroll(folder, options.devices + 1, kind)
             for name in ("bollard", "mosquitto") if options.mosquitto else ("bollard",):
-                figures = run(name, kind, folder, credentials, options.patience)
+                figures = run(name, kind, folder, known, options.patience, options.per_address)
                 sys.stdout.write(json.dumps(figures.told()) + "\n")
                 sys.stdout.flush()
                 lacking += figures.devices - len(figures.waits_s)

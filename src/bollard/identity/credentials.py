@@ -70,6 +70,16 @@ class Verifier:
         matches = hmac.compare_digest(self.make(secret), verifier or self._dummy)
         return matches and bool(verifier)
 
+    @property
+    def password_pepper(self) -> bytes:
+        """The pepper of passwords that people chose (`passwords.py`)."""
+        return hmac.digest(self._pepper.reveal(), b"passwords of people", "sha256")
+
+    @property
+    def psk_master(self) -> bytes:
+        """What the keys of TLS-PSK are made from (`psk.py`)."""
+        return hmac.digest(self._pepper.reveal(), b"keys of TLS-PSK", "sha256")
+
     def scram_salt(self, name: str) -> bytes:
         """The salt of `name`, whether or not it is enrolled: always the same, and to be foretold by nobody.
 

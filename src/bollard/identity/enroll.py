@@ -11,6 +11,7 @@ to the device's key and not spent: the device asks again.
 """
 
 import uuid
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
@@ -63,9 +64,16 @@ class Desk:
     `LocalError`.
     """
 
-    def __init__(self, registry: Registry, authorities: Authorities) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        authorities: Authorities,
+        ended: Callable[[str], None] = lambda _identity: None,
+    ) -> None:
+        """`ended` is told, by the thread that is at work, whose older credentials may just have ended."""
         self._registry = registry
         self._authorities = authorities
+        self._ended = ended
 
     # --- for the owner -------------------------------------------------------------------------------
 
@@ -169,6 +177,7 @@ class Desk:
     def used(self, identity: str, serial: int, *, now: float) -> None:
         """The device has used its certificate `serial`: those that it replaced end. No error if none does."""
         self._registry.change(identity, lambda known: used(known, serial, int(now)))
+        self._ended(identity)
 
     # --- inside --------------------------------------------------------------------------------------
 
@@ -198,7 +207,7 @@ class Desk:
     ) -> Issued:
         """Record, sign, complete. With `token`, it is spent in the transaction that completes.
 
-        An enrollment ends the certificates before it; a renewal keeps the serials `keep` beside the next.
+        An enrollment ends every credential before it; a renewal keeps the serials `keep` beside the next.
         """
 
         def complete(known: Identity, leaf: x509.Certificate) -> Identity:
@@ -207,7 +216,7 @@ class Desk:
             if known.token is None or known.token.verifier != token.verifier:
                 raise EnrollmentRefused(FORBIDDEN, "this enrollment string was replaced")
             spent = replace(known.token, spent_at=int(now), certificate=_bytes(leaf))
-            return replace(known, token=spent)
+            return replace(known.without_secrets, token=spent)
 
         if token is None:
             check_pace(self._device(identity), now)
@@ -227,6 +236,7 @@ class Desk:
             )
         except LocalError as error:
             raise EnrollmentRefused(UNAVAILABLE, "the server cannot issue certificates now") from error
+        self._ended(identity)
         return self._issued(identity, leaf, not_after)
 
     def _issued(self, identity: str, leaf: x509.Certificate, not_after: int) -> Issued:

@@ -8,6 +8,7 @@ no policy can name: its name holds a character that identities cannot have.
 
 from typing import Protocol
 
+from bollard.base.allowance import Allowance, allowance_from, allows_foreign
 from bollard.base.types import Action, Decision, Principal
 from bollard.identity.names import is_identity
 from bollard.identity.records import Snapshot, State
@@ -48,6 +49,13 @@ class EnrollmentRights:
     def __init__(self, others: Others, registry: Snapshot) -> None:
         self._others = others
         self._registry = registry
+
+    def allowance(self, principal: Principal) -> Allowance | None:
+        return allowance_from(self._others, principal)
+
+    @property
+    def allow_foreign_response_topics(self) -> bool:
+        return allows_foreign(self._others)
 
     def decide(self, principal: Principal, action: Action, topic: str) -> Decision:
         asking = asking_identity(principal)

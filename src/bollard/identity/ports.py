@@ -32,7 +32,8 @@ class RegistryStorage(Protocol):
 class Mechanism(Protocol):
     """One enhanced authentication method, such as SCRAM. [MQTT5-4.12]
 
-    An instance serves all connections; what belongs to one exchange it keeps in `question.exchange`.
+    An instance serves all connections; what belongs to one exchange it keeps in `question.exchange`. Where
+    the next step proves a secret that could be guessed, that has an attribute `claimed`: whose secret it is.
     Both methods judge what a peer sent, so they return `Refused` for bad data and never raise for it.
     The principal of an `Accepted` is checked again: it must be active in the registry and agree with
     the certificate and the user name, where these were given.

@@ -3,9 +3,11 @@
 What is presented, and what decides:
 
     client certificate      the registry's owner of exactly this certificate; nothing else is tried after it
+    TLS-PSK                 the identity whose key the handshake has proved; likewise
     authentication method   the principal that the mechanism proved
-    user name, password     the identity of that name, if the password is its secret; or, if it is the secret
-                            of its enrollment string, a principal that may enroll and nothing else
+    user name, password     the identity of that name, if the password is its secret, or one that a person
+                            chose, where that is allowed; or, if it is the secret of its enrollment string, a
+                            principal that may enroll and nothing else
     nothing at all          the principal "anonymous", where the listener allows it
 
 Every further claim must agree with the one that decides: a user name must be the same identity, and a
@@ -14,7 +16,8 @@ it is never ignored, because whoever sent it believes that it protects something
 of an identity that is ACTIVE in the registry count, at every CONNECT and re-authentication: a resumed
 TLS session skips the checks of a handshake, so the certificate's state and end are checked here.
 
-Outward, an unknown user and a wrong password are the same answer after the same work. Someone who has
+Outward, an unknown user and a wrong password are the same answer after the same work: where people's
+passwords are allowed, each password that is not right at a glance goes through the slow check. Someone who has
 proved a key or a secret may read what is wrong with it.
 """
 
@@ -22,18 +25,20 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 
-from bollard.base.authentication import Accepted, Answer, Challenge, Question, Refused
+from bollard.base.authentication import Accepted, Answer, Challenge, Later, Question, Refused
 from bollard.base.types import ANONYMOUS, Principal, Secret
 from bollard.identity.credentials import Verifier
 from bollard.identity.enrollment_rights import ENROLLING, asking_identity
 from bollard.identity.ports import Mechanism
 from bollard.identity.records import CertificateState, Identity, Snapshot, State
 from bollard.identity.renewal import outlived, replaces_others
+from bollard.identity.slow_check import SlowChecks
 from bollard.identity.tokens import may_connect
 
 PROTOCOL_ERROR = 0x82
 BAD_USER_NAME_OR_PASSWORD = 0x86
 NOT_AUTHORIZED = 0x87
+SERVER_BUSY = 0x89
 BAD_AUTHENTICATION_METHOD = 0x8C
 
 _NO_PASSWORD = Secret(b"")
@@ -49,7 +54,7 @@ class RegistryAuthenticator:
     `snapshot` gives the current registry (`registry.snapshot`); `mechanisms` maps Authentication
     Method names to what handles them; `clock` tells seconds since the epoch, for the end of certificates.
     `used` is told an identity and a serial when a certificate is used that replaces others; it must not
-    block, and may be told more than once.
+    block, and may be told more than once. `slow` checks passwords that people chose; None: none counts.
     """
 
     def __init__(
@@ -60,19 +65,26 @@ class RegistryAuthenticator:
         mechanisms: Mapping[str, Mechanism] | None = None,
         clock: Callable[[], float] = time.time,
         used: Callable[[str, int], None] = _forget,
+        slow: SlowChecks | None = None,
     ) -> None:
         self._snapshot = snapshot
         self._verifier = verifier
         self._mechanisms = dict(mechanisms or {})
         self._clock = clock
         self._used = used
+        self._slow = slow
 
-    def answer(self, question: Question) -> Answer:
+    def answer(self, question: Question) -> Answer | Later:
         """Who is it? Never raises for what a peer sent, and never says `Accepted` when unsure."""
         registry = self._snapshot()
         owner: Principal = ""
         if question.peer.certificate is not None:
             found = self._by_certificate(registry, question.peer.certificate)
+            if isinstance(found, Refused):
+                return found
+            owner = found
+        elif question.peer.psk is not None:
+            found = _by_psk(registry, *question.peer.psk)
             if isinstance(found, Refused):
                 return found
             owner = found
@@ -107,21 +119,46 @@ class RegistryAuthenticator:
             self._used(identity.id, record.serial)
         return refused or identity.id
 
-    def _by_password(self, registry: Snapshot, question: Question) -> Answer:
+    def _by_password(self, registry: Snapshot, question: Question) -> Answer | Later:
         """User name and password. The password is checked first, whether or not the user exists."""
         identity = registry.identities.get(question.username or "")
-        verifier = identity.verifier if identity else b""
-        correct = self._verifier.check(question.password or _NO_PASSWORD, verifier)
-        if not correct:
-            enrolling = self._by_token(identity, question)
-            if enrolling is not None:
-                return enrolling
-        if identity is None or not correct:
-            why = "unknown user name" if identity is None else "wrong password"
-            if identity is not None and not identity.verifier:
-                why = "the identity has no password"
-            return Refused(BAD_USER_NAME_OR_PASSWORD, why, "bad user name or password")
-        return _active(registry, identity.id) or Accepted(identity.id)
+        password = question.password or _NO_PASSWORD
+        if self._verifier.check(password, identity.verifier if identity else b"") and identity:
+            return _active(registry, identity.id) or Accepted(identity.id)
+        enrolling = self._by_token(identity, question)
+        if enrolling is not None:
+            return enrolling
+        why = "unknown user name" if identity is None else "wrong password"
+        if identity is not None and not identity.has_password:
+            why = "the identity has no password"
+        elif identity is not None and identity.password_hash and self._slow is None:
+            why = f"the password of {identity.id!r} was chosen by a person; allow_human_passwords is off"
+        refused = Refused(BAD_USER_NAME_OR_PASSWORD, why, "bad user name or password", wrong_credential=True)
+        return self._slowly(identity, password, refused)
+
+    def _slowly(
+        self, identity: Identity | None, password: Secret, refused: Refused, accepted: Accepted | None = None
+    ) -> Answer | Later:
+        """`accepted`, or the identity itself, if `password` is the one that a person chose for it."""
+        slow = self._slow
+        if slow is None:
+            return refused
+        if identity is not None and slow.remembers(identity, password):
+            return _active(self._snapshot(), identity.id) or accepted or Accepted(identity.id)
+        check = slow.begin(identity, password)
+        if check is None:
+            return Refused(SERVER_BUSY, "too many passwords wait to be checked", "server busy, try again")
+
+        def conclude() -> Answer:
+            right = not check.cancelled() and check.exception() is None and check.result()
+            registry = self._snapshot()
+            now = registry.identities.get(identity.id) if identity is not None else None
+            if not right or identity is None or now is None or now.password_hash != identity.password_hash:
+                return refused
+            slow.remember(now, password)
+            return _active(registry, now.id) or accepted or Accepted(now.id)
+
+        return Later(lambda call: check.add_done_callback(lambda _: call()), conclude)
 
     def _by_token(self, identity: Identity | None, question: Question) -> Answer | None:
         """The password as the secret of an enrollment string; None if it is not. The same work for all."""
@@ -140,7 +177,7 @@ class RegistryAuthenticator:
             return Refused(NOT_AUTHORIZED, f"enrollment of {identity.id!r}: {refusal}", refusal)
         return Accepted(ENROLLING + identity.id)
 
-    def _by_mechanism(self, registry: Snapshot, question: Question, owner: Principal) -> Answer:
+    def _by_mechanism(self, registry: Snapshot, question: Question, owner: Principal) -> Answer | Later:
         """One step of an enhanced authentication. `owner` is whose certificate was presented, or ""."""
         mechanism = self._mechanisms.get(question.method)
         if mechanism is None:
@@ -170,14 +207,14 @@ class RegistryAuthenticator:
             )
         return self._confirmed(registry, question, result)
 
-    def _confirmed(self, registry: Snapshot, question: Question, accepted: Accepted) -> Answer:
+    def _confirmed(self, registry: Snapshot, question: Question, accepted: Accepted) -> Answer | Later:
         """`accepted`, if every further claim agrees. An empty user name or password claims nothing."""
         principal = accepted.principal
         if asking_identity(principal):
             return _confirmed_asking(question, accepted)
-        refused = _active(registry, principal)
-        if refused:
-            return refused
+        inactive = _active(registry, principal)
+        if inactive:
+            return inactive
         if question.principal and question.principal != principal:
             return Refused(
                 NOT_AUTHORIZED,
@@ -190,15 +227,23 @@ class RegistryAuthenticator:
                 f"user name {question.username[:80]!r} beside the credentials of {principal!r}",
                 "the user name is not the identity that was proved; leave it out",
             )
-        if question.password and not self._verifier.check(
-            question.password, registry.identities[principal].verifier
-        ):
-            return Refused(
-                BAD_USER_NAME_OR_PASSWORD,
-                f"a password that is not that of {principal!r} beside its other credentials",
-                "bad password; leave it out",
-            )
-        return accepted
+        identity = registry.identities[principal]
+        if not question.password or self._verifier.check(question.password, identity.verifier):
+            return accepted
+        refused = Refused(
+            BAD_USER_NAME_OR_PASSWORD,
+            f"a password that is not that of {principal!r} beside its other credentials",
+            "bad password; leave it out",
+        )
+        return self._slowly(identity, question.password, refused, accepted)
+
+
+def _by_psk(registry: Snapshot, name: str, salt: bytes) -> Principal | Refused:
+    """The active owner of the key that a TLS-PSK handshake has proved, if it still is its key."""
+    identity = registry.identities.get(name)
+    if identity is None or not salt or identity.psk_salt != salt:
+        return Refused(NOT_AUTHORIZED, f"the key of {name[:80]!r} was replaced", "this key was replaced")
+    return _active(registry, name) or name
 
 
 def _confirmed_asking(question: Question, accepted: Accepted) -> Answer:

@@ -72,7 +72,9 @@ class Identity:
 
     `verifier` is what a generated secret is checked against (`credentials.py`), b"" if it has none;
     `scram` the keys of the same secret for SCRAM, None if it has none. `token` is its latest permission to
-    enroll, spent or not.
+    enroll, spent or not. `password_hash` is what a password is checked against that a person chose
+    (`passwords.py`), "" if it has none. `psk_salt` is the salt of its key for TLS-PSK (`psk.py`), b"" if it
+    has none.
     """
 
     id: str
@@ -85,6 +87,18 @@ class Identity:
     certificates: tuple[CertificateRecord, ...] = ()
     scram: ScramKeys | None = field(default=None, repr=False)
     token: Token | None = None
+    password_hash: str = field(default="", repr=False)
+    psk_salt: bytes = field(default=b"", repr=False)
+
+    @property
+    def has_password(self) -> bool:
+        """Whether it has a password, generated or chosen."""
+        return bool(self.verifier or self.password_hash)
+
+    @property
+    def without_secrets(self) -> "Identity":
+        """As it is, but with no password and no key for TLS-PSK."""
+        return replace(self, verifier=b"", scram=None, password_hash="", psk_salt=b"")
 
     @property
     def active_certificates(self) -> tuple[CertificateRecord, ...]:

@@ -15,7 +15,9 @@ from bollard.base.errors import LocalError
 from bollard.base.types import Secret
 from bollard.identity.credentials import Verifier, generate_secret
 from bollard.identity.names import check_identity
+from bollard.identity.passwords import check_chosen, check_stored, make_hash
 from bollard.identity.ports import RegistryStorage
+from bollard.identity.psk import new_salt, psk_of
 from bollard.identity.records import CertificateRecord, CertificateState, Identity, Snapshot, State
 
 
@@ -85,11 +87,47 @@ class Registry:
         with self._lock:
             return self._give_password(_without_certificates(self._usable(identity), int(now)), int(now))
 
+    def set_password(self, identity: str, password: Secret, *, now: float) -> Identity:
+        """`password`, which a person chose, in place of every older credential. Takes about 16 ms.
+
+        `LocalError` if it is a bad one, or the identity is revoked or unknown.
+        """
+        check_chosen(identity, password)
+        stored = make_hash(self._verifier.password_pepper, password)
+        with self._lock:
+            known = _without_certificates(self._usable(identity), int(now))
+            return self._store(_with_hash(known, stored, int(now)))
+
+    def give_psk(self, identity: str, template: str, *, now: float) -> Secret:
+        """A new key for TLS-PSK in place of every older credential; 32 bytes, returned once.
+
+        A name that is not enrolled yet is enrolled with `template`. Errors as `add` or `rotate_password`.
+        """
+        with self._lock:
+            if identity in self._snapshot.identities:
+                known = _without_certificates(self._usable(identity), int(now))
+            else:
+                known = self._pending(identity, template, int(now))
+            state = State.ACTIVE if known.state is State.PENDING else known.state
+            salt = new_salt()
+            self._store(replace(known.without_secrets, state=state, changed_at=int(now), psk_salt=salt))
+            return psk_of(self._verifier.psk_master, identity, salt)
+
+    def add_with_hash(self, identity: str, template: str, stored: str, *, now: float) -> Identity:
+        """Enroll a new identity with a password that another broker stored; it is ACTIVE then.
+
+        `stored` is one of the kinds of `passwords.py`. Errors as `add`, and for a hash that is of no use.
+        """
+        check_stored(stored)
+        with self._lock:
+            return self._store(_with_hash(self._pending(identity, template, int(now)), stored, int(now)))
+
     def end_password(self, identity: str, *, now: float) -> Identity:
-        """The password of `identity`, if it has one, ends at once. `LocalError` if revoked or unknown."""
+        """The password of `identity`, or its key for TLS-PSK, ends at once. `LocalError` if revoked or
+        unknown."""
         with self._lock:
             known = self._usable(identity)
-            return self._store(replace(known, verifier=b"", scram=None, changed_at=int(now)))
+            return self._store(replace(known.without_secrets, changed_at=int(now)))
 
     def begin_certificate(self, identity: str, serial: int, *, not_after: int, now: float) -> Identity:
         """Record that a certificate with `serial` is about to be signed. Call before signing.
@@ -195,7 +233,7 @@ class Registry:
         state = State.ACTIVE if identity.state is State.PENDING else identity.state
         self._store(
             replace(
-                identity,
+                identity.without_secrets,
                 state=state,
                 changed_at=now,
                 verifier=self._verifier.make(secret),
@@ -213,6 +251,11 @@ class Registry:
                     f"`bollard enroll {identity}` finishes its enrollment.",
                 )
             return known if known.state is state else self._store(replace(known, state=state, changed_at=now))
+
+
+def _with_hash(identity: Identity, stored: str, now: int) -> Identity:
+    state = State.ACTIVE if identity.state is State.PENDING else identity.state
+    return replace(identity.without_secrets, state=state, changed_at=now, password_hash=stored)
 
 
 def _without_issuing(identity: Identity, now: int) -> Identity:

@@ -19,7 +19,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from bollard.base.types import ANONYMOUS, Action, Decision, Principal
+from bollard.base.allowance import Allowance, allowance_from, allows_foreign
+from bollard.base.types import ANONYMOUS, Action, Decision, Peer, Principal
 from bollard.identity.records import CertificateRecord, CertificateState, Identity, Snapshot, State
 
 #: The name under which a denial of the registry is told, in place of a rule's.
@@ -44,6 +45,13 @@ class OnlyActive:
         self._policy = policy
         self._registry = registry
         self._others = others
+
+    def allowance(self, principal: Principal) -> Allowance | None:
+        return allowance_from(self._policy, principal)
+
+    @property
+    def allow_foreign_response_topics(self) -> bool:
+        return allows_foreign(self._policy)
 
     def decide(self, principal: Principal, action: Action, topic: str) -> Decision:
         """As the policy decides for who is active; no for everybody else, whatever a rule says."""
@@ -71,7 +79,7 @@ class What(enum.StrEnum):
 class Ending:
     """One line of the revocation log. `at` in seconds since the epoch.
 
-    `value` is the serial in hex for a CERTIFICATE, and the SHA-256 of the stored verifier for a PASSWORD:
+    `value` is the serial in hex for a CERTIFICATE, and the SHA-256 of what is stored of a PASSWORD:
     enough to know it again, nothing to guess from.
     """
 
@@ -104,6 +112,11 @@ def endings_of_credentials(before: Identity | None, after: Identity) -> list[End
         found.append(Ending(at, after.id, after.uuid, What.RESUMED))
     if before.verifier and before.verifier != after.verifier:
         found.append(Ending(at, after.id, after.uuid, What.PASSWORD, _digest(before.verifier)))
+    if before.password_hash and before.password_hash != after.password_hash:
+        value = _digest(before.password_hash.encode())
+        found.append(Ending(at, after.id, after.uuid, What.PASSWORD, value))
+    if before.psk_salt and before.psk_salt != after.psk_salt:
+        found.append(Ending(at, after.id, after.uuid, What.PASSWORD, _digest(before.psk_salt)))
     ended_before = {c.serial for c in before.certificates if _has_ended(c)}
     for record in after.certificates:
         if _has_ended(record) and record.serial not in ended_before:
@@ -158,6 +171,19 @@ def lapsed(registry: Snapshot, certificate: bytes, now: float) -> str:
     return "its certificate has expired" if now >= record.not_after else ""
 
 
+def outdated(registry: Snapshot, principal: Principal, peer: Peer, now: float) -> str:
+    """Why a connection of `principal` goes on with a credential that has ended, or "".
+
+    `peer` tells the certificate, or the key for TLS-PSK, that it was made with; else it was a password.
+    """
+    if peer.certificate is not None:
+        return lapsed(registry, peer.certificate, now)
+    identity = registry.identities.get(principal)
+    if peer.psk is not None:
+        return "its key was replaced" if identity is None or identity.psk_salt != peer.psk[1] else ""
+    return "its password was replaced" if identity is not None and not identity.has_password else ""
+
+
 class _Ends:
     """The log by what it is asked."""
 
@@ -196,6 +222,10 @@ def _corrected(identity: Identity, ends: _Ends, now: int) -> Identity:
     )
     retired = bool(identity.verifier) and _digest(identity.verifier) in ends.passwords
     kept = replace(identity, state=state, certificates=certificates)
+    if kept.password_hash and _digest(kept.password_hash.encode()) in ends.passwords:
+        kept = replace(kept, password_hash="")
+    if kept.psk_salt and _digest(kept.psk_salt) in ends.passwords:
+        kept = replace(kept, psk_salt=b"")
     return replace(kept, verifier=b"", scram=None) if retired else kept
 
 

@@ -52,6 +52,11 @@ class _Exchange:
     keys: ScramKeys
     known: bool
 
+    @property
+    def claimed(self) -> str:
+        """Whose secret is about to be proved."""
+        return self.opening.username
+
 
 class ScramMechanism:
     """One of the two methods: with `bound`, SCRAM-SHA-256-PLUS. Thread-safe; keeps nothing of an exchange.
@@ -101,7 +106,7 @@ class ScramMechanism:
         text = signed_text(exchange.opening.bare, exchange.challenge, final.without_proof)
         if not proves(exchange.keys, text, final.proof) or not exchange.known:
             why = "a wrong secret" if exchange.known else "no such SCRAM user"
-            return Refused(NOT_AUTHORIZED, f"SCRAM of {name!r}: {why}", _TOLD)
+            return Refused(NOT_AUTHORIZED, f"SCRAM of {name!r}: {why}", _TOLD, wrong_credential=True)
         signed = base64_text(signature(exchange.keys.server_key, text))
         return Accepted(exchange.opening.username, f"v={signed}".encode())
 
