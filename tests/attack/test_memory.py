@@ -2,8 +2,10 @@
 
 import pytest
 
+from bollard.base.events import LimitReached
 from bollard.engine.core import MAX_PLAN_BYTES, MAX_RIGHT_BYTES, PLAN_BYTES
 from bollard.engine.limits import MIB, Limits
+from bollard.engine.subscribe import FIRST_LEVELS, LEVELS_PER_SUBSCRIPTION
 from bollard.session.connection import MAX_ROUTE_BYTES
 from bollard.session.inflight import Inflight
 from bollard.wire.spec import PacketType, ReasonCode
@@ -144,3 +146,14 @@ def test_retained_messages_on_deep_topics_are_charged_for_their_levels() -> None
     for number in range(50):
         hostile.publish("/".join(f"{number}" for _ in range(32)), retain=True)
     assert house.broker.core.retained.nodes <= 1024 + 8 * 50
+
+
+def test_filters_of_the_greatest_depth_are_charged_for_their_levels() -> None:
+    house = House(Limits(max_principal_subscriptions=200, max_topic_levels=32))
+    allowed = (FIRST_LEVELS + 200 * LEVELS_PER_SUBSCRIPTION) // 32
+    hostile = house.connect("hostile")
+    codes = [hostile.subscribe("/".join([str(number), *"x" * 31]))[0] for number in range(allowed + 10)]
+    assert codes == [0] * allowed + [ReasonCode.QUOTA_EXCEEDED] * 10
+    (event, *_) = [event for event in house.events if isinstance(event, LimitReached)]
+    assert (event.limit, event.client_id) == ("max_principal_subscriptions", "hostile")
+    assert house.connect("flat", principal="somebody-else").subscribe("a/b")[0] == 0

@@ -88,7 +88,7 @@ def test_a_read_full_of_tiny_packets_is_acted_on_in_slices() -> None:
     assert house.broker.next_deadline() == house.now, "the rest must not wait for anything"
     assert is_served(healthy)
     assert house.broker.busy_with(hostile.connection)
-    house.settle()
+    house.advance(1)
     assert not house.broker.busy_with(hostile.connection)
     assert len(hostile.take()) == 3 * MANY
 
@@ -204,3 +204,34 @@ def test_sessions_that_end_in_the_same_second_end_in_turns() -> None:
     assert is_served(healthy)
     house.advance(0.1)
     assert [session.client_id for session in house.broker.sessions()] == ["healthy"]
+
+
+def test_subscribing_and_unsubscribing_without_end_costs_the_others_no_new_plans() -> None:
+    house = House()
+    reader, author, hostile = house.connect("reader"), house.connect("author"), house.connect("hostile")
+    reader.subscribe("plant/#")
+    author.publish("plant/line/1", b"x")
+    plan = house.broker.core.plans["plant/line/1"]
+    for number in range(50):
+        hostile.subscribe(f"devices/hostile/{number}/+")
+        hostile.unsubscribe(f"devices/hostile/{number}/+")
+        author.publish("plant/line/1", b"x")
+    assert house.broker.core.plans["plant/line/1"] is plan
+    assert plan.generation == house.broker.core.tree.generation
+    assert len(reader.messages()) == 51
+
+
+def test_a_search_of_the_tree_that_finds_nothing_counts_as_work() -> None:
+    house = House()
+    healthy, hostile = house.connect("healthy"), house.connect("hostile")
+    for wildcards in range(512):
+        levels = ["+" if wildcards >> bit & 1 else "x" for bit in range(9)]
+        hostile.subscribe("/".join([*levels, "nothing"]))
+    topics = (f"x/x/x/x/x/x/x/x/x/{number}" for number in range(200))
+    hostile.feed(b"".join(encode_publish(topic.encode(), b"", qos=0, version=5) for topic in topics))
+    assert house.broker.busy_with(hostile.connection), (
+        "two hundred thousand levels were looked at in one turn"
+    )
+    assert is_served(healthy)
+    house.advance(1)
+    assert not house.broker.busy_with(hostile.connection)

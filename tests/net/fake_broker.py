@@ -22,9 +22,16 @@ class FakeConnection:
         self.closing = False
         self.writable = True
         self.connected = False
+        self.packets = 0
+        self.last_seen = 0.0
+        self.principal = self.client_id = ""
         self.received = b""
         self.pieces: list[bytes] = []
         self.output: list[bytes] = []
+
+    @property
+    def size(self) -> int:
+        return sum(len(data) for data in self.output if data)
 
     def put(self, data: bytes) -> None:
         self.output.append(data)

@@ -19,15 +19,46 @@ class SimpleNamespaceWithIdentity(SimpleNamespace):
     __eq__ = object.__eq__
 
 
+def client(gate: Gate, address: str = "192.0.2.1", now: float = 0) -> Any:
+    """One whose CONNECT was accepted."""
+    made = stream(address)
+    assert gate.enter(made, now) == ""
+    gate.established(made)
+    gate.authenticated(made)
+    return made
+
+
 def test_the_total_is_bounded() -> None:
     gate = Gate(TransportLimits(max_connections=2))
-    assert [gate.enter(stream(f"192.0.2.{n}"), 0) for n in range(3)] == ["", "", "max_connections"]
+    for number in range(2):
+        client(gate, f"192.0.2.{number}")
+    assert gate.enter(stream(), 0) == "max_connections"
+
+
+def test_when_every_place_is_taken_the_oldest_stranger_gives_way() -> None:
+    gate = Gate(TransportLimits(max_connections=3))
+    client(gate)
+    first, second, third = stream(), stream(), stream()
+    for newcomer in (first, second):
+        assert gate.enter(newcomer, 0) == ""
+        assert gate.surplus() is None
+    assert gate.enter(third, 0) == ""
+    assert gate.surplus() is first
+    gate.leave(first)
+    assert gate.surplus() is None
+
+
+def test_those_that_give_way_are_few_at_a_time() -> None:
+    gate = Gate(TransportLimits(max_connections=1))
+    came = [gate.enter(stream(), 0) for _ in range(gate_module.SPARE + 2)]
+    assert came == [""] * (gate_module.SPARE + 1) + ["max_connections"]
+    assert gate_module.SPARE < gate_module.RESERVED_FILES
 
 
 def test_the_total_leaves_files_for_the_rest_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate_module.resource, "getrlimit", lambda _: (gate_module.RESERVED_FILES + 1, 0))
     gate = Gate(TransportLimits())
-    assert gate.enter(stream(), 0) == ""
+    client(gate)
     assert gate.enter(stream(), 0) == "max_connections"
 
 
@@ -57,7 +88,15 @@ def test_a_unix_socket_has_no_addresses_to_count() -> None:
 
 @pytest.mark.parametrize(
     ("address", "key"),
-    [("192.0.2.1", "192.0.2.1"), ("unix", "unix"), ("fe80::1%eth0", "fe80::"), ("::1", "::")],
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("unix", "unix"),
+        ("fe80::1%eth0", "fe80::"),
+        ("fe80::1%eth0.100", "fe80::"),
+        ("::1", "::"),
+        ("::ffff:c000:201", "::"),
+    ],
 )
 def test_what_counts_as_one_address(address: str, key: str) -> None:
     assert address_key(address) == key
@@ -87,6 +126,25 @@ def test_a_handshake_has_a_deadline_until_it_is_done() -> None:
     gate.established(first)
     assert gate.next_deadline() == 115
     assert gate.strangers() == [first, second]
+
+
+def test_who_comes_in_a_crowd_has_more_patience_but_not_for_ever() -> None:
+    gate = Gate(TransportLimits(handshake_timeout_s=10))
+    crowd = [stream(f"192.0.2.{number % 100}") for number in range(gate_module.CROWD)]
+    for one in crowd:
+        assert gate.enter(one, 0) == ""
+    for one in crowd[1:]:
+        gate.authenticated(one)
+        gate.established(one)
+    assert gate.overdue(10) == []
+    assert gate.next_deadline() == 20
+    late = stream()
+    gate.enter(late, 11)  # the crowd has gone by now
+    assert gate.overdue(21) == [late]
+    gate.leave(late)
+    for now in range(31, 120, 10):
+        assert gate.overdue(now) == []
+    assert gate.overdue(10 * gate_module.PATIENCE_IN_A_CROWD + 10) == [crowd[0]]
 
 
 def test_nothing_is_left_of_who_has_left() -> None:
@@ -122,3 +180,22 @@ def test_who_has_left_does_not_come_back_by_waiting() -> None:
     gate.leave(one)
     gate.waiting(one)
     assert gate._awaited == {}
+
+
+def test_connections_of_an_address_have_a_rate_and_a_burst() -> None:
+    gate = Gate(TransportLimits(connection_rate_per_address=2, connection_burst_per_address=3))
+    came = [gate.enter(stream(), 0) for _ in range(4)]
+    assert came == ["", "", "", "connection_rate_per_address"]
+    assert gate.total == 3, "who was refused is not counted"
+    assert gate.enter(stream("192.0.2.2"), 0) == ""
+    assert [gate.enter(stream("unix"), 0) for _ in range(9)] == [""] * 9
+    assert [gate.enter(stream(), 0.5), gate.enter(stream(), 0.5)] == ["", "connection_rate_per_address"]
+
+
+def test_with_the_defaults_ten_thousand_may_come_back_at_once_from_one_address_three_times() -> None:
+    gate = Gate(TransportLimits(max_connections_per_address=10_000))
+    for _ in range(3):
+        for _ in range(10_000):
+            device = stream()
+            assert gate.enter(device, 0) == ""
+            gate.leave(device)

@@ -9,7 +9,9 @@ from bollard.base.authentication import Accepted, Answer, Question, Refused
 from bollard.base.events import Event, LimitReached, ServerWarning, TransportRefused
 from bollard.base.types import Peer
 from bollard.net.listener import ListenerSettings
-from bollard.net.pump import Pump, Throttle
+from bollard.net.pump import LARGE_AT_ONCE_BYTES, Pump
+from bollard.net.reports import Throttle
+from bollard.net.stream import PlainStream
 
 from .fake_broker import AcceptAll, FakeBroker, FakeConnection, serving, until
 
@@ -264,3 +266,35 @@ async def test_stopping_does_not_wait_for_those_who_will_not_go() -> None:
         assert time.monotonic() - started < 1.5
         assert server.pump.gate.total == 0
         assert server.of(TransportRefused) == []
+
+
+async def test_much_output_is_written_after_that_of_the_others_and_in_portions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order: list[int] = []
+    flush = PlainStream.flush
+
+    def noted(stream: PlainStream) -> None:
+        order.append(stream.connection.size if stream.connection is not None else 0)  # type: ignore[attr-defined]
+        flush(stream)
+
+    monkeypatch.setattr(PlainStream, "flush", noted)
+    async with serving(PLAIN) as server:
+        clients = [await server.connect() for _ in range(10)]
+        for _, writer in clients:
+            writer.write(b"x")
+        await until(lambda: len(server.broker.accepted) == 10)
+        for reader, _ in clients:
+            await reader.readexactly(1)
+        order.clear()
+        large = LARGE_AT_ONCE_BYTES // 2
+        for connection in server.broker.accepted[:9]:
+            connection.put(bytes(large))
+        server.broker.accepted[9].put(b"small")
+        turns = server.broker.turns
+        server.pump.wake()
+        for reader, _ in clients[:9]:
+            await reader.readexactly(large)
+        assert await clients[9][0].readexactly(5) == b"small"
+        assert [size for size in order if size] == [5] + [large] * 9
+        assert server.broker.turns - turns >= 5, "nine halves of what is written at once"

@@ -9,8 +9,8 @@ from .fake_broker import until
 
 
 class Work:
-    def __init__(self, log: list[str], name: str, cost_s: float = 0.0) -> None:
-        self.log, self.name, self.cost_s = log, name, cost_s
+    def __init__(self, log: list[str], name: str, cost_s: float = 0.0, address: str = "192.0.2.1") -> None:
+        self.log, self.name, self.cost_s, self.address = log, name, cost_s, address
 
     def step(self) -> None:
         time.sleep(self.cost_s)
@@ -57,3 +57,16 @@ async def test_what_was_begun_and_what_begins_take_turns() -> None:
         queue.resume(Work(log, name))
     await until(lambda: len(log) == 5)
     assert log == ["begun 1", "new 1", "begun 2", "new 2", "new 3"]
+
+
+async def test_a_storm_of_one_address_gets_no_more_turns_than_another_address() -> None:
+    log: list[str] = []
+    queue = Steps(asyncio.get_running_loop(), budget_s=1.0)
+    for number in range(1000):
+        queue.submit(Work(log, "storm", address=f"2001:db8::{number:x}"))
+    for address in ("192.0.2.1", "192.0.2.2"):
+        queue.submit(Work(log, address, address=address))
+        queue.submit(Work(log, address, address=address))
+    await until(lambda: len(log) == 1004)
+    assert log[:6] == ["storm", "192.0.2.1", "192.0.2.2"] * 2
+    assert log[6:] == ["storm"] * 998

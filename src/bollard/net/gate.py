@@ -7,76 +7,125 @@ refuses or ends a connection here is always a number in `TransportLimits`.
 import ipaddress
 import resource
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from bollard.net.pace import Rate
 
 if TYPE_CHECKING:
     from bollard.net.stream import Stream
 
 #: File descriptors kept back for the store, the logs and the control socket.
 RESERVED_FILES = 64
+#: Connections above the bound, for moments: those that begin while strangers that give way are being closed.
+SPARE = 32
+#: This many strangers at once are a crowd, as after a power cut. Who came before it has gone has this many
+#: times the time-out: everybody is slow then, and no slot is taken away from others by waiting (`Gate.surplus`).
+CROWD = 200
+PATIENCE_IN_A_CROWD = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportLimits:
     """Bounds of the transports. Every default is safe; names are also keys of [limits].
 
-    `max_connections` is lowered to what the process may open. `max_connections_per_address` counts an
+    `max_connections` is lowered to what the process may open; when it is reached, the stranger that has kept us
+    waiting for longest gives way. `max_connections_per_address` counts an
     IPv6 /64 as one address, because its owner has all of it. `max_handshakes` bounds those still in one:
-    TLS, WebSocket, or a CONNECT that was not accepted yet. `handshake_timeout_s` runs from accept to the end of TLS and of the
-    WebSocket upgrade; `close_timeout_s` is what a peer gets to take our last bytes.
+    TLS, WebSocket, or a CONNECT that was not accepted yet. `handshake_timeout_s` runs from accept to the end of
+    TLS and of the WebSocket upgrade, and is longer in a crowd; `close_timeout_s` is what a peer gets to take our last bytes.
     `max_connect_bytes` and `max_packet_bytes` bound what WebSocket framing may hold back before and
     after the CONNECT was accepted.
+
+    Rates are a second, bursts what may come at once after a rest; an address is meant as above, a Unix socket
+    is none. `guard.py` keeps those of guesses and of clients that come too often: `max_guesses` wrong
+    credentials of one address for one identity, and `max_guesses_per_address` for all, begin delays that grow
+    to `guess_delay_max_s`; a client is an identity with one client identifier, and its pause grows to
+    `flapping_pause_max_s`. `traffic.py` keeps those of packets and bytes, with a burst of `traffic_burst_s`
+    times the rate: who sends more is read more slowly.
     """
 
-    max_connections: int = 10_000
+    max_connections: int = 12_000
     max_connections_per_address: int = 1000
-    max_handshakes: int = 2000
+    max_handshakes: int = 10_000
     handshake_timeout_s: float = 10
     close_timeout_s: float = 5
     max_connect_bytes: int = 65_536
     max_packet_bytes: int = 1_048_576
+    connection_rate_per_address: int = 500
+    connection_burst_per_address: int = 60_000
+    max_guesses: int = 5
+    max_guesses_per_address: int = 50
+    guess_delay_max_s: float = 300
+    connection_rate_per_client: int = 1
+    connection_burst_per_client: int = 60
+    connection_rate_per_identity: int = 100
+    connection_burst_per_identity: int = 20_000
+    flapping_pause_max_s: float = 60
+    packet_rate_per_identity: int = 1_000_000
+    byte_rate_per_identity: int = 268_435_456
+    packet_rate_per_address: int = 4_000_000
+    byte_rate_per_address: int = 1_073_741_824
+    traffic_burst_s: float = 20
 
 
 class Gate:
     """Counts connections in and out; see `TransportLimits` for the bounds."""
 
-    __slots__ = ("_awaited", "_by_address", "_capacity", "_deadlines", "_unauthenticated", "limits", "total")
+    __slots__ = (
+        "_arrivals",
+        "_awaited",
+        "_by_address",
+        "_capacity",
+        "_crowd_at",
+        "_deadlines",
+        "_unauthenticated",
+        "limits",
+        "total",
+    )
 
     def __init__(self, limits: TransportLimits) -> None:
         self.limits = limits
         self.total = 0
         self._by_address: dict[str, int] = {}
-        # All in order of arrival; with one time-out for all, that is the order of deadlines too.
+        self._arrivals = Rate(limits.connection_rate_per_address, limits.connection_burst_per_address)
+        # All in order of arrival. Deadlines are moved only to the time-out from now on, so they stay in order.
         self._unauthenticated: dict[Stream, None] = {}
         self._awaited: dict[Stream, None] = {}
-        self._deadlines: dict[Stream, float] = {}
+        self._deadlines: dict[Stream, tuple[float, float]] = {}  # deadline, arrival
+        self._crowd_at = float("-inf")
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._capacity = min(limits.max_connections, max(files - RESERVED_FILES, 1))
 
     def enter(self, stream: "Stream", now: float) -> str:
         """Count `stream` in, or return the name of the limit that refuses it."""
-        if self.total >= self._capacity:
+        if self.total >= self._capacity + (SPARE if self._awaited else 0):
             return "max_connections"
         key = address_key(stream.address)
         count = self._by_address.get(key, 0)
         # A Unix socket has no addresses to tell apart: the rights of its file guard it.
         if count >= self.limits.max_connections_per_address and key != "unix":
             return "max_connections_per_address"
+        # Attack: handshakes as fast as they go, each worth hundreds of messages.
+        if key != "unix" and not self._arrivals.take(key, now):
+            return "connection_rate_per_address"
         self.total += 1
         self._by_address[key] = count + 1
         self._unauthenticated[stream] = self._awaited[stream] = None
-        self._deadlines[stream] = now + self.limits.handshake_timeout_s
+        self._deadlines[stream] = (now + self.limits.handshake_timeout_s, now)
+        if len(self._unauthenticated) >= CROWD:
+            self._crowd_at = now
         return ""
 
     def surplus(self) -> "Stream | None":
-        """The stranger that has kept us waiting for longest if too many do, else None.
+        """The stranger that has kept us waiting for longest if too many do, or every place is taken; else None.
 
         Evicting it costs a working client nothing: it lets us wait for milliseconds, while whoever occupies
         slots on purpose grows old in them. Who waits for us, in a storm of thousands, is not to blame.
         """
-        if len(self._awaited) <= self.limits.max_handshakes:
+        if len(self._awaited) <= self.limits.max_handshakes and self.total <= self._capacity:
             return None
-        return next(iter(self._awaited))
+        return next(iter(self._awaited), None)
 
     def working(self, stream: "Stream") -> None:
         """It is our turn: its next step waits for the processor."""
@@ -115,19 +164,25 @@ class Gate:
 
     def next_deadline(self) -> float:
         """When the oldest handshake runs out of time; infinity if there is none."""
-        return next(iter(self._deadlines.values())) if self._deadlines else float("inf")
+        return next(iter(self._deadlines.values()))[0] if self._deadlines else float("inf")
 
     def overdue(self, now: float) -> "list[Stream]":
-        """The streams whose time for TLS and WebSocket is over. One that waits for us gets it once more."""
+        """The streams whose time for TLS and WebSocket is over. One that waits for us gets it once more, and
+        so does one that came in a crowd, a few times."""
+        timeout_s = self.limits.handshake_timeout_s
         late: list[Stream] = []
-        again: list[Stream] = []
-        for stream, deadline in self._deadlines.items():
+        again: list[tuple[Stream, float]] = []
+        for stream, (deadline, arrival) in self._deadlines.items():
             if deadline > now:
                 break
-            (late if stream in self._awaited else again).append(stream)
-        for stream in again:
+            in_a_crowd = arrival <= self._crowd_at and now - arrival < PATIENCE_IN_A_CROWD * timeout_s
+            if stream not in self._awaited or in_a_crowd:
+                again.append((stream, arrival))
+            else:
+                late.append(stream)
+        for stream, arrival in again:
             del self._deadlines[stream]
-            self._deadlines[stream] = now + self.limits.handshake_timeout_s
+            self._deadlines[stream] = (now + timeout_s, arrival)
         return late
 
     def strangers(self) -> "list[Stream]":
@@ -135,8 +190,10 @@ class Gate:
         return list(self._unauthenticated)
 
 
+@lru_cache(4096)
 def address_key(address: str) -> str:
-    """What counts as one address: an IPv4 address, an IPv6 /64, or "unix"."""
-    if ":" not in address:
-        return address
-    return str(ipaddress.IPv6Network((address.partition("%")[0], 64), strict=False).network_address)
+    """What counts as one address: an IPv4 address, also one in IPv6's clothes, an IPv6 /64, or "unix"."""
+    plain = address.partition("%")[0]
+    if "." in plain or ":" not in plain:
+        return plain.removeprefix("::ffff:")
+    return str(ipaddress.IPv6Network((plain, 64), strict=False).network_address)

@@ -11,13 +11,15 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bollard.base.authentication import Answer, Authenticator, Question, Refused
-from bollard.base.events import Event, LimitReached, ServerWarning, TransportRefused
+from bollard.base.authentication import Answer, Authenticator, Later, Question, Refused
+from bollard.base.events import Event, ServerWarning
 from bollard.base.types import Peer
 from bollard.net.commits import Commits, Disk
 from bollard.net.gate import Gate, TransportLimits
+from bollard.net.reports import Reports
 from bollard.net.steps import Steps
 from bollard.net.stream import Stream
+from bollard.net.traffic import Pauses, Traffic
 
 if TYPE_CHECKING:
     from bollard.engine.broker import Broker
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 IMPLEMENTATION_SPECIFIC_ERROR = 0x83
 TIMER_GRAIN_S = 0.001
 NEVER = float("inf")
+#: Output of one connection that is written after that of the others, and how much of such in one go: it has to
+#: be encrypted and copied (attack: one message of a megabyte for hundreds of the attacker's own clients).
+LARGE_BYTES = 262_144
+LARGE_AT_ONCE_BYTES = 4_194_304
 
 
 class Pump:
@@ -43,17 +49,21 @@ class Pump:
         "_commits",
         "_emptied",
         "_held",
+        "_large",
         "_observe",
+        "_pauses",
+        "_reports",
         "_scheduled",
-        "_throttle",
         "_timer",
         "_timer_at",
+        "_turns",
         "authenticator",
         "broker",
         "gate",
         "loop",
         "requested",
         "steps",
+        "traffic",
     )
 
     def __init__(
@@ -68,16 +78,20 @@ class Pump:
         self.broker = broker
         self.authenticator = authenticator
         self.gate = Gate(limits or TransportLimits())
+        self.traffic = Traffic(self.gate.limits)
         self.steps = Steps(self.loop)
         self.requested: Callable[[ServerRequest], None] | None = None
         self._observe = observe
-        self._throttle = Throttle()
+        self._large: dict[Connection, None] = {}
+        self._reports = Reports(self.emit)
+        self._pauses = Pauses()
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
         self._closing: dict[Stream, float] = {}
         self._emptied: asyncio.Event | None = None
         self._arrivals = 0
+        self._turns = 0
         self._held: list[Stream] = []
         self._commits: Commits | None = None
 
@@ -149,13 +163,12 @@ class Pump:
             return False
         limit = self.gate.enter(stream, now)
         if limit:
-            self._limit_reached(limit, stream.address, "a connection was refused")
+            self._reports.limit(limit, "", "", stream.address, "a connection was refused", now)
             return False
         oldest = self.gate.surplus()
         if oldest is not None:
-            self._limit_reached(
-                "max_handshakes", oldest.address, "the oldest unfinished handshake was closed"
-            )
+            what = "the oldest unfinished handshake was closed"
+            self._reports.limit("max_handshakes", "", "", oldest.address, what, now)
             oldest.drop()
         self.wake()
         return True
@@ -174,8 +187,12 @@ class Pump:
         self._arrivals += 1
         try:
             self.broker.receive(connection, data, time.monotonic())
+            stream = connection.owner
+            stream.allowance -= len(data)
+            if stream.allowance < 0:
+                self._settle(stream, connection)
             if self.broker.busy_with(connection):
-                self._hold(connection.owner)
+                self._hold(stream)
             if self.broker.pressing:
                 self._flush()
         except Exception:
@@ -196,8 +213,36 @@ class Pump:
         for stream in held:
             if stream.connection is not None and self.broker.busy_with(stream.connection):
                 self._held.append(stream)
-            else:
+            elif stream not in self._pauses:
                 stream.let_go()
+
+    def _settle(self, stream: Stream, connection: "Connection") -> None:
+        """An allowance is used up: pause the reading if its identity or address has sent more than it may.
+
+        The second time in one turn, the rest of the turn is for others. Attack: connections that keep the
+        kernel's buffers full; the loop would read megabytes of each before it comes to the next.
+        """
+        if stream.turn == self._turns:
+            self._hold(stream)
+        stream.turn = self._turns
+        now = time.monotonic()
+        size, stream.allowance = self.traffic.allowance - stream.allowance, self.traffic.allowance
+        packets, stream.settled = connection.packets - stream.settled, connection.packets
+        wait_s, limit = self.traffic.settle(stream, packets, size, now)
+        if not wait_s:
+            return
+        # Who is not read cannot show that it lives.
+        connection.last_seen = max(connection.last_seen, now + wait_s)
+        self._pauses.add(stream, now + wait_s)
+        self._hold(stream)
+        self._reports.limit(
+            limit,
+            connection.principal,
+            connection.client_id,
+            stream.address,
+            f"reading pauses for {wait_s:.3f} s",
+            now,
+        )
 
     def resumed(self, stream: Stream) -> None:
         """The transport takes output again."""
@@ -231,10 +276,7 @@ class Pump:
 
     def refused(self, stream: Stream, reason: str) -> None:
         """Report a transport that ended before MQTT began, unless such reports come in floods."""
-        suppressed = self._throttle.admit(time.monotonic())
-        if suppressed >= 0:
-            also = f" (and {suppressed} more refused, not shown)" if suppressed else ""
-            self.emit(TransportRefused(stream.address, stream.door.name, reason + also))
+        self._reports.refused(stream.address, stream.door.name, reason, time.monotonic())
 
     def guard(self, stream: Stream, work: Callable[..., None], *arguments: object) -> None:
         """Do `work` for `stream`; an error of ours in it ends that stream and nothing else."""
@@ -247,6 +289,7 @@ class Pump:
 
     def _turn(self) -> None:
         self._scheduled = False
+        self._turns += 1
         broker = self.broker
         try:
             for question in broker.take_questions():
@@ -267,6 +310,7 @@ class Pump:
                     broker.next_deadline(),
                     self.gate.next_deadline(),
                     next(iter(self._closing.values()), NEVER),
+                    self._pauses.next(),
                     commits.due if commits is not None else NEVER,
                 )
             )
@@ -282,23 +326,58 @@ class Pump:
         self._turn()
 
     def _flush(self) -> None:
-        """One write for each connection that has output."""
+        """One write for each connection that has output; those with very much of it take turns."""
         for connection in self.broker.drain():
+            if connection.size > LARGE_BYTES:
+                self._large[connection] = None
+                continue
             stream = connection.owner
             if isinstance(stream, Stream):
                 self.guard(stream, stream.flush)
+        if self._large:
+            self._flush_large()
+
+    def _flush_large(self) -> None:
+        written = 0
+        while self._large and written < LARGE_AT_ONCE_BYTES:
+            connection = next(iter(self._large))
+            del self._large[connection]
+            written += connection.size
+            stream = connection.owner
+            if isinstance(stream, Stream):
+                self.guard(stream, stream.flush)
+        if self._large:
+            self.wake()
 
     def _answer(self, question: Question) -> None:
-        answer = self._ask(question)
+        answer = self._ask(lambda: self.authenticator.answer(question))
+        if isinstance(answer, Later):
+            conclude = answer.conclude
+
+            def done() -> None:
+                self.loop.call_soon_threadsafe(self._conclude, question, conclude)
+
+            answer.when_done(done)
+        else:
+            self._give(question, answer)
+
+    def _conclude(self, question: Question, conclude: Callable[[], Answer]) -> None:
+        """An answer that took its time. If its connection has gone meanwhile, the broker drops it."""
+        answer = self._ask(conclude)
+        assert not isinstance(answer, Later)
+        self._give(question, answer)
+        self.wake()
+
+    def _give(self, question: Question, answer: Answer) -> None:
         try:
             self.broker.answer(question, answer, time.monotonic())
         except Exception:
             self._failed(getattr(question.connection, "owner", None))
 
-    def _ask(self, question: Question) -> Answer:
+    def _ask(self, ask: Callable[[], Answer | Later]) -> Answer | Later:
         """The authenticator's answer; one that fails is a refusal."""
         try:
-            return self.authenticator.answer(question)
+            return ask()
         except Exception:
             self._warn("authentication failed with an internal error; the client was refused")
             return Refused(IMPLEMENTATION_SPECIFIC_ERROR, "the authenticator failed")
@@ -327,6 +406,8 @@ class Pump:
         for stream in self.gate.overdue(now):
             self.refused(stream, f"{stream.overdue()} within {timeout_s:g} s")
             stream.drop()
+        # `_let_go` reads on from them, unless the broker is not through with what came before.
+        self._held.extend(self._pauses.over(now))
         while self._closing and next(iter(self._closing.values())) <= now:
             stream = next(iter(self._closing))
             del self._closing[stream]
@@ -343,33 +424,3 @@ class Pump:
 
     def _warn(self, what: str) -> None:
         self.emit(ServerWarning(what, traceback.format_exc()))
-
-    def _limit_reached(self, limit: str, address: str, detail: str) -> None:
-        suppressed = self._throttle.admit(time.monotonic())
-        if suppressed >= 0:
-            also = f" (and {suppressed} more refused, not shown)" if suppressed else ""
-            self.emit(LimitReached(limit, "", "", address, detail + also))
-
-
-class Throttle:
-    """Lets through so many reports a second; whoever floods us must not flood the log as well."""
-
-    __slots__ = ("_admitted", "_second", "_suppressed", "per_second")
-
-    def __init__(self, per_second: int = 20) -> None:
-        self.per_second = per_second
-        self._second = 0
-        self._admitted = 0
-        self._suppressed = 0
-
-    def admit(self, now: float) -> int:
-        """How many were held back since the last one let through, or -1: hold this one back too."""
-        if int(now) != self._second:
-            self._second = int(now)
-            self._admitted = 0
-        if self._admitted >= self.per_second:
-            self._suppressed += 1
-            return -1
-        self._admitted += 1
-        suppressed, self._suppressed = self._suppressed, 0
-        return suppressed

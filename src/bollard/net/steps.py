@@ -11,14 +11,51 @@ import time
 from collections import deque
 from typing import Protocol
 
+from bollard.net.gate import address_key
+
 #: Seconds of steps per turn of the loop: the delay that a storm of them adds for others.
 TURN_BUDGET_S = 0.002
 
 
 class Stepper(Protocol):
-    """Something with a piece of work to move on. `step` must not raise."""
+    """Something with a piece of work to move on, for a peer at `address`. `step` must not raise."""
+
+    address: str
 
     def step(self) -> None: ...
+
+
+class Turns:
+    """Steps in the order in which they came, but one of each address after the other.
+
+    Attack: one host that begins handshakes as fast as it can. All the others together would share what it
+    leaves; so each of them has as much as it has.
+    """
+
+    __slots__ = ("_queues",)
+
+    def __init__(self) -> None:
+        self._queues: dict[str, deque[Stepper]] = {}
+
+    def append(self, stepper: Stepper) -> None:
+        key = address_key(stepper.address)
+        queue = self._queues.get(key)
+        if queue is None:
+            self._queues[key] = deque((stepper,))
+        else:
+            queue.append(stepper)
+
+    def popleft(self) -> Stepper:
+        """The next one; its address comes last now."""
+        key = next(iter(self._queues))
+        queue = self._queues.pop(key)
+        stepper = queue.popleft()
+        if queue:
+            self._queues[key] = queue
+        return stepper
+
+    def __bool__(self) -> bool:
+        return bool(self._queues)
 
 
 class Steps:
@@ -34,8 +71,8 @@ class Steps:
     def __init__(self, loop: asyncio.AbstractEventLoop, budget_s: float = TURN_BUDGET_S) -> None:
         self._loop = loop
         self._budget_s = budget_s
-        self._queue: deque[Stepper] = deque()
-        self._begun: deque[Stepper] = deque()
+        self._queue = Turns()
+        self._begun = Turns()
         self._scheduled = False
 
     def submit(self, stepper: Stepper) -> None:

@@ -25,6 +25,7 @@ from bollard.net.websocket import NORMAL, WebSocket
 
 if TYPE_CHECKING:
     from bollard.net.pump import Pump
+    from bollard.net.traffic import Meter
     from bollard.session.connection import Connection
 
 SILENT, HANDSHAKE, FRAMED, OPEN, LINGERING, GONE = range(6)
@@ -70,20 +71,26 @@ class Stream:
 
     `connection` is the broker's half, from the end of TLS and WebSocket until we or they are through.
     `newcomer` is true until a CONNECT was accepted. `backlog` are WebSocket bytes not taken in yet. `held`
-    says that the broker is not through with what came, so that nothing more is read.
+    says that the broker is not through with what came, or that more has come than is allowed, so that nothing
+    more is read. `allowance` is how many bytes may come before the `meters` are asked, `settled` how many
+    packets they know of, `turn` in which turn of the pump they were asked last.
     """
 
     __slots__ = (
         "address",
+        "allowance",
         "backlog",
         "connection",
         "door",
         "held",
+        "meters",
         "newcomer",
         "phase",
         "port",
         "pump",
+        "settled",
         "transport",
+        "turn",
         "websocket",
     )
 
@@ -97,6 +104,10 @@ class Stream:
         self.port = 0
         self.newcomer = True
         self.held = False
+        self.allowance = pump.traffic.allowance
+        self.settled = 0
+        self.turn = -1
+        self.meters: tuple[Meter, ...] = ()
         self.connection: Connection | None = None
         self.websocket: WebSocket | None = None
         self.backlog = NOTHING
@@ -152,7 +163,7 @@ class Stream:
         if data:
             self.send(data if self.websocket is None else self.websocket.wrap(data))
         if self.newcomer and connection.connected:
-            self._settle()
+            self._settle(connection.principal)
         if connection.closing:
             self.farewell()
 
@@ -217,6 +228,10 @@ class Stream:
         """DER of the client's certificate, verified up to the device authority; None if there is none."""
         return None
 
+    def psk(self) -> tuple[str, bytes] | None:
+        """Whose pre-shared key TLS has proved, and its salt; None if none was used."""
+        return None
+
     def end_points(self) -> tuple[bytes, ...]:
         """What a client can bind its authentication to; nothing without TLS."""
         return ()
@@ -255,12 +270,14 @@ class Stream:
             self.certificate(),
             door.allow_anonymous,
             self.end_points(),
+            self.psk(),
         )
         self.pump.join(self, peer)
 
-    def _settle(self) -> None:
+    def _settle(self, principal: str) -> None:
         self.newcomer = False
         self.pump.gate.authenticated(self)
+        self.meters = self.pump.traffic.meters(self.address, principal)
         if self.websocket is not None:
             self.websocket.widen()
 

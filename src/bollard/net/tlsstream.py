@@ -8,6 +8,7 @@ import contextlib
 import ssl
 from typing import TYPE_CHECKING
 
+from bollard.net.psk import PskContext
 from bollard.net.stream import (
     CLIENT_HELLO,
     CONNECT,
@@ -32,13 +33,14 @@ FEED_BYTES = 16_384
 class TlsStream(Stream):
     """TLS on the raw transport. The `SSLObject` is made when the first bytes look like TLS."""
 
-    __slots__ = ("_incoming", "_outgoing", "_queued", "_shaken", "_tls")
+    __slots__ = ("_incoming", "_outgoing", "_psk", "_queued", "_shaken", "_tls")
 
     def __init__(self, pump: "Pump", door: Door) -> None:
         super().__init__(pump, door)
         self._tls: ssl.SSLObject | None = None
         self._queued = False
         self._shaken = False
+        self._psk: tuple[str, bytes] | None = None
 
     def data_received(self, data: bytes) -> None:
         if self.phase < LINGERING:
@@ -99,16 +101,26 @@ class TlsStream(Stream):
         assert self._tls is not None
         if not self.transport.is_reading():
             self.transport.resume_reading()
+        context = self.door.context
+        if isinstance(context, PskContext):
+            context.heard = None
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
+            self._hear(context)
             self._send_records()
         except ssl.SSLError as error:
             self._broken(error)
         else:
+            self._hear(context)
             self._send_records()
             self.begin()
             self._read_records()
+
+    def _hear(self, context: ssl.SSLContext | None) -> None:
+        """Keep the name that the handshake step has told, see `psk.py`."""
+        if isinstance(context, PskContext) and context.heard is not None:
+            self._psk = context.heard
 
     def _decrypt(self, data: bytes) -> None:
         if len(data) <= FEED_BYTES:
@@ -183,6 +195,9 @@ class TlsStream(Stream):
 
     def certificate(self) -> bytes | None:
         return None if self._tls is None else self._tls.getpeercert(binary_form=True)
+
+    def psk(self) -> tuple[str, bytes] | None:
+        return self._psk
 
     def end_points(self) -> tuple[bytes, ...]:
         context = self.door.context

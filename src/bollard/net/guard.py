@@ -1,0 +1,212 @@
+"""Who may try again, and when: guesses at credentials, and clients that come and go too often.
+
+`Guesses` remembers wrong credentials by (address, identity) and by address. After a few of them an attempt is
+refused unseen until a delay is over, and the delay grows. It never belongs to an identity alone, or a
+stranger could keep a victim out: from another address, or with its certificate, the victim gets in at once.
+An address that tries many identities is delayed as a whole, but for those that have got in from it before:
+a fleet behind one address shares it with whoever attacks from there.
+
+`Arrivals` remembers how often a client, and an identity with all its clients, was let in. Who flaps is
+refused for a pause that grows; the connection that it has, if any, stays. So two devices that fight for one
+client identifier stop taking the session from each other, and only they wait.
+
+`Guard` is the authenticator with both in front. The answers of all mechanisms pass through it, late ones too.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from bollard.base.authentication import Accepted, Answer, Authenticator, Later, Question, Refused
+from bollard.base.events import Event
+from bollard.base.types import ANONYMOUS
+from bollard.net.gate import TransportLimits, address_key
+from bollard.net.pace import MAX_KEYS, Delays
+from bollard.net.reports import Reports
+
+#: [MQTT5 reason code] Connection rate exceeded; "server unavailable" in 3.1.1.
+CONNECTION_RATE_EXCEEDED = 0x9F
+#: Longest beginning of a name that is remembered: no identity is longer.
+NAME_CHARS = 64
+#: Slow checks of one address for one identity at the same time.
+MAX_UNDER_WAY = 16
+TOLD = "too many attempts, try again later"
+
+
+class Guesses:
+    """Wrong credentials and what they cost. `now` is monotonic seconds; on the loop only."""
+
+    __slots__ = ("_by_address", "_by_pair", "_known", "_under_way")
+
+    def __init__(self, limits: TransportLimits) -> None:
+        forgive_s = max(limits.guess_delay_max_s, 1.0)
+        self._by_pair = Delays(limits.max_guesses, limits.guess_delay_max_s, forgive_s)
+        self._by_address = Delays(limits.max_guesses_per_address, limits.guess_delay_max_s, forgive_s)
+        #: Pairs that have got in, in order of the last time.
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._under_way: dict[tuple[str, str], int] = {}
+
+    def begin(self, address: str, identity: str) -> None:
+        """A check that takes its time has begun."""
+        pair = _pair(address, identity)
+        self._under_way[pair] = self._under_way.get(pair, 0) + 1
+
+    def end(self, address: str, identity: str) -> None:
+        """Such a check is through."""
+        pair = _pair(address, identity)
+        left = self._under_way.pop(pair, 1) - 1
+        if left:
+            self._under_way[pair] = left
+
+    def wait(self, address: str, identity: str, now: float) -> tuple[str, float]:
+        """Why nothing that `address` presents for `identity` is looked at, and for how many seconds; ("", 0.0)
+        if it is."""
+        pair = _pair(address, identity)
+        wait_s = self._by_pair.wait_s(pair, now)
+        if self._under_way.get(pair, 0) >= MAX_UNDER_WAY:
+            # Attack: a thousand guesses at once, before the first is found wrong.
+            wait_s = max(wait_s, 1.0)
+        if pair not in self._known and pair[0] != "unix":
+            shared_s = self._by_address.wait_s(pair[0], now)
+            if shared_s > wait_s:
+                return "max_guesses_per_address", shared_s
+        return ("max_guesses", wait_s) if wait_s else ("", 0.0)
+
+    def wrong(self, address: str, identity: str, now: float) -> tuple[str, float]:
+        """A credential was wrong: the limit that was reached and the delay that begins, ("", 0.0) for none."""
+        pair = _pair(address, identity)
+        # One device with an old password, trying for ever, has its own delay: it must not use up its address's.
+        counts = self._by_pair.is_free(pair) and pair[0] != "unix"
+        own_s = self._by_pair.note(pair, now)
+        shared_s = self._by_address.note(pair[0], now) if counts else 0.0
+        if shared_s > own_s:
+            return "max_guesses_per_address", shared_s
+        return ("max_guesses", own_s) if own_s else ("", 0.0)
+
+    def right(self, address: str, identity: str) -> None:
+        """A credential was right: what was wrong before it is forgotten for this pair, and for it alone."""
+        pair = _pair(address, identity)
+        self._by_pair.forget(pair)
+        self._known[pair] = None
+        self._known.move_to_end(pair)
+        if len(self._known) > MAX_KEYS:
+            self._known.popitem(last=False)
+
+
+class Arrivals:
+    """How often clients come. On the loop only."""
+
+    __slots__ = ("_of_client", "_of_identity")
+
+    def __init__(self, limits: TransportLimits) -> None:
+        pause_s = limits.flapping_pause_max_s
+        self._of_client = Delays(
+            limits.connection_burst_per_client, pause_s, 1 / limits.connection_rate_per_client
+        )
+        self._of_identity = Delays(
+            limits.connection_burst_per_identity, pause_s, 1 / limits.connection_rate_per_identity
+        )
+
+    def arrive(self, principal: str, client_id: str, address: str, now: float) -> tuple[str, float]:
+        """Somebody is about to be let in: the limit that refuses it and how long, ("", 0.0) for none."""
+        # All anonymous clients are one principal: there the address tells them apart, or one could have
+        # another's client identifier refused.
+        owner = principal if principal != ANONYMOUS else address_key(address)
+        client = (owner, client_id[:NAME_CHARS]) if client_id else None
+        wait_s = self._of_client.wait_s(client, now) if client else 0.0
+        if wait_s:
+            return "connection_rate_per_client", wait_s
+        of_identity = principal != ANONYMOUS
+        wait_s = self._of_identity.wait_s(principal, now) if of_identity else 0.0
+        if wait_s:
+            return "connection_rate_per_identity", wait_s
+        wait_s = self._of_client.note(client, now) if client else 0.0
+        if wait_s:
+            return "connection_rate_per_client", wait_s
+        wait_s = self._of_identity.note(principal, now) if of_identity else 0.0
+        return ("connection_rate_per_identity", wait_s) if wait_s else ("", 0.0)
+
+
+class Guard:
+    """`Authenticator` that asks `inner` only when it is time. `report` gets events and must not block."""
+
+    def __init__(
+        self,
+        inner: Authenticator,
+        limits: TransportLimits,
+        report: Callable[[Event], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.guesses = Guesses(limits)
+        self._arrivals = Arrivals(limits)
+        self._inner = inner
+        self._reports = Reports(report)
+        self._clock = clock
+
+    def answer(self, question: Question) -> Answer | Later:
+        """As `inner` answers, or a refusal because it is too early."""
+        name = claimed_name(question)
+        if name is not None:
+            limit, wait_s = self.guesses.wait(question.peer.address, name, self._clock())
+            if limit:
+                self._tell(limit, question, name, f"too many wrong credentials; wait {wait_s:.0f} s")
+                return _too_early(f"too many wrong credentials for {name[:NAME_CHARS]!r}", wait_s)
+        answer = self._inner.answer(question)
+        if not isinstance(answer, Later):
+            return self._judged(question, name, answer)
+        later, address, claimed = answer, question.peer.address, name or ""
+        self.guesses.begin(address, claimed)
+
+        def conclude() -> Answer:
+            self.guesses.end(address, claimed)
+            return self._judged(question, name, later.conclude())
+
+        return Later(later.when_done, conclude)
+
+    def _judged(self, question: Question, name: str | None, answer: Answer) -> Answer:
+        """Remember what came of it."""
+        if isinstance(answer, Refused) and answer.wrong_credential:
+            limit, delay_s = self.guesses.wrong(question.peer.address, name or "", self._clock())
+            if limit:
+                detail = f"wrong credentials; the next attempt is looked at in {delay_s:g} s"
+                self._tell(limit, question, name or "", detail)
+        elif isinstance(answer, Accepted):
+            if name is not None:
+                self.guesses.right(question.peer.address, name)
+            if question.step != "reauthenticate" and not question.principal:
+                return self._arrive(question, answer)
+        return answer
+
+    def _arrive(self, question: Question, answer: Accepted) -> Answer:
+        principal, address = answer.principal, question.peer.address
+        limit, pause_s = self._arrivals.arrive(principal, question.client_id, address, self._clock())
+        if not limit:
+            return answer
+        self._tell(limit, question, principal, f"it connects too often; it may again in {pause_s:.0f} s")
+        return _too_early(f"{principal!r} connects too often", pause_s)
+
+    def _tell(self, limit: str, question: Question, principal: str, detail: str) -> None:
+        name, address = principal[:NAME_CHARS], question.peer.address
+        self._reports.limit(limit, name, question.client_id, address, detail, self._clock())
+
+
+def claimed_name(question: Question) -> str | None:
+    """Whose secret `question` presents; None where no secret is about to be checked.
+
+    A certificate decides for itself, and a password beside it can only be that of the same identity. A proof
+    by a mechanism is checked beside a certificate too, and would tell whether it was right.
+    """
+    if question.method:
+        name = getattr(question.exchange, "claimed", None) if question.step == "continue" else None
+        return name if isinstance(name, str) else None
+    if question.password is None or question.peer.certificate is not None:
+        return None
+    return question.username or ""
+
+
+def _pair(address: str, identity: str) -> tuple[str, str]:
+    return address_key(address), identity[:NAME_CHARS]
+
+
+def _too_early(why: str, wait_s: float) -> Refused:
+    return Refused(CONNECTION_RATE_EXCEEDED, f"{why}; not looked at for another {wait_s:.0f} s", TOLD)
