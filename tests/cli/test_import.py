@@ -1,7 +1,9 @@
 """`bollard import`: the folder it makes, the report, exit codes."""
 
 import json
+import shutil
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from bollard.base.errors import LocalError
 from bollard.cli.import_config import command
 from bollard.policy.rules import parse_policy
 from bollard.server.load import load_config
+from cli.daemon import Daemon, bollard
 
 SETUPS = Path(__file__).parents[1] / "assess" / "configs" / "setups"
 
@@ -81,3 +84,69 @@ def test_what_our_loaders_would_refuse_is_not_written(
     assert isinstance(done.exception, LocalError)
     assert "bollard.toml" in str(done.exception)
     assert not (tmp_path / "o").exists()
+
+
+def made_by_mosquitto(folder: Path) -> Path:
+    """A configuration with a password file as Mosquitto's own program writes it."""
+    program = shutil.which("mosquitto_passwd")
+    if program is None:
+        pytest.skip("mosquitto_passwd is not installed")
+    passwords = folder / "passwords"
+    passwords.touch(0o600)
+    for user, password in (("anna", "an old password"), ("bert", "another one")):
+        subprocess.run([program, "-b", passwords, user, password], check=True, capture_output=True)
+    (folder / "acl").write_text("user anna\ntopic readwrite home/#\n")
+    path = folder / "mosquitto.conf"
+    path.write_text(
+        f"listener 8883\ncertfile c\nkeyfile k\npassword_file {passwords}\nacl_file {folder}/acl\n"
+    )
+    return path
+
+
+def test_old_passwords_work_on_the_new_broker_until_they_are_rotated(tmp_path: Path) -> None:
+    out = tmp_path / "new"
+    done = run(made_by_mosquitto(tmp_path), "--out", out)
+    assert done.exit_code == 0, done.output
+    assert "anna\n" in done.output
+    assert "until you rotate them" in done.output
+    assert "bollard enroll anna" not in done.output
+    assert (out / "IMPORT.md").read_text() == done.output
+    assert stat.S_IMODE(out.stat().st_mode) == 0o700
+    password = tmp_path / "old"
+    password.write_text("an old password\n")
+    with Daemon(out) as daemon:
+        assert "allow_human_passwords" in " ".join(daemon.json("status")["weaknesses"])
+        words = ("pub", "-h", "127.0.0.1", "-p", daemon.port, "--ca-file", daemon.ca_file, "-u", "anna")
+        words += ("--password-file", password, "-t", "home/x", "-m", "1", "-q", "1")
+        assert bollard(*words).returncode == 0
+        daemon.json("devices", "rotate", "anna")
+        assert bollard(*words).returncode != 0
+        kinds = [
+            json.loads(line)["kind"]
+            for line in daemon.run("log", "--id", "bert", "--json").stdout.splitlines()
+        ]
+    assert kinds[0] == "identity.enrolled"
+
+
+def test_without_passwords_everybody_gets_a_new_one(tmp_path: Path) -> None:
+    out = tmp_path / "new"
+    done = run(made_by_mosquitto(tmp_path), "--out", out, "--no-passwords")
+    assert "bollard enroll anna --password" in done.output
+    assert sorted(path.name for path in out.iterdir()) == ["IMPORT.md", "bollard.toml", "policy.toml"]
+
+
+def test_a_folder_with_passwords_appears_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bollard.server import carry_over
+
+    def full(root: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = made_by_mosquitto(tmp_path)
+    before = {each.name for each in tmp_path.iterdir()}
+    monkeypatch.setattr(carry_over, "make_authorities", full)
+    done = run(path, "--out", tmp_path / "new")
+    assert isinstance(done.exception, LocalError)
+    assert "No space left" in str(done.exception)
+    assert {each.name for each in tmp_path.iterdir()} == before

@@ -49,6 +49,19 @@ def test_a_suspended_identity_is_found_and_how_to_let_it_in(broker: Daemon) -> N
     assert "bollard devices resume paused" in done.stdout
 
 
+def test_a_policy_question_about_who_is_shut_out_is_answered_by_the_registry(broker: Daemon) -> None:
+    broker.json("enroll", "gone")
+    question = ("why", "gone", "publish", "devices/gone/state")
+    assert broker.run(*question).returncode == 0
+    broker.run("devices", "revoke", "gone")
+    done = broker.run(*question)
+    assert done.returncode == 1
+    assert done.stdout.startswith("DENIED: it cannot connect at all: it is revoked")
+    assert "bollard grant" not in done.stdout
+    told = json.loads(broker.run(*question, "--json").stdout)
+    assert (told["allowed"], told["rule"], told["fix"]) == (False, "registry", None)
+
+
 def test_one_that_is_not_enrolled_is_told_how(broker: Daemon) -> None:
     done = broker.run("why", "nobody-knows")
     assert done.returncode == 1

@@ -1,6 +1,7 @@
 """The operations on identities: committed first, then enforced in what runs."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from cryptography import x509
 from bollard.base.errors import LocalError
 from bollard.base.types import Principal, Secret
 from bollard.identity.records import State
-from bollard.server.config import Config
+from bollard.server.config import Address, Config, ListenerConfig
 from bollard.server.control import ADMINISTRATIVE_ACTION, NOT_AUTHORIZED, Control
 from bollard.server.identities import Identities, open_identities
 from bollard.server.requests import (
@@ -21,12 +22,15 @@ from bollard.server.requests import (
     Ended,
     Enroll,
     Enrolled,
+    GivePsk,
     ListDevices,
     Reload,
     Reloaded,
     Rotate,
+    SetPassword,
     ShowDevice,
     Status,
+    Traffic,
 )
 from bollard.server.state import StateDirectory
 from bollard.store.database import StateLock
@@ -50,6 +54,9 @@ class FakeLive:
 
     def connections_of(self, principal: Principal) -> int:
         return 2
+
+    def traffic_of(self, principal: Principal) -> Traffic:
+        return Traffic(received=5, denied_publish=2)
 
     def status(self) -> Status:
         return Status(running=True, pid=7)
@@ -231,3 +238,47 @@ def test_without_a_broker_there_is_no_status_and_nothing_to_reload(control: Cont
     assert control.handle(AskStatus()) == Status(running=False)
     with pytest.raises(LocalError, match="no broker"):
         control.handle(Reload())
+
+
+def test_a_chosen_password_ends_what_was_before_and_its_connections(
+    config: Config, identities: Identities, live: FakeLive
+) -> None:
+    control = Control(
+        replace(config, allow_human_passwords=True), identities.registry, identities.authorities, live
+    )
+    control.handle(Enroll("anna"))
+    changed = control.handle(SetPassword("anna", "four words of nothing"))
+    assert isinstance(changed, Changed)
+    assert changed.ended.connections == 2
+    assert live.ended == [("anna", NOT_AUTHORIZED, False, State.ACTIVE)]
+    assert identities.registry.get("anna").verifier == b""
+    assert device(control, "anna").password
+    assert "four" not in repr(SetPassword("anna", "four words of nothing"))
+
+
+def test_a_chosen_password_has_to_be_allowed(running: Control, live: FakeLive) -> None:
+    running.handle(Enroll("anna"))
+    with pytest.raises(LocalError, match="not allowed"):
+        running.handle(SetPassword("anna", "four words of nothing"))
+    assert live.ended == []
+
+
+def test_a_key_needs_a_listener_that_takes_it(running: Control) -> None:
+    with pytest.raises(LocalError, match="no listener takes pre-shared keys"):
+        running.handle(GivePsk("meter"))
+
+
+def test_a_key_comes_with_where_to_use_it_and_ends_what_was_before(
+    config: Config, identities: Identities, live: FakeLive
+) -> None:
+    listener = ListenerConfig(bind=Address("127.0.0.1", 8884), psk=True)
+    listening = replace(config, listeners=(*config.listeners, listener))
+    control = Control(listening, identities.registry, identities.authorities, live)
+    control.handle(Enroll("meter"))
+    told = control.handle(GivePsk("meter"))
+    assert isinstance(told, Enrolled)
+    assert (told.username, told.port, len(bytes.fromhex(told.psk))) == ("meter", 8884, 32)
+    assert told.psk not in repr(told)
+    assert live.ended == [("meter", NOT_AUTHORIZED, False, State.ACTIVE)]
+    assert device(control, "meter").psk
+    assert not device(control, "meter").password

@@ -1,10 +1,13 @@
 """Why somebody does not get in: each cause in its layer, with a remedy, and memory that stays bounded."""
 
 import hashlib
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import bollard
 from bollard.base.authentication import Question, Refused
 from bollard.base.events import (
     AccessDenied,
@@ -21,6 +24,7 @@ from bollard.identity.records import CertificateRecord, CertificateState, Identi
 from bollard.server import failures as room
 from bollard.server.failures import Failures, of_refusal, of_transport
 from bollard.server.why_connection import judge
+from bollard.wire.spec import ReasonCode
 
 NOW = 1_795_392_000.0
 VERIFIER = Verifier(Secret(b"p" * 32))
@@ -209,6 +213,19 @@ def test_a_connected_device_has_nothing_wrong_unless_it_was_denied_something() -
     assert remedy == "bollard why plug publish 'a/b c'"
 
 
+def _ended(reason: str) -> ClientDisconnected:
+    return ClientDisconnected("plug", "c", "192.0.2.1", "server", 0x87, reason)
+
+
+def test_every_code_with_which_the_engine_ends_a_connection_has_a_layer() -> None:
+    used = set()
+    for file in (Path(bollard.__file__).parent / "engine").glob("*.py"):
+        used |= {ReasonCode[name] for name in re.findall(r"ReasonCode\.([A-Z_]+)", file.read_text())}
+    silent = {0x00, 0x10, 0x11, 0x18, 0x19, 0x91, 0x92}  # acknowledgements, which end nothing
+    without = {int(code) for code in used} - silent - room._OF_CODE.keys()
+    assert without == set()
+
+
 @pytest.mark.parametrize(
     ("event", "layer"),
     [
@@ -217,6 +234,16 @@ def test_a_connected_device_has_nothing_wrong_unless_it_was_denied_something() -
         (ClientDisconnected("plug", "c", "192.0.2.1", "server", 0x8E, "taken over"), "binding"),
         (ClientDisconnected("plug", "c", "192.0.2.1", "server", 0x8D, "nothing came"), "tcp"),
         (ClientDisconnected("plug", "c", "192.0.2.1", "server", 0x98, "suspended"), "identity"),
+        (_ended("its certificate has expired"), "certificate"),
+        (_ended("its certificate is superseded; connect with the new credential"), "certificate"),
+        (_ended("the credential was replaced; connect with the new one"), "credential"),
+        (_ended("its password was replaced; connect with the new credential"), "credential"),
+        (_ended("the authority of its certificate was replaced"), "certificate"),
+        (refused(0x89, "too many passwords wait to be checked", username="plug"), "limit"),
+        (
+            refused(0x86, "the password of 'plug' was chosen by a person; allow_human_passwords is off"),
+            "credential",
+        ),
         (LimitReached("max_sessions", "plug", "c", "192.0.2.1", "1000 sessions"), "limit"),
     ],
 )

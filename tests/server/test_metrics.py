@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from bollard.base.errors import LocalError
-from bollard.base.events import ClientConnected
+from bollard.base.events import ClientConnected, LimitReached
 from bollard.server.config import Address
 from bollard.server.metrics import BrokerMetrics, MetricsServer
 
@@ -74,3 +74,10 @@ def test_a_busy_port_is_told_with_what_to_do(server: MetricsServer, metrics: Bro
     with pytest.raises(LocalError, match="cannot be served") as caught:
         MetricsServer(Address("127.0.0.1", server.port), metrics)
     assert "[metrics]" in caught.value.remedy
+
+
+def test_limits_are_counted_by_their_names_and_with_what_was_not_reported(metrics: BrokerMetrics) -> None:
+    metrics.observe(LimitReached("max_guesses", "plug", "c", "192.0.2.7", "wrong credentials"))
+    metrics.observe(LimitReached("max_guesses", "lamp", "c", "192.0.2.7", "wrong credentials", more=41))
+    (found,) = (family for family in metrics.collect() if family.name == "bollard_limits_reached")
+    assert [(sample.labels, sample.value) for sample in found.samples] == [({"limit": "max_guesses"}, 43.0)]

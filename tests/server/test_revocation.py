@@ -19,7 +19,7 @@ from bollard.server.requests import Changed, ChangeDevice, Enroll, Enrolled, Rot
 from bollard.server.revocation import IdentityEnded, LapseWatch
 from bollard.wire.connect import Disconnect, Will
 from bollard.wire.publish import Publish
-from cli.daemon import Daemon, eventually
+from cli.daemon import Daemon, bollard, eventually
 from server.tools import load_tool
 from support.memory import House
 
@@ -239,6 +239,41 @@ def test_the_registry_of_an_older_backup_brings_nobody_back(tmp_path: Path) -> N
         assert daemon.logged("lost is ended again")
 
 
+@pytest.mark.parametrize("to", ["suspended", "revoked"])
+def test_a_connection_that_enrolls_ends_with_its_identity(fleet: Fleet, to: str) -> None:
+    fleet.enroll(f"newcomer-{to}", "certificate")
+    opened = fleet.ask(Rotate(f"newcomer-{to}", "token"))
+    secret = opened.token.rpartition(".")[2]
+    newcomer = fleet.device(structs.replace(opened, username=opened.id, password=secret))
+    assert newcomer.connect(will=False) == 0
+    newcomer.watch()
+    assert fleet.change(opened.id, to).ended.connections == 1
+    assert newcomer.wait_closed()
+    assert isinstance(newcomer.last_words, Disconnect)
+    assert newcomer.last_words.code == 0x98
+    assert newcomer.connect(will=False) == 0x87
+
+
+def test_a_string_that_is_spent_ends_what_the_old_password_is_connected_with(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    listener = fleet.connected("spectator", template="app", will=False)
+    listener.subscribe("devices/#")
+    before = fleet.enroll("reborn")
+    old = fleet.device(before)
+    opened = fleet.ask(Rotate("reborn", "token"))
+    assert old.connect() == 0  # until the string is spent the password counts
+    old.watch()
+    joined = bollard("join", opened.token, "--out", tmp_path / "reborn")
+    assert joined.returncode == 0, joined.stderr
+    assert old.wait_closed()
+    assert isinstance(old.last_words, Disconnect)
+    assert old.last_words.code == 0x87
+    assert old.connect(will=False) == 0x86
+    listener.publish("devices/spectator/cmd/end", b"end")
+    assert heard(listener, b"end") == [b"end"]  # and not its will
+
+
 # --- in memory ---------------------------------------------------------------------------------------
 
 
@@ -300,6 +335,44 @@ def test_a_certificate_that_expires_ends_the_connection_that_it_made(
     assert isinstance(event, IdentityEnded)
     assert (event.principal, event.code, event.reason) == ("plug", 0x87, "its certificate has expired")
     assert event.wills == 1
+
+
+def test_a_certificate_that_expires_takes_the_will_with_it(clocked: Callable[[int], Clocked]) -> None:
+    scene = clocked(2000)
+    onlooker = scene.house.connect("onlooker")
+    onlooker.subscribe("wills/#")
+    scene.sweep(2000)
+    assert onlooker.payloads() == []
+
+
+def test_only_the_connection_of_a_replaced_certificate_ends(clocked: Callable[[int], Clocked]) -> None:
+    scene = clocked(9000)
+    onlooker = scene.house.connect("onlooker")
+    onlooker.subscribe("wills/#")
+    newer = scene.house.connect("newer", principal="plug")
+    newer.connection.peer = replace(Peer(), certificate=b"newer")
+    (old,) = scene.plug.certificates
+    fresh = CertificateRecord(8, CertificateState.ACTIVE, 9000, 2, 2, hashlib.sha256(b"newer").digest())
+    both = (replace(old, state=CertificateState.SUPERSEDED), fresh)
+    scene.registry = scene.registry.replacing(replace(scene.plug, certificates=both))
+    assert scene.watch.recheck("plug") == 1
+    scene.house.settle()
+    assert scene.device.closed
+    assert scene.device.one(Disconnect).code == 0x87
+    assert not newer.closed
+    assert onlooker.payloads() == []
+    (event,) = scene.events
+    assert isinstance(event, IdentityEnded)
+    assert (event.connections, event.wills) == (1, 1)
+
+
+def test_a_recheck_leaves_a_password_that_still_counts_alone(clocked: Callable[[int], Clocked]) -> None:
+    scene = clocked(9000)
+    scene.device.connection.peer = Peer()
+    scene.registry = scene.registry.replacing(replace(scene.plug, verifier=b"v" * 32))
+    assert scene.watch.recheck("plug") == 0
+    scene.registry = scene.registry.replacing(scene.plug)
+    assert scene.watch.recheck("plug") == 1
 
 
 def test_a_sweep_that_comes_late_misses_nothing(clocked: Callable[[int], Clocked]) -> None:

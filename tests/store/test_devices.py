@@ -53,6 +53,17 @@ def certificate(state: CertificateState = ACTIVE, serial: int = SERIAL) -> Certi
     return CertificateRecord(serial, state, 99, 10, 10, b"" if state is ISSUING else b"\7" * 32)
 
 
+@pytest.mark.parametrize("kept", [{"password_hash": "$6$x$y"}, {"psk_salt": b"s" * 16}])
+def test_a_chosen_password_and_a_key_come_back_and_go(store: DeviceStore, kept: dict[str, str]) -> None:
+    full = replace(PLUG, state=State.ACTIVE, **kept)  # type: ignore[arg-type]  # one of its fields
+    store.save(full)
+    assert store.load() == [full]
+    assert store.has_verifiers()
+    store.save(full.without_secrets)
+    assert store.load() == [full.without_secrets]
+    assert not store.has_verifiers()
+
+
 def test_an_identity_comes_back_as_it_was_saved(store: DeviceStore) -> None:
     full = replace(
         PLUG,

@@ -31,12 +31,23 @@ class Access:
         self._stamp = _stamp(path)
         self._rules = parse_policy(path)
         self._changes_at: datetime | None = None
+        self._current: Policy | None = None
 
     def policy(self) -> Policy:
         """What holds now: compile anew for the present registry and time."""
-        policy = Policy(self._rules, self._templates(), datetime.now(UTC))
+        policy = self._current = Policy(self._rules, self._templates(), datetime.now(UTC))
         self._changes_at = policy.changes_at
         return policy
+
+    def current(self) -> Policy:
+        """The policy that `policy` gave last: what the broker decides by."""
+        return self._current or self.policy()
+
+    def weaknesses(self) -> tuple[str, ...]:
+        """What the options of the policy file weaken, in sentences."""
+        if not self._rules.allow_foreign_response_topics:
+            return ()
+        return ("policy: messages may ask for answers where their sender may not read",)
 
     def authorizer(self, registry: Snapshot) -> OnlyActive:
         """What the engine asks: the policy that holds now, for who is active in `registry`."""

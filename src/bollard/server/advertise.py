@@ -25,13 +25,17 @@ def reachable_at(config: Config, bound_port: int | None = None) -> tuple[str, in
             "no listener that a device could connect to over TCP",
             f'Add one to {config.file}: [[listener]] bind = "0.0.0.0:8883"',
         )
-    host = config.public_name or _own_address(listener.bind.host)
-    return host, bound_port or listener.bind.port
+    return host_of(config, listener), bound_port or listener.bind.port
+
+
+def host_of(config: Config, listener: ListenerConfig) -> str:
+    """The name or address under which others reach `listener`, which is on TCP."""
+    return config.public_name or _own_address(listener.bind.host)
 
 
 def advertised_listener(config: Config) -> ListenerConfig | None:
     """The first listener with TLS and without WebSocket; failing that, the first on TCP."""
-    tcp = [listener for listener in config.listeners if not listener.unix]
+    tcp = [listener for listener in config.listeners if not listener.unix and not listener.psk]
     best = [listener for listener in tcp if listener.encrypted and not listener.websocket]
     return next(iter(best or tcp), None)
 

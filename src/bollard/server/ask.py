@@ -1,5 +1,6 @@
 """One way to ask for an operation: of the running broker, or else of its state directory itself."""
 
+import os
 import time
 
 from bollard.base.errors import LocalError
@@ -21,8 +22,11 @@ def ask(config: Config, request: Request) -> Result:
         if answer is not None:
             return answer
         # Only now: with a running broker, as nearly always, a command need not load all of it.
+        from bollard.server.actor import ACTOR
+        from bollard.server.audit import AuditTrail
         from bollard.server.control import Control
-        from bollard.server.identities import open_identities
+        from bollard.server.identities import open_identities, say_on_stderr
+        from bollard.server.learning import Learning
         from bollard.store.database import StateLock
 
         try:
@@ -34,7 +38,14 @@ def ask(config: Config, request: Request) -> Result:
             time.sleep(0.1)
             continue
         try:
-            with open_identities(state) as identities:
-                return Control(config, identities.registry, identities.authorities).handle(request)
+            size = config.audit.max_log_bytes
+            ACTOR.set(f"uid {os.getuid()}")
+            with (
+                AuditTrail(state.audit, size, say_on_stderr, long_lived=False) as trail,
+                open_identities(state, changed=trail.identity_changed) as identities,
+            ):
+                learning = Learning(state.learning, trail.record)
+                control = Control(config, identities.registry, identities.authorities, learning=learning)
+                return trail.after_writing(control.handle)(request)
         finally:
             lock.__exit__(None, None, None)

@@ -20,16 +20,21 @@ from bollard import __version__
 from bollard.base.errors import BollardError, LocalError
 from bollard.base.events import Event, ServerEvent, ServerWarning
 from bollard.engine.broker import Broker
+from bollard.engine.ports import Authorizer
 from bollard.identity import key_proof, show_root
 from bollard.identity.crl import is_due
 from bollard.identity.enroll import Desk
 from bollard.identity.enrollment_rights import EnrollmentRights
 from bollard.identity.ports import Mechanism
 from bollard.identity.principal import RegistryAuthenticator
+from bollard.identity.psk import PskKeys
 from bollard.identity.records import State
 from bollard.identity.scram_mechanism import scram_mechanisms
 from bollard.identity.serving import ServerCertificates, ensure_server_certificates
+from bollard.identity.slow_check import SlowChecks
+from bollard.net.guard import Guard, Guesses
 from bollard.net.listener import Listener, ListenerSettings
+from bollard.net.psk import psk_context
 from bollard.net.pump import Pump
 from bollard.net.tls import (
     CertificateFiles,
@@ -40,14 +45,18 @@ from bollard.net.tls import (
 )
 from bollard.server.access import Access
 from bollard.server.advertise import advertised_listener, certificate_names, reachable_at
+from bollard.server.audit import AuditTrail
+from bollard.server.audit_entries import FileLoaded
 from bollard.server.build import is_compiled
 from bollard.server.config import Config, ListenerConfig, weaknesses
 from bollard.server.control import Control
 from bollard.server.control_socket import ControlServer
+from bollard.server.diagnosis import Diagnosis
 from bollard.server.durability import Durability
 from bollard.server.enrollment import EnrollmentService
 from bollard.server.failures import Failures
 from bollard.server.identities import Identities, open_identities
+from bollard.server.learning import Learning
 from bollard.server.live import LiveBroker, bare_status
 from bollard.server.metrics import BrokerMetrics, MetricsServer
 from bollard.server.numbers import Numbers
@@ -64,6 +73,10 @@ POLICY_POLL_S = 1.0
 CERTIFICATE_POLL_S = 3600.0
 #: How often it is asked whether a client's certificate has expired while it is connected.
 LAPSE_POLL_S = 0.5
+#: How often what was learned is written to disk.
+LEARNED_S = 30.0
+#: How often the head of the audit log is told, for whoever collects what is logged.
+AUDIT_HEAD_S = 3600.0
 #: What clients get to take their last bytes when the broker stops.
 STOP_GRACE_S = 2.0
 
@@ -89,7 +102,8 @@ class Offer:
     """What a service of a higher floor gets to work with. `context` is for HTTPS and follows reloads,
     `roots_pem` what devices trust.
 
-    `changed` is to be called on the loop after a change of the registry, `emit` with what should be logged.
+    `changed` is to be called on the loop after a change of the registry, `emit` with what should be logged;
+    `guesses` says when a secret may be tried again, and is to be told, on the loop, what came of it.
     """
 
     config: Config
@@ -98,6 +112,7 @@ class Offer:
     roots_pem: bytes
     changed: Callable[[], None]
     emit: Callable[[Event], None]
+    guesses: Guesses
 
 
 #: A service of a higher floor: entered, it listens, and gives its kind and the address that it is bound to.
@@ -119,12 +134,23 @@ def run(config: Config, announce: Callable[[Started], None], services: Sequence[
         files = raise_file_limit()
         if files < config.transport_limits.max_connections:
             log.tell(ServerWarning("files", f"{files} open files bound max_connections; raise LimitNOFILE"))
-        with open_identities(
-            state, lambda text: log.tell(ServerWarning("revocation log", text))
-        ) as identities:
-            server = Server(config, state, identities, log, services)
+        with (
+            AuditTrail(
+                state.audit,
+                config.audit.max_log_bytes,
+                lambda text: log.tell(ServerWarning("audit log", text)),
+            ) as trail,
+            open_identities(
+                state,
+                lambda text: log.tell(ServerWarning("revocation log", text)),
+                trail.identity_changed,
+            ) as identities,
+        ):
+            tell_head(log, trail)
+            server = Server(config, state, identities, log, trail, services)
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(server.run(announce))
+        tell_head(log, trail)
 
 
 class Server:
@@ -136,9 +162,12 @@ class Server:
         state: StateDirectory,
         identities: Identities,
         log: EventLog,
+        trail: AuditTrail,
         services: Sequence[Service] = (),
     ) -> None:
         """Find everything that is wrong before the loop starts. Raises LocalError."""
+        self._trail = trail
+        self._learning = Learning(state.learning, trail.record)
         self._config = config
         self._services = services
         self._served: list[tuple[str, str]] = []
@@ -179,7 +208,10 @@ class Server:
         self._broker = self._durability.restore(self._make_broker)
         self._forget_revoked()
         self._numbers = Numbers(self._broker)
-        self._metrics = BrokerMetrics(self._numbers.read, __version__, is_compiled())
+        self._metrics = BrokerMetrics(
+            self._numbers.read, __version__, is_compiled(), self._numbers.of_principals
+        )
+        self._diagnosis = Diagnosis(self._publish_own, self._access.current)
         self._sys = SysTopics(__version__, self._numbers.read, now)
         limits = replace(
             config.transport_limits,
@@ -187,12 +219,21 @@ class Server:
             max_packet_bytes=config.limits.max_packet_bytes,
         )
         registry, verifier = self._identities.registry, self._identities.verifier
-        self._desk = Desk(registry, self._identities.authorities)
+        self._watch = LapseWatch(self._broker, registry.snapshot, self._emit)
+        self._desk = Desk(registry, self._identities.authorities, self._credentials_ended)
         self._enrollment = self._make_enrollment()
-        authenticator = RegistryAuthenticator(
-            registry.snapshot, verifier, mechanisms=self._mechanisms(), used=self._enrollment.used
+        self._slow = (
+            SlowChecks(verifier.password_pepper, time.monotonic) if config.allow_human_passwords else None
         )
-        self._pump = Pump(self._broker, authenticator, self._emit, limits=limits)
+        authenticator = RegistryAuthenticator(
+            registry.snapshot,
+            verifier,
+            mechanisms=self._mechanisms(),
+            used=self._enrollment.used,
+            slow=self._slow,
+        )
+        self._guard = Guard(authenticator, limits, self._emit)
+        self._pump = Pump(self._broker, self._guard, self._emit, limits=limits)
         self._pump.requested = self._enrollment.requested
         self._durability.start(self._pump)
         self._live = LiveBroker(
@@ -202,11 +243,14 @@ class Server:
             describe=self._describe,
             reload=self.reload,
             port=self._advertised_port,
+            traffic=self._numbers.of_principals,
         )
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         """Bind and start everything; the stack undoes it in reverse order."""
         stack.callback(self._close_store)
+        if self._slow is not None:
+            stack.callback(self._slow.close)
         stack.push_async_callback(self._stop_pump)
         self._pump.wake()
         for listener_config in self._config.listeners:
@@ -220,11 +264,14 @@ class Server:
             self._identities.authorities,
             self._live,
             self._failures,
+            self._learning,
         )
         stack.push_async_callback(self._enrollment.stop)
+        stack.callback(self._keep_learned)
         for service in self._services:
             self._served.append(await stack.enter_async_context(service(self._offer())))
-        server = ControlServer(self._state.control_socket, self._control.handle, self._fault)
+        handle = self._trail.after_writing(self._control.handle)
+        server = ControlServer(self._state.control_socket, handle, self._fault)
         await server.start()
         stack.push_async_callback(server.stop)
         self._start_metrics(stack)
@@ -237,12 +284,14 @@ class Server:
         self._tell_store()
         for event in self._for_the_record:
             self._emit(event)
-        for sentence in self._weak:
+        for sentence in (*self._weak, *self._access.weaknesses(), *self._learning.weaknesses()):
             self._log.tell(ServerWarning("weakened", sentence))
         for sentence in self._certificates.renewed:
             self._emit(ServerEvent("certificate issued", sentence))
         bound = self._bound()
         self._emit(ServerEvent("started", ", ".join(f"{kind} {address}" for kind, address in bound)))
+        self._emit(FileLoaded.of("configuration", self._config.file))
+        self._emit(FileLoaded.of("policy", self._access.path))
         authorities = self._identities.authorities
         announce(Started(bound, authorities.pin, str(authorities.root_file)))
         notify("READY=1", f"STATUS=listening on {', '.join(address for _, address in bound)}")
@@ -258,9 +307,11 @@ class Server:
             server_reference=self._config.server_reference,
         )
 
-    def _authorizer(self) -> EnrollmentRights:
+    def _authorizer(self) -> Authorizer:
         registry = self._identities.registry.snapshot()
-        return EnrollmentRights(self._access.authorizer(registry), registry)
+        rights = EnrollmentRights(self._access.authorizer(registry), registry)
+        rules = self._access.current().rules
+        return self._learning.over(rights, self._access.path, rules, lambda: registry.templates)
 
     def _mechanisms(self) -> dict[str, Mechanism]:
         registry = self._identities.registry
@@ -315,7 +366,13 @@ class Server:
             allow_anonymous=config.allow_anonymous,
             name=config.name,
         )
-        return Listener(settings, self._pump, self._context(config.transport) if config.encrypted else None)
+        context: ServerContext | None = None
+        if config.psk:
+            verifier = self._identities.verifier
+            context = psk_context(PskKeys(self._identities.registry.snapshot, verifier.psk_master).find)
+        elif config.encrypted:
+            context = self._context(config.transport)
+        return Listener(settings, self._pump, context)
 
     def _context(self, transport: str) -> ServerContext:
         """One context for all listeners of a transport, so that a reload has few to change."""
@@ -348,13 +405,14 @@ class Server:
 
     def _chores(self) -> list[Coroutine[Any, Any, None]]:
         """What is done again and again. A chore that fails once is reported and goes on."""
-        watch = LapseWatch(self._broker, self._identities.registry.snapshot, self._emit)
         self._refresh_crl()
         chores = [
             self._every(POLICY_POLL_S, self._watch_policy),
-            self._every(LAPSE_POLL_S, lambda: self._sweep(watch)),
+            self._every(LAPSE_POLL_S, self._sweep),
             self._every(CERTIFICATE_POLL_S, self._refresh_crl),
             self._every(CERTIFICATE_POLL_S, self._renew_certificates),
+            self._every(LEARNED_S, self._keep_learned_aside),
+            self._every(AUDIT_HEAD_S, lambda: tell_head(self._log, self._trail)),
         ]
         if self._config.sys_interval_s:
             self._publish_sys()
@@ -390,6 +448,9 @@ class Server:
             return f"policy not reloaded: {error}"
         self._live.apply_policy()
         self._emit(ServerEvent("policy reloaded", str(self._access.path)))
+        for sentence in self._access.weaknesses():
+            self._log.tell(ServerWarning("weakened", sentence))
+        self._emit(FileLoaded.of("policy", self._access.path))
         return f"policy reloaded from {self._access.path}"
 
     def _reload_certificates(self) -> str:
@@ -410,15 +471,37 @@ class Server:
             self._reload_policy()
         elif self._access.expired():
             self._live.apply_policy()
+        if self._learning.lapsed():
+            self._live.apply_policy()
+            self._emit(ServerWarning("learning", "its time is up; see bollard learn status"))
+
+    def _keep_learned_aside(self) -> None:
+        asyncio.get_running_loop().run_in_executor(None, self._keep_learned)
+
+    def _keep_learned(self) -> None:
+        """Write what was learned to disk; a full disk is no reason not to stop."""
+        try:
+            self._learning.save()
+        except LocalError as error:
+            self._log.tell(ServerWarning("learning", str(error)))
 
     def _renew_certificates(self) -> None:
         certificates = self._ensure_certificates()
         if certificates.renewed:
             self._reload_certificates()
 
-    def _sweep(self, watch: LapseWatch) -> None:
-        if watch.sweep():
+    def _sweep(self) -> None:
+        if self._watch.sweep():
             self._pump.wake()
+
+    def _credentials_ended(self, identity: str) -> None:
+        """Older credentials of `identity` have ended by an enrollment or a renewal. For any thread."""
+
+        def recheck() -> None:
+            if self._watch.recheck(identity):
+                self._pump.wake()
+
+        self._pump.loop.call_soon_threadsafe(recheck)
 
     def _refresh_crl(self) -> None:
         """Make the revocation list anew if it is a day old; in a thread, because a long one takes a while."""
@@ -436,6 +519,10 @@ class Server:
         return ensure_server_certificates(
             self._identities.authorities, certificate_names(self._config), now=time.time()
         )
+
+    def _publish_own(self, topic: str, payload: bytes) -> None:
+        self._broker.publish(topic, payload, now=time.monotonic())
+        self._pump.wake()
 
     def _publish_sys(self) -> None:
         now = time.monotonic()
@@ -460,6 +547,7 @@ class Server:
             self._identities.authorities.root_file.read_bytes(),
             changed=lambda: self._live.apply_policy(),
             emit=self._emit,
+            guesses=self._guard.guesses,
         )
 
     def _advertised_port(self) -> int:
@@ -468,16 +556,24 @@ class Server:
 
     def _describe(self) -> Status:
         listeners = tuple(f"{kind} {address}" for kind, address in self._bound())
-        return bare_status(self._started, listeners, self._weak, self._numbers.read())
+        weak = (*self._weak, *self._access.weaknesses(), *self._learning.weaknesses())
+        return bare_status(self._started, listeners, weak, self._numbers.read())
 
     def _emit(self, event: Event) -> None:
         self._numbers.observe(event)
         self._metrics.observe(event)
         self._failures.observe(event)
+        self._diagnosis.observe(event)
+        self._trail.observe(event)
         self._log(event)
 
     def _fault(self, detail: str) -> None:
         self._emit(ServerWarning("internal error", detail))
+
+
+def tell_head(log: EventLog, trail: AuditTrail) -> None:
+    """Put the head of the audit log where another program keeps it: it proves all entries up to there."""
+    log.tell(ServerEvent("audit head", str(trail.head)))
 
 
 def _files(certificates: ServerCertificates) -> list[CertificateFiles]:

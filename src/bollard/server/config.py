@@ -33,7 +33,8 @@ class ListenerConfig:
     """One `[[listener]]`. Without `allow_plaintext` it speaks TLS, unless it is a Unix socket.
 
     `origins` are the values of the Origin header that a browser may come from (WebSocket only).
-    `allow_plaintext_from` lists networks, beside loopback, that may speak plaintext.
+    `allow_plaintext_from` lists networks, beside loopback, that may speak plaintext. `psk`: TLS with
+    pre-shared keys, in place of certificates.
     """
 
     bind: Address
@@ -42,6 +43,7 @@ class ListenerConfig:
     allow_plaintext: bool = False
     allow_plaintext_from: tuple[Network, ...] = ()
     allow_anonymous: bool = False
+    psk: bool = False
 
     @property
     def websocket(self) -> bool:
@@ -59,6 +61,8 @@ class ListenerConfig:
     def name(self) -> str:
         """What events and messages call this listener: "tls 0.0.0.0:8883"."""
         kind = "unix" if self.unix else "plaintext" if self.allow_plaintext else "tls"
+        if self.psk:
+            kind = "psk"
         if self.websocket:
             kind = {"unix": "websocket", "plaintext": "ws", "tls": "wss"}[kind]
         return f"{kind} {self.bind}"
@@ -96,13 +100,21 @@ class StoreConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditConfig:
+    """How much of the audit log is kept."""
+
+    max_log_bytes: int = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The whole of a configuration file, judged and complete.
 
     `file` is where it was read from; `state_dir` and `policy` are absolute. `public_name` is the name
     or address that devices are told to connect to, "" for the one that is found at start.
     `names` are further names and addresses for the server certificates. `response_information` and
-    `server_reference` are the properties of that name in CONNACK, "" for none.
+    `server_reference` are the properties of that name in CONNACK, "" for none. `allow_human_passwords`
+    lets passwords count that people chose, or that another broker stored.
     """
 
     file: Path
@@ -114,12 +126,14 @@ class Config:
     response_information: str = ""
     server_reference: str = ""
     sys_interval_s: float = 10.0
+    allow_human_passwords: bool = False
     limits: Limits = field(default_factory=Limits)
     transport_limits: TransportLimits = field(default_factory=TransportLimits)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     est: EstConfig = field(default_factory=EstConfig)
     log: LogConfig = field(default_factory=LogConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
 
 
 def weaknesses(config: Config) -> list[str]:
@@ -132,6 +146,10 @@ def weaknesses(config: Config) -> list[str]:
             found.append(f"allow_plaintext: {place} is not encrypted; peers on {whom} may use it")
         if listener.allow_anonymous:
             found.append(f'allow_anonymous: {place} takes clients without credentials as "anonymous"')
+    if config.allow_human_passwords:
+        found.append(
+            "allow_human_passwords: passwords that people chose, which can be guessed, let clients in"
+        )
     if config.store.allow_relaxed_durability:
         found.append("allow_relaxed_durability: a power failure may lose what was acknowledged last")
     if config.metrics.allow_remote:

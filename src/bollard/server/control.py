@@ -23,11 +23,21 @@ from bollard.identity.records import CertificateRecord, Identity, State
 from bollard.identity.registry import Registry
 from bollard.identity.tokens import check_life
 from bollard.policy.rules import parse_policy
-from bollard.server.advertise import reachable_at
+from bollard.server.advertise import host_of, reachable_at
 from bollard.server.authority_operations import describe, replace_authority
 from bollard.server.config import Config
 from bollard.server.enrollment_operations import describe_token, open_token
 from bollard.server.failures import Failures
+from bollard.server.learning import Learning
+from bollard.server.learning_operations import LearnRequest, learn
+from bollard.server.learning_records import (
+    AskLearning,
+    LearningInfo,
+    LearnProposal,
+    LearnPropose,
+    LearnStart,
+    LearnStop,
+)
 from bollard.server.requests import (
     ApproveDevice,
     AskAuthority,
@@ -41,6 +51,7 @@ from bollard.server.requests import (
     Ended,
     Enroll,
     Enrolled,
+    GivePsk,
     ListDevices,
     Reload,
     Reloaded,
@@ -48,10 +59,13 @@ from bollard.server.requests import (
     Result,
     Rotate,
     RotateAuthority,
+    SetPassword,
     ShowDevice,
     Status,
+    Traffic,
     WhyConnection,
 )
+from bollard.server.state import StateDirectory
 from bollard.server.why_connection import ConnectionWhy, judge
 
 #: MQTT 5.0 reason codes that a client reads when its connection is ended from here.
@@ -71,6 +85,10 @@ class Live(Protocol):
         ...
 
     def connections_of(self, principal: Principal) -> int: ...
+
+    def traffic_of(self, principal: Principal) -> Traffic:
+        """What `principal` has done and was refused since the broker started."""
+        ...
 
     def status(self) -> Status: ...
 
@@ -94,13 +112,16 @@ class Control:
         authorities: Authorities,
         live: Live | None = None,
         failures: Failures | None = None,
+        learning: Learning | None = None,
     ) -> None:
-        """`failures` is what the running broker remembers of those who did not get in."""
+        """`failures` is what the running broker remembers of those who did not get in, `learning` what it
+        has learned; without one, that is in the state directory."""
         self._config = config
         self._registry = registry
         self._authorities = authorities
         self._live = live
         self._failures = failures
+        self._learning = learning
         self._crl_lock = threading.Lock()
 
     def handle(self, request: Request) -> Result:
@@ -113,11 +134,15 @@ class Control:
             case ListDevices():
                 return Devices(tuple(self._device(identity) for identity in self._registry.list()))
             case ShowDevice():
-                return self._device(self._registry.get(request.id))
+                return self._with_traffic(self._device(self._registry.get(request.id)))
             case ChangeDevice():
                 return self.change(request.id, State(request.to), purge=request.purge)
             case Rotate():
                 return self.rotate(request)
+            case SetPassword():
+                return self.set_password(request)
+            case GivePsk():
+                return self.give_psk(request)
             case AskStatus():
                 return self._live.status() if self._live else Status(running=False)
             case Reload():
@@ -129,6 +154,8 @@ class Control:
                 return describe(self._authorities, self._registry, warning=warning, now=time.time())
             case RotateAuthority():
                 return self._rotate_authority(request)
+            case LearnStart() | AskLearning() | LearnPropose() | LearnStop():
+                return self._learn(request)
 
     def enroll(self, request: Enroll) -> Enrolled:
         """A new identity with its first credential. Raises LocalError; then nothing was enrolled."""
@@ -170,6 +197,55 @@ class Control:
         ended = self._end(identity, NOT_AUTHORIZED, reason, began, purge=purge)
         self.publish_crl()
         return _with_ended(enrolled, ended)
+
+    def set_password(self, request: SetPassword) -> Changed:
+        """A password that a person chose; every older credential ends, and with them the connections."""
+        if not self._config.allow_human_passwords:
+            raise LocalError(
+                "passwords that people choose are not allowed here",
+                "A generated one cannot be guessed: bollard devices rotate "
+                f"{request.id}. To allow them all the same: allow_human_passwords = true in {self._config.file}.",
+            )
+        began = time.monotonic()
+        password = Secret(request.password.encode())
+        after = self._registry.set_password(request.id, password, now=time.time())
+        reason = "the credential was replaced; connect with the new one"
+        ended = self._end(request.id, NOT_AUTHORIZED, reason, began, purge=request.purge)
+        return Changed(
+            id=request.id,
+            state=after.state.value,
+            running=self._live is not None,
+            ended=ended,
+            warning=self.publish_crl(),
+        )
+
+    def give_psk(self, request: GivePsk) -> Enrolled:
+        """A key for TLS-PSK; every older credential ends, and with it the connections."""
+        began = time.monotonic()
+        check_identity(request.id)
+        self._check_template(request.template)
+        listener = next((one for one in self._config.listeners if one.psk), None)
+        if listener is None:
+            raise LocalError(
+                "no listener takes pre-shared keys",
+                f'Add one to {self._config.file}: [[listener]] bind = "0.0.0.0:8884" psk = true',
+            )
+        key = self._registry.give_psk(request.id, request.template, now=time.time())
+        reason = "the credential was replaced; connect with the new one"
+        ended = self._end(request.id, NOT_AUTHORIZED, reason, began, purge=request.purge)
+        self.publish_crl()
+        return Enrolled(
+            id=request.id,
+            client_id=request.id,
+            template=self._registry.get(request.id).template,
+            host=host_of(self._config, listener),
+            port=listener.bind.port,
+            ca_file="",
+            root_pem="",
+            username=request.id,
+            psk=key.reveal().hex(),
+            ended=ended,
+        )
 
     def change(self, identity: str, to: State, *, purge: bool = False) -> Changed:
         """Revoke, suspend or resume. When it returns, nothing of what it forbids is alive.
@@ -227,6 +303,13 @@ class Control:
             self._live.connections_of(identity) if self._live else None,
             now=time.time(),
         )
+
+    def _learn(self, request: LearnRequest) -> LearningInfo | LearnProposal:
+        learning = self._learning or Learning(StateDirectory(self._config.state_dir).learning)
+        answer = learn(learning, request, self._config.policy, self._registry.snapshot())
+        if not isinstance(request, AskLearning):
+            self._tell_live()
+        return answer
 
     def _rotate_authority(self, request: RotateAuthority) -> AuthorityStatus:
         now = time.time()
@@ -320,12 +403,18 @@ class Control:
             self._live.end(ENROLLING + request.id, NOT_AUTHORIZED, reason, purge=True)
         return opened
 
+    def _with_traffic(self, device: Device) -> Device:
+        if self._live is None:
+            return device
+        return msgspec.structs.replace(device, traffic=self._live.traffic_of(device.id))
+
     def _device(self, identity: Identity) -> Device:
         return Device(
             id=identity.id,
             state=identity.state.value,
             template=identity.template,
-            password=bool(identity.verifier),
+            password=identity.has_password,
+            psk=bool(identity.psk_salt),
             certificates=tuple(map(_certificate, identity.certificates)),
             created_at=identity.created_at,
             changed_at=identity.changed_at,

@@ -6,8 +6,10 @@ operations mean is in `control.py`; this file moves bytes, bounded both ways.
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import socket
+import struct
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from bollard.base.errors import BollardError, LocalError
+from bollard.server.actor import ACTOR
 from bollard.server.requests import ANSWERS, Failure, Request, Result
 from bollard.server.units import MAX_SOCKET_PATH_BYTES
 
@@ -80,6 +83,7 @@ class ControlServer:
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 line = await reader.readline()
+            ACTOR.set(_who(writer.get_extra_info("socket")))  # of this connection's task alone
             writer.write(msgspec.json.encode(await self._answer(line)) + b"\n")
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 await writer.drain()
@@ -92,7 +96,8 @@ class ControlServer:
         try:
             request = _REQUESTS.decode(line)
             loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(self._worker, self._handle, request)
+            act = contextvars.copy_context().run
+            result = await loop.run_in_executor(self._worker, act, self._handle, request)
         except msgspec.MsgspecError as error:
             return _Answer(failure=Failure(f"not a request: {error}", "Use the bollard of the same version."))
         except LocalError as error:
@@ -103,6 +108,15 @@ class ControlServer:
             self._report(traceback.format_exc())
             return _Answer(failure=Failure("the broker could not do this", "Its log says why.", 1))
         return _Answer(result=msgspec.Raw(msgspec.json.encode(result)))
+
+
+def _who(connection: socket.socket) -> str:
+    """Who asks, as the system vouches for it: "uid 1000", or "" where it does not."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return ""
+    size = struct.calcsize("3i")
+    _pid, uid, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return f"uid {uid}"
 
 
 def ask_socket(path: Path, request: Request) -> Result | None:

@@ -103,7 +103,7 @@ class Failures:
                 layer, remedy = of_transport(event.reason)
                 self._note(layer, event.address, event.reason, remedy, "")
             case ClientDisconnected() if event.by != "client" and event.code:
-                layer, remedy = of_disconnect(event.code)
+                layer, remedy = of_disconnect(event.code, event.reason)
                 remedy = remedy.replace("ID", event.principal)
                 self._note(layer, event.address, event.reason, remedy, event.principal)
             case AccessDenied():
@@ -111,6 +111,8 @@ class Failures:
                 self._note("policy", "", text, _ask_policy(event), event.principal)
             case LimitReached() if event.principal:
                 remedy = f"If it is right to do so, raise {event.limit} under [limits]."
+                if event.limit.startswith("policy."):
+                    remedy = f"See which rule limits it: bollard policy show {event.principal}"
                 self._note("limit", event.address, f"{event.limit}: {event.detail}", remedy, event.principal)
 
     def of(self, identity: Principal) -> History:
@@ -197,23 +199,48 @@ _REFUSALS: tuple[tuple[str, Judgement], ...] = (
     ("is not enrolled", ("identity", "bollard enroll ID")),
     ("no credentials", ("credential", "Give the client its user name and password, or its certificate.")),
 )
+#: The same for 0x86.
+_WRONG_PASSWORDS: tuple[tuple[str, Judgement], ...] = (
+    ("allow_human_passwords is off", ("credential", f"{_NEW_PASSWORD}; or set allow_human_passwords = true")),
+    (
+        "the identity has no password",
+        ("credential", f"It has a certificate; for a password: {_NEW_PASSWORD}"),
+    ),
+)
+#: What stands in the reason for which a connection was ended with 0x87.
+_ENDED_CREDENTIALS: tuple[tuple[str, Judgement], ...] = (
+    ("certificate has expired", ("certificate", _NEW_CERTIFICATE + "; or let the device renew in time")),
+    ("its certificate is", ("certificate", "It used an old certificate: install the newest one.")),
+    ("authority of its certificate", ("certificate", _NEW_CERTIFICATE + ", and install what it gives")),
+    ("was replaced", ("credential", "Install the new credential on the device.")),
+)
 _OF_CODE: dict[int, Judgement] = {
+    0x80: ("protocol", "The broker gave no reason; its log has one."),
     0x81: ("protocol", "The client sends what is no MQTT; update it."),
     0x82: ("protocol", "The client breaks the protocol; update it."),
+    0x83: ("protocol", "The broker failed inside, not the device: see its log."),
     0x84: ("protocol", "The client speaks another version of MQTT: set it to 3.1.1 or 5.0."),
     0x85: ("binding", "Give the client another client id."),
     0x86: ("credential", f"Compare user name and password, or give it new ones: {_NEW_PASSWORD}"),
     0x87: ("identity", "bollard devices show ID"),
+    0x89: ("limit", "Too many were checked at once: it gets in when it tries again."),
     0x8B: ("tcp", "The broker was stopped; it comes back by itself."),
     0x8C: ("credential", "Set the client to a method that this broker has, or to user name and password."),
     0x8D: ("tcp", "The device or its network was silent for longer than Keep Alive."),
     0x8E: ("binding", "Two clients use the same identity and client id: give one of them another id."),
+    0x8F: ("protocol", "The client subscribes to what is no topic filter; correct it."),
+    0x90: ("protocol", "The client names what is no topic, or one that is too long or too deep; correct it."),
     0x93: ("limit", "The client sends more at once than it was told to."),
+    0x94: ("protocol", "The client uses a topic alias that it never set, or more than it was allowed."),
     0x95: ("limit", "A packet was larger than one side accepts: see max_packet_bytes."),
+    0x96: ("limit", "It sends more than policy lets it: bollard policy show ID"),
     0x97: ("limit", "See the limits of the broker: bollard status"),
     0x98: ("identity", "An operator ended it: bollard devices show ID"),
     0x9A: ("policy", "Messages cannot be retained here: see retain_available."),
     0x9B: ("limit", "The quality of service is not offered: see maximum_qos."),
+    0x9C: ("binding", "This broker sends clients away: see server_reference in its configuration."),
+    0x9D: ("binding", "This broker sends clients away: see server_reference in its configuration."),
+    0x9F: ("limit", "It tried too often: repair its credentials or its loop, then wait for some minutes."),
 }
 
 #: What stands in the reason for which a transport was refused. The sentences say themselves what to do.
@@ -234,14 +261,17 @@ _TRANSPORTS: tuple[tuple[str, str], ...] = (
 
 def of_refusal(code: int, reason: str) -> Judgement:
     """Layer and remedy of a refused CONNECT or authentication."""
-    for text, judgement in _REFUSALS if code == 0x87 else ():
+    for text, judgement in {0x86: _WRONG_PASSWORDS, 0x87: _REFUSALS}.get(code, ()):
         if text in reason:
             return judgement
     return _OF_CODE.get(code, ("protocol", ""))
 
 
-def of_disconnect(code: int) -> Judgement:
-    """Layer and remedy of a connection that was ended for the reason `code`."""
+def of_disconnect(code: int, reason: str) -> Judgement:
+    """Layer and remedy of a connection that was ended with `code`."""
+    for text, judgement in _ENDED_CREDENTIALS if code == 0x87 else ():
+        if text in reason:
+            return judgement
     return _OF_CODE.get(code, ("protocol", ""))
 
 

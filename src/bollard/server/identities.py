@@ -13,7 +13,9 @@ from typing import Self
 
 from bollard.identity.authority import Authorities, load_authorities
 from bollard.identity.credentials import Verifier, ensure_pepper
+from bollard.identity.records import Identity
 from bollard.identity.registry import Registry
+from bollard.server.audit import AuditedStorage
 from bollard.server.state import StateDirectory
 from bollard.store.database import open_database
 from bollard.store.devices import DeviceStore
@@ -51,10 +53,19 @@ def say_on_stderr(warning: str) -> None:
     print(f"bollard: {warning}", file=sys.stderr)  # noqa: T201  # a command's own words
 
 
-def open_identities(state: StateDirectory, report: Callable[[str], None] = say_on_stderr) -> Identities:
+def _nobody_asks(before: Identity | None, after: Identity) -> None:
+    """What hears of changes that are in no audit log."""
+
+
+def open_identities(
+    state: StateDirectory,
+    report: Callable[[str], None] = say_on_stderr,
+    changed: Callable[[Identity | None, Identity], None] = _nobody_asks,
+) -> Identities:
     """Registry and authorities of `state`. Raises LocalError if something is missing or damaged.
 
-    `report` hears of what went wrong without making a change fail.
+    `report` hears of what went wrong without making a change fail, `changed` of each identity as it was
+    (None: new) and is, once that is stored.
     """
     authorities = load_authorities(state.root)
     database = open_database(state.registry)
@@ -62,7 +73,7 @@ def open_identities(state: StateDirectory, report: Callable[[str], None] = say_o
         store = DeviceStore(database)
         verifier = Verifier(ensure_pepper(state.pepper, expected=store.has_verifiers()))
         storage = LoggedStorage(store, RevocationLog(state.revocations), report, now=time.time())
-        registry = Registry(storage, verifier, now=time.time())
+        registry = Registry(AuditedStorage(storage, changed), verifier, now=time.time())
     except BaseException:
         database.close()
         raise

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -13,10 +13,11 @@ from bollard import __version__
 from bollard.base.types import Principal
 from bollard.engine.broker import Broker
 from bollard.engine.ports import Authorizer
+from bollard.engine.tallies import Tally, busiest
 from bollard.identity.enrollment_rights import ENROLLING, RENEWING
 from bollard.net.pump import Pump
 from bollard.server.build import is_compiled
-from bollard.server.requests import MAX_CLIENTS, ClientInfo, Ended, Reloaded, Status
+from bollard.server.requests import MAX_CLIENTS, ClientInfo, Ended, Reloaded, Status, Traffic
 from bollard.server.revocation import IdentityEnded
 
 Answer = TypeVar("Answer")
@@ -39,9 +40,10 @@ class LiveBroker:
         describe: Callable[[], Status],
         reload: Callable[[], Reloaded],
         port: Callable[[], int],
+        traffic: Callable[[], Mapping[str, Tally]],
     ) -> None:
         """`authorizer` gives who may do what as of now, `describe` a status without clients; both, `reload`
-        and `port` are called on the loop."""
+        and `port` are called on the loop. `traffic` gives the tally of each principal, on any thread."""
         self._loop = asyncio.get_running_loop()
         self._broker = broker
         self._pump = pump
@@ -49,6 +51,7 @@ class LiveBroker:
         self._describe = describe
         self._reload = reload
         self._port = port
+        self._traffic = traffic
 
     def registry_changed(self) -> None:
         self._on_loop(self.apply_policy)
@@ -62,12 +65,14 @@ class LiveBroker:
         def kick() -> Ended:
             now = time.monotonic()
             report = self._broker.kick(principal, code, reason, now, purge=purge)
+            asking = 0
             for prefix in (ENROLLING, RENEWING):  # they ask for a certificate in its name
-                self._broker.kick(prefix + principal, code, reason, now, purge=True)
+                asked = self._broker.kick(prefix + principal, code, reason, now, purge=True)
+                asking += asked.connections
             self._pump.wake()
             self._pump.emit(IdentityEnded.of(principal, code, reason, report))
             return Ended(
-                connections=report.connections,
+                connections=report.connections + asking,
                 sessions=report.sessions,
                 wills=report.wills,
                 retained=report.retained,
@@ -80,8 +85,15 @@ class LiveBroker:
             lambda: sum(c.connected and c.principal == principal for c in self._broker.connections())
         )
 
+    def traffic_of(self, principal: Principal) -> Traffic:
+        tally = self._traffic().get(principal)
+        return Traffic(**tally.as_dict()) if tally is not None else Traffic()
+
     def status(self) -> Status:
-        return self._on_loop(self._status)
+        traffic = {
+            name: Traffic(**tally.as_dict()) for name, tally in busiest(self._traffic(), MAX_CLIENTS).items()
+        }
+        return structs.replace(self._on_loop(self._status), traffic=traffic)
 
     def reload(self) -> Reloaded:
         return self._on_loop(self._reload)

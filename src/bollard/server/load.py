@@ -4,6 +4,7 @@ Everything is judged here, before anything starts: unknown keys, types, bounds, 
 would weaken the broker without saying so. Nothing is opened, bound or created.
 """
 
+import platform
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 from bollard.base.toml import Document, Key, kind, load_toml
 from bollard.engine.limits import Limits
 from bollard.net.gate import TransportLimits
+from bollard.net.psk import is_available
 from bollard.server import settings, units
 from bollard.server.config import (
     Address,
+    AuditConfig,
     Config,
     EstConfig,
     ListenerConfig,
@@ -46,12 +49,14 @@ def load_config(path: Path) -> Config:
         response_information=root.value("response_information", ""),
         server_reference=root.value("server_reference", ""),
         sys_interval_s=root.value("sys_interval_s", 10.0),
+        allow_human_passwords=root.value("allow_human_passwords", False),
         limits=_engine_limits(limits),
         transport_limits=TransportLimits(**_only(TransportLimits, limits)),
         metrics=_metrics(document, base),
         est=_est(document, base),
         log=LogConfig(**_Table(document, ("log",), settings.LOG, base).values()),
         store=StoreConfig(**_Table(document, ("store",), settings.STORE, base).values()),
+        audit=AuditConfig(**_Table(document, ("audit",), settings.AUDIT, base).values()),
     )
     if config.limits.max_connect_bytes > config.limits.max_packet_bytes:
         raise document.error(
@@ -248,6 +253,18 @@ def _listener(table: _Table) -> ListenerConfig:
             "allow_plaintext",
             "allow_plaintext on a Unix socket",
             "Remove it: nothing leaves the machine there.",
+        )
+    if listener.psk and (not listener.encrypted or listener.websocket or listener.allow_anonymous):
+        raise table.error(
+            "psk",
+            "psk on a listener that is not plain MQTT inside TLS, or that takes anonymous clients",
+            "Give pre-shared keys a listener of their own: bind and psk, nothing else.",
+        )
+    if listener.psk and not is_available():
+        raise table.error(
+            "psk",
+            "TLS with pre-shared keys needs Python 3.13 or newer",
+            f"This is Python {platform.python_version()}. Remove psk, or run a newer one.",
         )
     if listener.allow_plaintext_from and not listener.allow_plaintext:
         raise table.error(

@@ -17,7 +17,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from bollard.base.errors import LocalError
-from bollard.base.events import Event
+from bollard.base.events import Event, LimitReached
+from bollard.engine.tallies import Tally, busiest
 from bollard.server.config import Address
 from bollard.server.units import is_loopback
 
@@ -27,6 +28,9 @@ REQUEST_TIMEOUT_S = 10.0
 MAX_READERS = 16
 #: How often the thread looks whether it should end; `close` takes so long.
 STOP_POLL_S = 0.1
+
+#: Identities that have a label of their own: a bound on the series, whatever the registry holds.
+MAX_IDENTITIES = 500
 
 #: Values that can go down; every other name is a total.
 GAUGES = frozenset(
@@ -49,17 +53,27 @@ StartResponse = Callable[..., Any]
 class BrokerMetrics(Collector):
     """Collects the broker's numbers when asked, and counts events by name and level."""
 
-    def __init__(self, counters: Callable[[], Mapping[str, int]], version: str, compiled: bool) -> None:
-        """`counters` may be called from any thread."""
+    def __init__(
+        self,
+        counters: Callable[[], Mapping[str, int]],
+        version: str,
+        compiled: bool,
+        tallies: Callable[[], Mapping[str, Tally]] = dict,
+    ) -> None:
+        """`counters` and `tallies`, by principal, may be called from any thread."""
+        self._tallies = tallies
         self._counters = counters
         self._version = version
         self._variant = "compiled" if compiled else "pure"
         self._events: dict[tuple[str, str], int] = {}
+        self._limits: dict[str, int] = {}
 
     def observe(self, event: Event) -> None:
-        """Count `event`. Its fields do not matter here."""
+        """Count `event`. Of its fields only the name of a limit matters here, which is ours."""
         key = (event.name, event.level)
         self._events[key] = self._events.get(key, 0) + 1
+        if isinstance(event, LimitReached):
+            self._limits[event.limit] = self._limits.get(event.limit, 0) + 1 + (event.more or 0)
 
     def collect(self) -> Iterator[Metric]:
         info = GaugeMetricFamily("bollard_build_info", "Always 1", labels=["version", "variant"])
@@ -73,6 +87,24 @@ class BrokerMetrics(Collector):
         for (name, level), count in list(self._events.items()):
             events.add_metric([name, level], count)
         yield events
+        limits = CounterMetricFamily(
+            "bollard_limits_reached", "How often a bound did its work", labels=["limit"]
+        )
+        for limit, count in list(self._limits.items()):
+            limits.add_metric([limit], count)
+        yield limits
+        yield self._denials()
+
+    def _denials(self) -> Metric:
+        """Denials by identity and kind. Identities are enrolled names, and only those with the most are told."""
+        family = CounterMetricFamily(
+            "bollard_identity_denied", "What identities were refused", labels=["identity", "what"]
+        )
+        for identity, tally in busiest(self._tallies(), MAX_IDENTITIES).items():
+            for name, count in tally.as_dict().items():
+                if count and name.startswith("denied_"):
+                    family.add_metric([identity, name.removeprefix("denied_")], count)
+        return family
 
 
 class MetricsServer:

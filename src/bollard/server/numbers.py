@@ -5,6 +5,7 @@ Read by `$SYS`, metrics and status, so that all three say the same.
 
 from bollard.base.events import ClientConnected, Event
 from bollard.engine.broker import Broker
+from bollard.engine.tallies import Tally
 
 
 class Numbers:
@@ -21,6 +22,12 @@ class Numbers:
             self._connects_accepted += 1
             connected = self._broker.counters.clients_connected
             self._clients_maximum = max(self._clients_maximum, connected)
+
+    def of_principals(self) -> dict[str, Tally]:
+        """What each principal has done and was refused since the start."""
+        core = self._broker.core
+        live = [session.connection for of in list(core.sessions.values()) for session in list(of.values())]
+        return core.tallies.of_all([connection for connection in live if connection is not None])
 
     def read(self) -> dict[str, int]:
         """Every number under the name that metrics and `$SYS` know it by."""

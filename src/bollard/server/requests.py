@@ -8,6 +8,14 @@ from typing import Literal
 
 import msgspec
 
+from bollard.server.learning_records import (
+    AskLearning,
+    LearningInfo,
+    LearnProposal,
+    LearnPropose,
+    LearnStart,
+    LearnStop,
+)
 from bollard.server.why_connection import ConnectionWhy
 
 Credential = Literal["password", "certificate", "token"]
@@ -64,6 +72,26 @@ class Rotate(msgspec.Struct, frozen=True, tag_field="op", tag="rotate", forbid_u
     approval: bool = False
 
 
+class SetPassword(msgspec.Struct, frozen=True, tag_field="op", tag="password", forbid_unknown_fields=True):
+    """`password`, chosen by a person, for `id`, in place of every other credential. With `purge` as `Rotate`."""
+
+    id: str
+    password: str
+    purge: bool = False
+
+    def __repr__(self) -> str:
+        return f"SetPassword({self.id!r})"
+
+
+class GivePsk(msgspec.Struct, frozen=True, tag_field="op", tag="psk", forbid_unknown_fields=True):
+    """A new key for TLS-PSK for `id`, in place of every other credential; one that is not enrolled yet is
+    enrolled with `template`. With `purge` as `Rotate`."""
+
+    id: str
+    template: str = "device"
+    purge: bool = False
+
+
 class AskStatus(msgspec.Struct, frozen=True, tag_field="op", tag="status", forbid_unknown_fields=True):
     """How the running broker is."""
 
@@ -106,11 +134,17 @@ Request = (
     | ShowDevice
     | ChangeDevice
     | Rotate
+    | SetPassword
+    | GivePsk
     | AskStatus
     | Reload
     | WhyConnection
     | AskAuthority
     | RotateAuthority
+    | LearnStart
+    | AskLearning
+    | LearnPropose
+    | LearnStop
 )
 
 
@@ -119,6 +153,7 @@ class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
 
     With a password: `username` and `password`. With a certificate: `chain_pem` and `key_pem`. With a
     token: `token`, the enrollment string, until `expires_at`, and where EST is served, if it is.
+    For TLS-PSK: `username`, which is the identity of the handshake, and `psk`, its key in hex.
     `root_pem` is what the device pins, `ca_file` where that lies on this machine.
     """
 
@@ -137,6 +172,7 @@ class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
     token: str = ""
     expires_at: int = 0
     est_url: str = ""
+    psk: str = ""
     ended: "Ended | None" = None
 
     def __repr__(self) -> str:
@@ -172,8 +208,23 @@ class EnrollmentInfo(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
 
 
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+    """What an identity has done, and what it was refused, since the broker started: messages, as seen from
+    the broker, with the bytes of their payloads. `denied_receive` counts messages, or topics, withheld."""
+
+    received: int = 0
+    received_bytes: int = 0
+    sent: int = 0
+    sent_bytes: int = 0
+    denied_publish: int = 0
+    denied_subscribe: int = 0
+    denied_receive: int = 0
+    denied_will: int = 0
+
+
 class Device(msgspec.Struct, frozen=True, kw_only=True):
-    """One identity as the registry knows it. `connected` is None if no broker runs."""
+    """One identity as the registry knows it. `connected` is None if no broker runs; `traffic` is told of one
+    alone."""
 
     id: str
     state: str
@@ -184,6 +235,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: int
     connected: int | None = None
     enrollment: EnrollmentInfo | None = None
+    psk: bool = False
+    traffic: Traffic | None = None
 
 
 class Devices(msgspec.Struct, frozen=True):
@@ -210,7 +263,8 @@ class ClientInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """`running` False: nothing else is filled in. At most `MAX_CLIENTS` clients are listed."""
+    """`running` False: nothing else is filled in. At most `MAX_CLIENTS` clients are listed, and `traffic` of as
+    many identities: those with the most denials, then those with the most messages."""
 
     running: bool
     version: str = ""
@@ -222,6 +276,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     counters: dict[str, int] = {}
     connected: int = 0
     clients: tuple[ClientInfo, ...] = ()
+    traffic: dict[str, Traffic] = {}
 
 
 class Reloaded(msgspec.Struct, frozen=True):
@@ -255,7 +310,18 @@ class AuthorityStatus(msgspec.Struct, frozen=True, kw_only=True):
     warning: str = ""
 
 
-Result = Enrolled | Devices | Device | Changed | Status | Reloaded | ConnectionWhy | AuthorityStatus
+Result = (
+    Enrolled
+    | Devices
+    | Device
+    | Changed
+    | Status
+    | Reloaded
+    | ConnectionWhy
+    | AuthorityStatus
+    | LearningInfo
+    | LearnProposal
+)
 
 #: Clients that a status lists; the rest are only counted.
 MAX_CLIENTS = 1000
@@ -268,11 +334,17 @@ ANSWERS: dict[type[Request], type[Result]] = {
     ShowDevice: Device,
     ChangeDevice: Changed,
     Rotate: Enrolled,
+    SetPassword: Changed,
+    GivePsk: Enrolled,
     AskStatus: Status,
     Reload: Reloaded,
     WhyConnection: ConnectionWhy,
     AskAuthority: AuthorityStatus,
     RotateAuthority: AuthorityStatus,
+    LearnStart: LearningInfo,
+    AskLearning: LearningInfo,
+    LearnPropose: LearnProposal,
+    LearnStop: LearningInfo,
 }
 
 

@@ -12,7 +12,7 @@ from bollard.base.events import Event
 from bollard.base.types import Principal
 from bollard.engine.broker import Broker, KickReport
 from bollard.identity.records import CertificateState, Snapshot
-from bollard.identity.revoke import lapsed
+from bollard.identity.revoke import lapsed, outdated
 
 #: MQTT 5.0: the credential that the connection was made with counts no more.
 NOT_AUTHORIZED = 0x87
@@ -43,7 +43,7 @@ class IdentityEnded(Event):
 
 
 class LapseWatch:
-    """Ends connections whose certificate expires while they live. On the loop only.
+    """Ends connections whose credential ends while they live. On the loop only.
 
     The end of an identity's certificate ends all of its connections, without their wills: those that hold
     another valid credential are back at once.
@@ -85,6 +85,26 @@ class LapseWatch:
             report = self._broker.kick(principal, NOT_AUTHORIZED, reason, time.monotonic())
             self._emit(IdentityEnded.of(principal, NOT_AUTHORIZED, reason, report))
         return len(reasons)
+
+    def recheck(self, identity: Principal) -> int:
+        """End the connections of `identity` that were made with a credential that has ended since, without
+        their wills, and return how many those were. The others, made with the new one, stay."""
+        registry, now = self._snapshot(), self._clock()
+        ended = wills = 0
+        reason = ""
+        for connection in list(self._broker.connections()):
+            if connection.principal != identity:
+                continue
+            why = outdated(registry, identity, connection.peer, now)
+            if why:
+                reason = f"{why}; connect with the new credential"
+                ended += 1
+                wills += connection.session is not None and connection.session.will is not None
+                self._broker.disconnect(connection, NOT_AUTHORIZED, reason, time.monotonic(), will=False)
+        if ended:
+            report = KickReport(connections=ended, sessions=0, wills=wills, retained=0)
+            self._emit(IdentityEnded.of(identity, NOT_AUTHORIZED, reason, report))
+        return ended
 
     def _lapsed(self, registry: Snapshot, now: float) -> dict[Principal, str]:
         reasons = {}

@@ -52,12 +52,19 @@ ROOT = (
         "MQTT 5.0: send every client away to this server, `host[:port]`, with 0x9C.",
         '""',
     ),
+    Setting(
+        "allow_human_passwords",
+        "flag",
+        "Let passwords count that people chose (`bollard devices password`), or that were imported.",
+        "false",
+    ),
     Setting("listener", "tables", "One `[[listener]]` for each address.", "one, TLS, on 0.0.0.0:8883"),
     Setting("limits", "table", "Bounds, each on by default."),
     Setting("metrics", "table", "Prometheus."),
     Setting("est", "table", "Enrollment over HTTPS (EST, RFC 7030)."),
     Setting("log", "table", "What is written to standard error."),
     Setting("store", "table", "Kept sessions, what they are owed, and retained messages."),
+    Setting("audit", "table", "The audit log: what changed, and what was denied."),
 )
 
 LISTENER = (
@@ -70,6 +77,12 @@ LISTENER = (
         choices=("tls", "websocket"),
     ),
     Setting("origins", "texts", "WebSocket: the origins whose pages may connect.", "[]"),
+    Setting(
+        "psk",
+        "flag",
+        "TLS with pre-shared keys (`bollard devices psk`) in place of certificates. Python 3.13 or newer.",
+        "false",
+    ),
     Setting(
         "allow_plaintext", "flag", "Speak without TLS. Refused off loopback without the next key.", "false"
     ),
@@ -111,6 +124,17 @@ STORE = (
     ),
 )
 
+AUDIT = (
+    Setting(
+        "max_log_bytes",
+        "size",
+        "How much of the audit log is kept; then its oldest part goes.",
+        '"64MiB"',
+        low=65_536,
+        high=2**40,
+    ),
+)
+
 MAX_U16 = 65_535
 MAX_PACKET_BYTES = 268_435_460
 
@@ -118,6 +142,51 @@ MAX_PACKET_BYTES = 268_435_460
 LIMITS = (
     Setting("max_connections", "integer", "Exhausting file descriptors and memory.", low=1, high=1_000_000),
     Setting("max_connections_per_address", "integer", "One host taking every place.", low=1, high=1_000_000),
+    Setting(
+        "connection_rate_per_address",
+        "integer",
+        "A host that connects without end, a second.",
+        low=1,
+        high=10**6,
+    ),
+    Setting("connection_burst_per_address", "integer", "The same, at once.", low=1, high=10**7),
+    Setting(
+        "max_guesses",
+        "integer",
+        "Guessing: wrong credentials of one address for one identity before delays.",
+        low=1,
+        high=1000,
+    ),
+    Setting(
+        "max_guesses_per_address", "integer", "The same for all identities together.", low=1, high=100_000
+    ),
+    Setting("guess_delay_max_s", "duration", "Guessing: what the delays grow to.", low=1, high=3600),
+    Setting(
+        "connection_rate_per_client",
+        "integer",
+        "Flapping: an identity that connects again and again with one client identifier, a second.",
+        low=1,
+        high=10**6,
+    ),
+    Setting("connection_burst_per_client", "integer", "The same, at once.", low=1, high=10**6),
+    Setting(
+        "connection_rate_per_identity", "integer", "The same with any client identifier.", low=1, high=10**6
+    ),
+    Setting("connection_burst_per_identity", "integer", "The same, at once.", low=1, high=10**6),
+    Setting("flapping_pause_max_s", "duration", "Flapping: what the pauses grow to.", low=1, high=3600),
+    Setting(
+        "packet_rate_per_identity",
+        "integer",
+        "An identity that floods the broker: packets a second; above, it is read more slowly.",
+        low=1,
+        high=10**9,
+    ),
+    Setting("byte_rate_per_identity", "size", "The same in bytes.", low=64, high=2**40),
+    Setting("packet_rate_per_address", "integer", "The same for one host.", low=1, high=10**9),
+    Setting("byte_rate_per_address", "size", "The same for one host, in bytes.", low=64, high=2**40),
+    Setting(
+        "traffic_burst_s", "duration", "Seconds of these rates that may come at once.", low=0.1, high=3600
+    ),
     Setting("max_handshakes", "integer", "Connections held open by strangers.", low=1, high=1_000_000),
     Setting("handshake_timeout_s", "duration", "Peers that stall inside the handshake.", low=0.05, high=300),
     Setting("close_timeout_s", "duration", "Peers that never take our last bytes.", low=0.05, high=300),

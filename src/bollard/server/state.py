@@ -4,6 +4,8 @@
     registry.db  pepper  lock     identities and what their secrets are checked against
     revocations.log               what has ended, for good, whatever registry.db says after a restore
     sessions.db                   kept sessions, what they are owed, retained messages
+    learning.json                 what was seen while learning, until it is applied
+    audit/                        what changed and what was denied, signed line by line
     control.sock                  commands to the running broker
     ca/ tls/ devices/             authorities, server certificates, what `enroll` writes by default
 
@@ -35,6 +37,8 @@ _OURS = {
     "registry.db",
     "revocations.log",
     "sessions.db",
+    "audit",
+    "learning.json",
     "pepper",
     "lock",
     "control.sock",
@@ -70,6 +74,14 @@ class StateDirectory:
     @property
     def revocations(self) -> Path:
         return self.root / "revocations.log"
+
+    @property
+    def audit(self) -> Path:
+        return self.root / "audit"
+
+    @property
+    def learning(self) -> Path:
+        return self.root / "learning.json"
 
     @property
     def control_socket(self) -> Path:

@@ -8,40 +8,22 @@ import re
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
+from bollard.base.sizes import parse_quantity
+from bollard.base.sizes import parse_size as parse_size
 from bollard.server.config import Address, Network
 
-SIZES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
 DURATIONS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_QUANTITY = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?([A-Za-z]+)")
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_-]+)*")
 #: Longest path that fits a Unix socket's address everywhere (macOS: 104 with the final NUL).
 MAX_SOCKET_PATH_BYTES = 103
-
-
-def parse_size(value: object) -> int:
-    """Bytes: a whole number, or text with a unit such as "64KiB" or "1MB"."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    number, unit = _quantity(value, SIZES, 'a size such as 65536 or "64KiB"')
-    size = number * SIZES[unit]
-    if size != int(size):
-        raise ValueError("a whole number of bytes")
-    return int(size)
 
 
 def parse_duration(value: object) -> float:
     """Seconds: a number, or text with a unit such as "30s", "5m", "12h" or "7d"."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    number, unit = _quantity(value, DURATIONS, 'seconds, or a duration such as "30s", "5m" or "7d"')
+    number, unit = parse_quantity(value, DURATIONS, 'seconds, or a duration such as "30s", "5m" or "7d"')
     return number * DURATIONS[unit]
-
-
-def _quantity(value: object, units: dict[str, float] | dict[str, int], expected: str) -> tuple[float, str]:
-    match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
-    if match is None or match[2] not in units:
-        raise ValueError(f"{expected} (units: {', '.join(units)})")
-    return float(match[1]), match[2]
 
 
 def parse_address(value: object, base: Path) -> Address:

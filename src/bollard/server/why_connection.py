@@ -92,7 +92,7 @@ def _standing(identity: Identity, now: float) -> tuple[str, str, str] | None:
         case State.ACTIVE:
             pass
     ends = [c.not_after for c in identity.certificates if c.state is CertificateState.ACTIVE]
-    if identity.verifier or any(end > now for end in ends):
+    if identity.has_password or identity.psk_salt or any(end > now for end in ends):
         return None
     if ends:
         text = f"its certificate expired on {datetime.fromtimestamp(max(ends), UTC):%Y-%m-%d %H:%M} UTC"

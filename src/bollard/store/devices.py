@@ -47,6 +47,18 @@ _SAVE_ENROLLMENT = """
         approval = excluded.approval, key = excluded.key, spent_at = excluded.spent_at,
         certificate = excluded.certificate
 """
+_SAVE_HASH = """
+    INSERT INTO passwords (identity, hash) VALUES (?, ?)
+    ON CONFLICT (identity) DO UPDATE SET hash = excluded.hash
+"""
+_SAVE_PSK = """
+    INSERT INTO psk_salts (identity, salt) VALUES (?, ?)
+    ON CONFLICT (identity) DO UPDATE SET salt = excluded.salt
+"""
+_ANY_STORED = """
+    SELECT 1 FROM verifiers UNION ALL SELECT 1 FROM tokens UNION ALL SELECT 1 FROM passwords
+    UNION ALL SELECT 1 FROM psk_salts LIMIT 1
+"""
 # The owner of a serial never changes: a row that says otherwise is left alone, and the caller told.
 _SAVE_CERTIFICATE = """
     INSERT INTO certificates (serial, identity, state, sha256, not_after, created_at, changed_at)
@@ -66,10 +78,9 @@ class DeviceStore:
         self._database = database
 
     def has_verifiers(self) -> bool:
-        """Whether any password or token is stored, so that the pepper must exist."""
+        """Whether any password, token or key is stored, so that the pepper must exist."""
         with reading(self._database) as database:
-            found = database.execute("SELECT 1 FROM verifiers UNION ALL SELECT 1 FROM tokens LIMIT 1")
-            return found.fetchone() is not None
+            return database.execute(_ANY_STORED).fetchone() is not None
 
     def load(self) -> list[Identity]:
         """Every identity with its verifier and certificates, in order of name."""
@@ -81,6 +92,8 @@ class DeviceStore:
             for owner, *columns in database.execute(_LOAD_CERTIFICATES):
                 certificates.setdefault(owner, []).append(_certificate(*columns))
             scram = {owner: ScramKeys(*columns) for owner, *columns in database.execute(_LOAD_SCRAM)}
+            salts = dict(database.execute("SELECT identity, salt FROM psk_salts"))
+            passwords = dict(database.execute("SELECT identity, hash FROM passwords"))
             tokens = {owner: _token(*columns) for owner, *columns in database.execute(_LOAD_ENROLLMENTS)}
             return [
                 Identity(
@@ -94,6 +107,8 @@ class DeviceStore:
                     certificates=tuple(certificates.get(name, ())),
                     scram=scram.get(name),
                     token=tokens.get(name),
+                    password_hash=passwords.get(name, ""),
+                    psk_salt=salts.get(name, b""),
                 )
                 for name, uuid, template, state, created_at, changed_at in database.execute(_LOAD_IDENTITIES)
             ]
@@ -117,6 +132,14 @@ class DeviceStore:
                 database.execute(_SAVE_VERIFIER, (identity.id, _VERIFIER_KIND, identity.verifier))
             else:
                 database.execute("DELETE FROM verifiers WHERE identity = ?", (identity.id,))
+            if identity.password_hash:
+                database.execute(_SAVE_HASH, (identity.id, identity.password_hash))
+            else:
+                database.execute("DELETE FROM passwords WHERE identity = ?", (identity.id,))
+            if identity.psk_salt:
+                database.execute(_SAVE_PSK, (identity.id, identity.psk_salt))
+            else:
+                database.execute("DELETE FROM psk_salts WHERE identity = ?", (identity.id,))
             self._save_scram(identity.id, identity.scram)
             self._save_token(identity.id, identity.token)
             for record in identity.certificates:

@@ -90,6 +90,28 @@ MIGRATIONS = (
             """,
         ),
     ),
+    Migration(
+        "passwords of people",
+        (
+            """
+            CREATE TABLE passwords (
+                identity TEXT PRIMARY KEY REFERENCES identities (id),
+                hash TEXT NOT NULL CHECK (length(hash) BETWEEN 1 AND 1100)
+            ) STRICT, WITHOUT ROWID
+            """,
+        ),
+    ),
+    Migration(
+        "pre-shared keys",
+        (
+            """
+            CREATE TABLE psk_salts (
+                identity TEXT PRIMARY KEY REFERENCES identities (id),
+                salt BLOB NOT NULL CHECK (length(salt) = 16)
+            ) STRICT, WITHOUT ROWID
+            """,
+        ),
+    ),
 )
 
 

@@ -21,6 +21,7 @@ from bollard.identity.revoke import (
     unnoted,
     without_ended,
 )
+from bollard.store.appending import write_whole
 
 #: A line has five short fields; more is damage.
 MAX_LINE_BYTES = 1024
@@ -59,7 +60,7 @@ class RevocationLog:
         try:
             handle = os.open(self._path, flags, 0o600)
             try:
-                _write_whole(handle, data)
+                write_whole(handle, data)
             finally:
                 os.close(handle)
         except OSError as error:
@@ -81,19 +82,6 @@ class RevocationLog:
             f"cannot use the revocation log {self._path}: {error.strerror}",
             "Check that it belongs to this user and that the disk has room.",
         )
-
-
-def _write_whole(handle: int, data: bytes) -> None:
-    """All of `data` and on disk, or the file as long as it was."""
-    before = os.fstat(handle).st_size
-    try:
-        written = 0
-        while written < len(data):
-            written += os.write(handle, data[written:])
-        os.fsync(handle)
-    except BaseException:
-        os.ftruncate(handle, before)
-        raise
 
 
 class LoggedStorage:

@@ -1,0 +1,101 @@
+"""`bollard learn` against a running broker and without one, from start to rules in force."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.daemon import Daemon, bollard, eventually
+
+
+@pytest.fixture(scope="module")
+def room(broker: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Daemon:
+    """A broker with two plugs that policy gives nothing, and what connects them beside it."""
+    policy = broker.directory / "policy.toml"
+    policy.write_text(policy.read_text() + "\n[template.nothing]\npublish = []\n")
+    for name in ("plug-1", "plug-2"):
+        facts = broker.json("enroll", name, "--password", "--as", "nothing")
+        (broker.directory / f"{name}.json").write_text(json.dumps(facts))
+    return broker
+
+
+def publish(broker: Daemon, name: str, topic: str) -> int:
+    """Exit code of publishing as `name`."""
+    settings = broker.directory / f"{name}.json"
+    done = bollard("pub", "--settings", settings, "-t", topic, "-m", "on", "-q", "1")
+    return done.returncode
+
+
+def test_from_start_to_rules_in_force(room: Daemon) -> None:
+    assert publish(room, "plug-1", "home/plug-1/state") != 0
+    info = room.json("learn", "start", "plug-1", "plug-2", "--for", "1h", "--preset", "tasmota")
+    assert info["phase"] == "learning"
+    assert "tele/${id}/#" in info["ceiling"]
+    assert any("learning: until" in sentence for sentence in room.json("status")["weaknesses"])
+    for name in ("plug-1", "plug-2"):
+        assert publish(room, name, f"home/{name}/state") == 0
+    assert publish(room, "plug-1", "home/elsewhere") != 0
+
+    done = room.run("learn", "propose")
+    assert done.returncode == 0, done.stderr
+    assert "home/${id}/state" in done.stdout
+    assert "Of 3 messages seen, 2 would pass (66.7%)" in done.stdout
+    assert "outside of what is allowed while learning" in done.stdout
+    assert publish(room, "plug-1", "home/plug-1/new") == 0
+    status = room.json("learn", "status")
+    assert [one["topic"] for one in status["would_deny"]] == ["home/plug-1/new"]
+    assert "home/plug-1/new" in room.run("learn", "status").stdout
+
+    before = (room.directory / "policy.toml").read_text()
+    said_no = room.run("learn", "apply")
+    assert said_no.returncode != 0
+    assert (room.directory / "policy.toml").read_text() == before
+    done = room.run("learn", "apply", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "policy reloaded" in done.stdout
+    assert (room.directory / "policy.toml").read_text().startswith(before)
+    assert publish(room, "plug-2", "home/plug-2/state") == 0
+    assert publish(room, "plug-1", "home/plug-1/new") != 0
+    assert room.run("learn", "status").returncode == 1
+    kinds = [
+        json.loads(line)["kind"]
+        for line in room.run("log", "--kind", "learning", "--json").stdout.splitlines()
+    ]
+    assert kinds == ["learning.started", "learning.proposed", "learning.applied"]
+
+
+def test_stop_ends_the_ceiling_at_once(room: Daemon) -> None:
+    room.json("learn", "start", "plug-1", "--ceiling", "attic/#")
+    assert publish(room, "plug-1", "attic/x") == 0
+    assert room.run("learn", "stop", "--forget").returncode == 0
+    assert eventually(lambda: publish(room, "plug-1", "attic/x") != 0)
+    assert room.run("learn", "propose").returncode == 2
+
+
+def test_the_commands_work_without_a_broker(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "state") as daemon:
+        pass
+    assert daemon.run("learn", "status").returncode == 1
+    assert daemon.json("learn", "start", "*", "--for", "2d")["phase"] == "learning"
+    out = tmp_path / "proposal.toml"
+    assert daemon.run("learn", "propose", "--out", out).returncode == 0
+    assert "0 identities" in out.read_text()
+    assert "there is no proposal" in daemon.run("learn", "apply", "--yes").stderr
+    assert daemon.run("learn", "stop").returncode == 0
+    assert daemon.json("log", "verify")["ok"] is True
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("start", "plug", "--for", "soon"), "is not a time"),
+        (("start", "plug", "--for", "91d"), "90 days"),
+        (("start", "group:none"), "none"),
+        (("start", "plug", "--preset", "tasmotta"), "there is no preset"),
+        (("start",), "Missing argument"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(room: Daemon, options: tuple[str, ...], told: str) -> None:
+    done = room.run("learn", *options)
+    assert done.returncode == 2
+    assert told in done.stderr
