@@ -4,9 +4,15 @@
 #   make test                             the whole suite, compiled and uncompiled
 #   make check                            format, lint, types, floors, generated documents
 #   make fuzz [SECONDS=60]                feed the decoders what no client would send
+#   make attacks [ARGS="--only NAME"]     take one defence away after another: its test has to notice
+#   make attack-figures                   what attacks cost the broker, and what another client notices
 #   make crash                            kill the broker hundreds of times and check the books
+#   make learning                         learn a simulated network of 200 devices and print what came of it
 #   make bench                            compare the hot paths, compiled and uncompiled
+#   make policy-cost [RULES=1000]         what a policy of so many rules costs a message
 #   make interop                          real clients of others, over TLS
+#   make targets                          brokers of others, scanned against what is known to be wrong with them
+#   make sniff-figures                    how fast recorded traffic is read, and in how much memory
 #   make clean                            forget build/
 #
 # BOLLARD_PURE=1 installs the same source uncompiled; PYTHON=python3.13 chooses the interpreter.
@@ -29,7 +35,7 @@ DEV := $(ROOM)/dev-venv/bin/python
 RUN := $(ROOM)/run-venv/bin/python
 MAKE_WHEEL := $(ROOM)/make-venv/bin/python
 
-.PHONY: crash policy-cases up test test-compiled test-pure check format fuzz \
+.PHONY: sniff-figures attacks attack-figures crash learning policy-cases policy-cost targets up test test-compiled test-pure check format fuzz \
   check-format check-lint check-types check-floors check-docs \
   bench interop clean FORCE
 .DELETE_ON_ERROR:
@@ -78,18 +84,38 @@ format: $(ROOM)/dev-venv/.ready
 
 fuzz: $(ROOM)/dev-venv/.ready
 	$(DEV) fuzz/fuzz_wire.py --seconds $(SECONDS) --target all
+	$(DEV) fuzz/fuzz_configs.py --seconds $(SECONDS)
+	$(DEV) fuzz/fuzz_captures.py --seconds $(SECONDS)
 
 bench: $(ROOM)/dev-venv/.ready
 	$(DEV) bench/run.py
 
+attacks: $(ROOM)/dev-venv/.ready
+	$(DEV) tools/attack_mutants.py $(ARGS)
+
+attack-figures: $(ROOM)/dev-venv/.ready
+	$(DEV) tools/attack_figures.py $(ARGS)
+
 crash: $(ROOM)/dev-venv/.ready
 	$(DEV) tools/crash.py $(ARGS)
+
+learning: $(ROOM)/dev-venv/.ready
+	$(DEV) tools/learning_figures.py $(ARGS)
+
+sniff-figures: $(ROOM)/dev-venv/.ready
+	$(DEV) tools/sniff_figures.py $(ARGS)
 
 policy-cases: $(ROOM)/dev-venv/.ready
 	$(DEV) tools/policy_cases.py --cases $(or $(CASES),1000000)
 
+policy-cost: $(ROOM)/dev-venv/.ready
+	$(DEV) tools/policy_cost.py measure --rules $(or $(RULES),1000)
+
 interop: $(ROOM)/dev-venv/.ready build/node/.ready
 	NODE_PATH=$(CURDIR)/build/node/node_modules $(DEV) -m pytest tests/interop
+
+targets: $(ROOM)/dev-venv/.ready build/node/.aedes-ready build/amqtt/.ready build/schemas/.ready
+	$(DEV) -m pytest -rs tests/assess/test_targets.py tests/assess/test_targets_others.py tests/assess/test_report_schemas.py
 
 clean:
 	rm -rf build src/*.egg-info
@@ -134,4 +160,21 @@ build/node/.ready:
 	@command -v npm >/dev/null || { echo "make interop: npm is missing. Install it: apt install npm"; exit 2; }
 	@mkdir -p build/node
 	npm install --prefix build/node --no-audit --no-fund --loglevel error mqtt@5
+	@touch $@
+
+build/node/.aedes-ready: build/node/.ready
+	npm install --prefix build/node --no-audit --no-fund --loglevel error aedes-cli@1
+	@touch $@
+
+build/amqtt/.ready:
+	@echo "Setting up (once): the broker amqtt, in an environment of its own"
+	@$(PYTHON) -m venv --clear build/amqtt
+	@build/amqtt/bin/python $(PIP) install "amqtt>=0.11,<0.13"
+	@touch $@
+
+# The schema of SARIF 2.1.0 in the package of its matcher; unpacked without what that depends on.
+build/schemas/.ready:
+	@mkdir -p build/schemas
+	npm pack --silent --pack-destination build/schemas @microsoft/jest-sarif@1.0.0-beta.0
+	tar -xzf build/schemas/microsoft-jest-sarif-1.0.0-beta.0.tgz -C build/schemas --strip-components=3 package/lib/schemas
 	@touch $@

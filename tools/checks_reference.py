@@ -10,15 +10,15 @@ TARGET = Path(__file__).parent.parent / "docs" / "CHECKS.md"
 HEAD = """\
 # Checks
 
-What `bollard scan` looks for, in the order of the ids. Generated from the catalogue: edit the files under
-`src/bollard/assess/checks`, then run `python tools/checks_reference.py`.
+What assessments look for, in the order of the ids; [ASSESSMENT.md](ASSESSMENT.md) says how. Generated from the
+catalogue: edit the files under `src/bollard/assess/checks`, then run `python tools/checks_reference.py`.
 
 Each check ends as *fail*, *pass*, *inconclusive* or *not-tested*; only *pass* is good news. The severity rises by
 one step on a public address where that is said. Where standards are named, the evidence is relevant to these
 provisions; it is no statement of compliance.
 
 Safe checks only look and ask. Active ones (`--active`) publish in a random namespace of their own, or try
-passwords. Intrusive ones strain the target.
+passwords. Intrusive ones (`--intrusive`, with a signed scope file) strain the target.
 """
 
 

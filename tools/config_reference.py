@@ -78,6 +78,7 @@ def text() -> str:
     parts += ["## `[est]`\n", *table(settings.EST), ""]
     parts += ["## `[log]`\n", *table(settings.LOG), ""]
     parts += ["## `[store]`\n", *table(settings.STORE), ""]
+    parts += ["## `[audit]`\n", *table(settings.AUDIT), ""]
     parts += [
         "## `[limits]`\n",
         "Every bound is on. Each is named here by the abuse that it stops.\n",

@@ -23,7 +23,9 @@ from bollard.base.types import Action
 from bollard.policy.compile import Policy
 from bollard.policy.rules import read_rules
 
-RIGHTS = ("publish", "subscribe", "retain", "will")
+RIGHTS = ("publish", "subscribe", "retain", "will", "share")
+LIMITS = ("max_qos", "max_payload", "max_subscriptions", "max_connections")
+GROUPS = ("a", "b", "${id}", "+", "$s")
 LEVELS = ("a", "b", "ab", "${id}", "+", "$s", "")
 TEXTS = ("a", "b", "ab", "anonymous", "$s", "", "c")
 IDENTITIES = ("a", "b", "ab", "x-1", "anonymous")
@@ -39,7 +41,7 @@ PRESETS: dict[str, dict[str, list[str]]] = {
         "retain": ["a/${id}/status"],
         "will": ["a/${id}/status"],
     },
-    "application": {"publish": ["a/+/cmd/#"], "subscribe": ["a/#"]},
+    "application": {"publish": ["a/+/cmd/#"], "subscribe": ["a/#"], "share": ["${id}"]},
 }
 
 Rights = dict[str, list[str]]
@@ -70,6 +72,7 @@ class Model:
     grants: list[Grant]
     denies: list[Deny]
     enrolled: dict[str, str]
+    limits: dict[str, dict[str, int]]
 
     def text(self, order: random.Random) -> str:
         """The policy file, its tables in any order."""
@@ -86,6 +89,8 @@ class Model:
         for number, deny in enumerate(self.denies):
             exempt = f"except = {deny.exempt}\n" if deny.exempt else ""
             tables.append(f"[deny.d{number}]\nwho = {deny.who}\n{exempt}{_rights(deny.rights)}")
+        for number, table in enumerate(tables):
+            tables[number] += _limits(self.limits.get(table[1 : table.index("]")], {}))
         order.shuffle(tables)
         return "version = 1\n" + "".join(tables)
 
@@ -107,13 +112,46 @@ class Model:
                 and not self._means(deny.exempt, identity, False)
             ):
                 return False
-        return any(covered(rights, right) for rights in self._given(identity))
+        given = list(self._given(identity))
+        if right == "share" and not self._grants_groups():
+            return (
+                bool(topic) and topic[0] != "$" and "/" not in topic and any("subscribe" in r for r in given)
+            )
+        return any(covered(rights, right) for rights in given)
+
+    def limit(self, identity: str, key: str) -> int | None:
+        """The limit `key` of `identity`: what the most generous grant says, else the strictest of the rest."""
+        if not identity or len(identity) > 64 or not all(c.isalnum() or c in "_.-" for c in identity):
+            return None
+        granted, others = [], []
+        for rule, table in self.limits.items():
+            kind, _, name = rule.partition(".")
+            if key in table and kind == "grant" and self._granted(self.grants[int(name[1:])], identity):
+                granted.append(table[key])
+            elif key in table and kind != "grant" and self._limited(kind, name, identity):
+                others.append(table[key])
+        return max(granted) if granted else min(others, default=None)
+
+    def _limited(self, kind: str, name: str, identity: str) -> bool:
+        """Does the group, template or preset apply to `identity`? Patterns mean anonymous, too."""
+        groups = [group for group, (members, _) in self.groups.items() if _named(members, identity, True)]
+        if kind == "group":
+            return name in groups
+        own = identity != "anonymous" and self.enrolled.get(identity) == name
+        return own or any(name in self.groups[group][1] for group in groups)
+
+    def _granted(self, grant: Grant, identity: str) -> bool:
+        begun = grant.starts is None or grant.starts <= NOON
+        over = grant.ends is not None and grant.ends <= NOON
+        return begun and not over and self._means(grant.who, identity, False)
+
+    def _grants_groups(self) -> bool:
+        written = [*self.templates.values(), *(grant.rights for grant in self.grants)]
+        return any("share" in rights for rights in written)
 
     def _given(self, identity: str) -> Iterator[Rights]:
         for grant in self.grants:
-            begun = grant.starts is None or grant.starts <= NOON
-            over = grant.ends is not None and grant.ends <= NOON
-            if begun and not over and self._means(grant.who, identity, False):
+            if self._granted(grant, identity):
                 yield grant.rights
         names = [
             name for members, apply in self.groups.values() if _named(members, identity) for name in apply
@@ -139,6 +177,10 @@ def _named(members: Iterable[str], identity: str, wide: bool = False) -> bool:
     """Is `identity` among `members`? Patterns mean anonymous only if `wide`."""
     plain = wide or identity != "anonymous"
     return any(member == identity or (plain and fnmatchcase(identity, member)) for member in members)
+
+
+def _limits(limits: dict[str, int]) -> str:
+    return "".join(f"{key} = {value}\n" for key, value in limits.items())
 
 
 def _rights(rights: Rights) -> str:
@@ -181,8 +223,15 @@ def random_filter(chance: random.Random) -> str:
 
 
 def random_rights(chance: random.Random) -> Rights:
-    chosen = [right for right in RIGHTS if chance.random() < 0.6] or ["publish"]
-    return {right: [random_filter(chance) for _ in range(chance.randint(1, 4))] for right in chosen}
+    often = {"share": 0.2}
+    chosen = [right for right in RIGHTS if chance.random() < often.get(right, 0.6)] or ["publish"]
+    return {
+        right: [
+            chance.choice(GROUPS) if right == "share" else random_filter(chance)
+            for _ in range(chance.randint(1, 4))
+        ]
+        for right in chosen
+    }
 
 
 def random_model(chance: random.Random) -> Model:
@@ -206,7 +255,14 @@ def random_model(chance: random.Random) -> Model:
         for _ in range(chance.randint(0, 4))
     ]
     enrolled = {who: chance.choice([*names, "gone"]) for who in IDENTITIES if chance.random() < 0.5}
-    return Model(templates, presets, groups, grants, denies, enrolled)
+    rules = [f"template.{name}" for name in templates] + [f"preset.{name}" for name in presets]
+    rules += [f"group.{name}" for name in groups] + [f"grant.g{number}" for number in range(len(grants))]
+    limits = {rule: random_limits(chance) for rule in rules if chance.random() < 0.3}
+    return Model(templates, presets, groups, grants, denies, enrolled, limits)
+
+
+def random_limits(chance: random.Random) -> dict[str, int]:
+    return {key: chance.randint(1, 2) for key in LIMITS if chance.random() < 0.6}
 
 
 def random_window(chance: random.Random) -> tuple[datetime | None, datetime | None]:
@@ -225,6 +281,8 @@ def random_question(chance: random.Random) -> tuple[str, Action, str]:
     action = chance.choice(list(Action))
     if action == Action.SUBSCRIBE:
         return identity, action, random_filter(chance).replace("${id}", identity or "a")
+    if action == Action.SHARE:
+        return identity, action, chance.choice([text for text in TEXTS if text])
     text = "/".join(chance.choice(TEXTS) for _ in range(chance.randint(1, 5)))
     return identity, action, text or "a"
 
@@ -243,6 +301,10 @@ def run(cases: int, seed: int) -> str:
             if decision.allowed != model.allows(identity, action, topic):
                 question = f"{identity!r} {action.name} {topic!r}, enrolled {model.enrolled}"
                 return f"{text}\n{question}\nthe policy says {decision}, the reference the opposite"
+            key = chance.choice(LIMITS)
+            limit = getattr(policy.allowance(identity), key, None)
+            if limit != model.limit(identity, key):
+                return f"{text}\n{identity!r} {key}: the policy says {limit}, the reference the opposite"
             asked += 1
     return ""
 

@@ -258,6 +258,7 @@ class Reference:
             for group, wish in session.shares.items():
                 reachable = session.online or min(qos, wish.qos) > 0
                 allowed = self.may(session.slot[0], Action.RECEIVE, topic)
+                allowed = allowed and self.may(session.slot[0], Action.SHARE, group[0])
                 if naive_match(group[1], topic) and reachable and allowed:
                     groups.setdefault(group, {})[session.slot] = min(qos, wish.qos)
             matching = [

@@ -191,9 +191,16 @@ class World(RuleBasedStateMachine):
                 st.sampled_from(["ann", "bob"]), st.sampled_from(ACTIONS), st.sampled_from(TOPICS + JOBS)
             ),
             max_size=6,
-        )
+        ),
+        closed=st.frozensets(
+            st.tuples(st.sampled_from(["ann", "bob"]), st.just(Action.SHARE), st.sampled_from(["g", "h"])),
+            max_size=2,
+        ),
     )
-    def change_policy(self, denied: frozenset[tuple[str, Action, str]]) -> None:
+    def change_policy(
+        self, denied: frozenset[tuple[str, Action, str]], closed: frozenset[tuple[str, Action, str]]
+    ) -> None:
+        denied |= closed
         self.reference.set_policy(denied)
         self.house.broker.set_authorizer(Policy(denied), self.house.now)
         for client in self.clients.values():
@@ -232,14 +239,20 @@ class World(RuleBasedStateMachine):
     @rule(which=st.integers(0, 3), group=st.sampled_from(GROUPS), qos=levels)
     def share(self, which: int, group: tuple[str, str], qos: int) -> None:
         client = self.someone(which)
+        wanted = SubscribeFilter(f"$share/{group[0]}/{group[1]}", qos)
+        if not self.reference.may(client.slot[0], Action.SHARE, group[0]):
+            self.send_subscribe(client, wanted, 0, 0x87 if client.version == 5 else 0x80)
+            return
         self.reference.share(client.slot, group, Wish(qos))
-        self.send_subscribe(client, SubscribeFilter(f"$share/{group[0]}/{group[1]}", qos), 0)
+        self.send_subscribe(client, wanted, 0)
 
-    def send_subscribe(self, client: Client, wanted: SubscribeFilter, identifier: int) -> None:
+    def send_subscribe(
+        self, client: Client, wanted: SubscribeFilter, identifier: int, code: int | None = None
+    ) -> None:
         assert client.device is not None
         properties = Properties(subscription_identifiers=(identifier,) if identifier else ())
         client.device.send(Subscribe(client.packet_id(), (wanted,), properties))
-        assert client.device.one(Suback).codes == (wanted.qos,)
+        assert client.device.one(Suback).codes == (wanted.qos if code is None else code,)
         self.settle()
 
     @rule(which=st.integers(0, 3), filter=st.sampled_from(FILTERS))

@@ -45,7 +45,7 @@ def command(directory: Path | None, config_file: Path | None, as_json: bool) -> 
 
 def _row(device: "Device") -> tuple[str, ...]:
     active = sum(certificate.state == "active" for certificate in device.certificates)
-    kinds = (["password"] if device.password else []) + (["certificate"] if active else [])
+    kinds = ["password"] * device.password + ["key"] * device.psk + ["certificate"] * bool(active)
     connected = "-" if device.connected is None else str(device.connected)
     waiting = device.enrollment is not None and device.enrollment.state == "waits for approval"
     return (
@@ -79,6 +79,12 @@ def show(identity: str, **options: Any) -> None:
         click.echo(f"{'enrollment':12} {device.enrollment.state} (until {day(device.enrollment.expires_at)})")
         if device.enrollment.key:
             click.echo(f"{'key':12} {device.enrollment.key}")
+    if device.traffic is not None:
+        told = device.traffic
+        click.echo(f"{'messages':12} {told.received} received ({told.received_bytes} bytes), "
+                   f"{told.sent} sent ({told.sent_bytes} bytes)")  # fmt: skip
+        click.echo(f"{'denied':12} publish {told.denied_publish}, subscribe {told.denied_subscribe}, "
+                   f"receive {told.denied_receive}, will {told.denied_will}")  # fmt: skip
     for certificate in device.certificates:
         click.echo(
             f"certificate  {certificate.serial} {certificate.state}, until {day(certificate.not_after)}"
@@ -208,6 +214,56 @@ def rotate(
     enrolled = _ask(config, Rotate(identity, kind, purge))
     assert isinstance(enrolled, Enrolled)
     hand_over(enrolled, folder, None, config, as_json=as_json)
+
+
+@command.command()
+@click.argument("identity", metavar="ID")
+@click.option(
+    "--password-file", type=click.Path(path_type=Path), help="File whose first line is the password."
+)
+@click.option("--password-stdin", is_flag=True, help="Read the password from the first line of input.")
+@click.option("--purge", is_flag=True, help="Also end its sessions and remove what it retained.")
+@target_options
+@json_option
+def password(
+    identity: str, password_file: Path | None, password_stdin: bool, purge: bool, **options: Any
+) -> None:
+    """Give ID a password that you choose; every older credential ends, and with it the connections of ID.
+
+    For people who type it. Devices are better off with a generated one: bollard devices rotate ID.
+    The configuration has to allow it: allow_human_passwords = true.
+
+    \b
+    Example:  bollard devices password anna
+              pass show anna | bollard devices password anna --password-stdin
+    """
+    from bollard.cli.password import read_password, set_password
+    from bollard.identity.names import check_identity
+
+    check_identity(identity)
+    config, as_json = _target(options)
+    chosen = read_password(password_file, password_stdin)
+    set_password(config, identity, chosen, purge=purge, as_json=as_json)
+
+
+@command.command()
+@click.argument("identity", metavar="ID")
+@click.option("--as", "template", default="device", show_default=True, help="The template of a new ID.")
+@click.option("--purge", is_flag=True, help="Also end its sessions and remove what it retained.")
+@target_options
+@json_option
+def psk(identity: str, template: str, purge: bool, **options: Any) -> None:
+    """Give ID a key for TLS with pre-shared keys; every older credential ends. ID may be new.
+
+    For devices that are too small for certificates. Needs a listener with `psk = true`, and Python 3.13.
+
+    \b
+    Example:  bollard devices psk meter
+    """
+    from bollard.cli.psk import give_key
+
+    config, as_json = _target(options)
+    give_key(config, identity, template, purge=purge, as_json=as_json)
 
 
 def _target(options: dict[str, Any]) -> "tuple[Config, bool]":

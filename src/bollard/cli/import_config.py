@@ -28,13 +28,17 @@ _HEADS = {"safer": "What got safer", "changed": "What is different", "by hand": 
     help="Make this folder, with configuration, policy and report.",
 )
 @click.option("--version", "version", type=click.Choice(["2.0", "2.1"]), help="Mosquitto's version.")
+@click.option(
+    "--no-passwords", is_flag=True, help="Carry no passwords over: everybody gets a new credential."
+)
 @json_option
-def command(file: Path, out: Path, version: str | None, as_json: bool) -> None:
+def command(file: Path, out: Path, version: str | None, no_passwords: bool, as_json: bool) -> None:
     """Turn a Mosquitto configuration into Bollard's.
 
     Reads FILE and what it names: includes, ACL, passwords, pre-shared keys, dynamic security. Makes a folder with
     bollard.toml, policy.toml and a report: what got safer, what is different, what needs a hand. Both files are
-    checked before they are written. Ends with 1 if parts of FILE were not understood; the report lists them.
+    checked before they are written. Passwords whose hashes can be checked here are carried over, until their next
+    rotation; then the folder has a registry and authorities too. Ends with 1 if parts of FILE were not understood; the report lists them.
 
     \b
     Example:  bollard import /etc/mosquitto/mosquitto.conf --out ./bollard
@@ -43,17 +47,22 @@ def command(file: Path, out: Path, version: str | None, as_json: bool) -> None:
     from bollard.assess.configs.mosquitto_adopt import adopt
     from bollard.assess.configs.source import read_text
     from bollard.identity.files import write_private_directory
+    from bollard.server.carry_over import carry_over
 
     text, reason = read_text(file)
     if text is None:
         raise LocalError(f"{file}: {reason}", "Name a mosquitto.conf.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise LocalError(f"{out} exists already", "Name another folder with --out; nothing was written.")
-    adoption = adopt(file, version or "")
+    adoption = adopt(file, version or "", passwords=not no_passwords)
     check(adoption)
     report = report_text(adoption, out)
     files = {_CONFIG: adoption.config, _POLICY: adoption.policy, _REPORT: report}
-    write_private_directory(out, {name: each.encode() for name, each in files.items()})
+    contents = {name: each.encode() for name, each in files.items()}
+    if adoption.carried:
+        carry_over(out, contents, [(each.identity, each.stored) for each in adoption.carried])
+    else:
+        write_private_directory(out, contents)
     if as_json:
         say_json(as_object(adoption, out))
     else:
@@ -99,12 +108,16 @@ def report_text(adoption: "Adoption", out: Path) -> str:
 def _next_steps(adoption: "Adoption", out: Path) -> list[str]:
     folder = shlex.quote(str(out))
     lines = ["## Next", "", f"Start it: bollard up --dir {folder}", ""]
-    if adoption.enrolments:
-        lines += ["Give everybody a new credential; each is shown once:", ""]
-        lines += [
-            f"    {enroll_command(each.identity, each.credential, folder)}" for each in adoption.enrolments
-        ]
-        reasons = sorted({each.reason for each in adoption.enrolments})
+    if adoption.carried:
+        lines += ["Move ca/server-root-recovery.txt off this machine, to a safe place.", ""]
+        lines += ["These keep their passwords until you rotate them (bollard devices rotate NAME):", ""]
+        lines += [f"    {each.identity}" for each in adoption.carried] + [""]
+    new = [each for each in adoption.enrolments if not each.stored]
+    if new:
+        others = "everybody else" if adoption.carried else "everybody"
+        lines += [f"Give {others} a new credential; each is shown once:", ""]
+        lines += [f"    {enroll_command(each.identity, each.credential, folder)}" for each in new]
+        reasons = sorted({each.reason for each in new})
         lines += ["", "Why: " + "; ".join(reasons) + "."]
     return lines
 
@@ -139,5 +152,7 @@ def as_object(adoption: "Adoption", out: Path) -> dict[str, object]:
                 "command": enroll_command(each.identity, each.credential, folder),
             }
             for each in adoption.enrolments
+            if not each.stored
         ],
+        "carried": [each.identity for each in adoption.carried],
     }

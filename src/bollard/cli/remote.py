@@ -2,10 +2,12 @@
 standard input or the environment, never from an argument, which every user of the machine can read.
 """
 
+import contextlib
 import json
 import os
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 PASSWORD_VARIABLE = "BOLLARD_PASSWORD"  # noqa: S105  # the name of a variable, not a password
+#: The reason codes of a refusal by policy: 5.0, and of a subscription in 3.1.1.
+NOT_AUTHORIZED, FAILURE = 0x87, 0x80
 #: Keys of a settings file, as `bollard enroll --json` prints them.
 SETTINGS_TYPES: dict[str, type] = {
     "id": str,
@@ -150,6 +154,35 @@ def read_settings(path: Path) -> dict[str, Any]:
             kind = "a number" if expected is int else "a string"
             raise ConfigError(f"{key!r} must be {kind}", path)
     return document
+
+
+@contextlib.contextmanager
+def explain_refusals(options: dict[str, Any], action: str) -> Iterator[None]:
+    """Let a refusal by policy, of `action` or of the connection, name the command that explains it."""
+    from bollard.client import ConnectRefused, PublishRefused, SubscribeRefused
+
+    try:
+        yield
+    except (ConnectRefused, PublishRefused, SubscribeRefused) as error:
+        words = ["bollard", "why", _identity(options)]
+        if isinstance(error, PublishRefused):
+            words += [action, error.topic]
+        elif isinstance(error, SubscribeRefused):
+            words += [action, next(name for name, code in error.codes.items() if code >= FAILURE)]
+        commands = [shlex.join(words)]
+        if isinstance(error, PublishRefused) and options.get("response_topic"):
+            # The server passes on only Response Topics on which we may receive ourselves.
+            commands.append(shlex.join([*words[:3], "receive", options["response_topic"]]))
+        if error.code in (NOT_AUTHORIZED, FAILURE):
+            lines = [error.remedy, *(f"Where the broker runs: {visible(command)}" for command in commands)]
+            error.remedy = "\n  ".join(filter(None, lines))
+        raise
+
+
+def _identity(options: dict[str, Any]) -> str:
+    """Who we are to the broker, as far as the options tell."""
+    settings = read_settings(options["settings_file"]) if options["settings_file"] else {}
+    return str(options["username"] or settings.get("id") or settings.get("username") or "ID")
 
 
 def notice_of_reconnect(cause: Exception, delay_s: float) -> None:

@@ -12,6 +12,9 @@ from bollard.cli.target import find_config, json_option, target_options
 if TYPE_CHECKING:
     from bollard.server.requests import Status
 
+#: Identities that are told of, of those with the most denials.
+MOST_DENIED = 5
+
 
 @click.command()
 @target_options
@@ -53,6 +56,10 @@ def _show(status: "Status") -> None:
     )
     denied = sum(count for name, count in counters.items() if name.startswith("denied_"))
     click.echo(f"denied       {denied}, refused connects {counters['connects_refused']}")
+    for name, told in list(status.traffic.items())[:MOST_DENIED]:
+        count = told.denied_publish + told.denied_subscribe + told.denied_receive + told.denied_will
+        if count:
+            click.echo(f"             {count} of {name}: bollard devices show {name}")
     click.echo(f"connected    {status.connected}")
     if status.clients:
         click.echo()

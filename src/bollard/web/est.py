@@ -27,18 +27,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bollard.base.errors import BollardError
-from bollard.base.events import Event, ServerEvent, ServerWarning
+from bollard.base.events import Event, LimitReached, ServerEvent, ServerWarning
 from bollard.base.types import Secret
 from bollard.identity.csr import MAX_CSR_BYTES
 from bollard.identity.enroll import Desk, Issued, Waiting
 from bollard.identity.refusals import BAD_REQUEST, TOO_LARGE, UNAUTHORIZED, EnrollmentRefused
+from bollard.net.guard import Guesses
 from bollard.server.compose import Offer
 from bollard.server.enrollment_operations import fingerprint
 from bollard.web.https import CERTIFICATE, serving
 
 PREFIX = "/.well-known/est"
 CERTS_ONLY = "application/pkcs7-mime; smime-type=certs-only"
-UNSUPPORTED_MEDIA, INTERNAL = 415, 500
+UNSUPPORTED_MEDIA, TOO_MANY, INTERNAL = 415, 429, 500
 RETRY_AFTER_S = 60
 _COLUMNS = 64
 
@@ -56,13 +57,20 @@ class Est:
     """The four operations over one desk. `changed` is called when something was issued."""
 
     def __init__(
-        self, desk: Desk, roots: bytes, *, changed: Callable[[], None], emit: Callable[[Event], None]
+        self,
+        desk: Desk,
+        roots: bytes,
+        *,
+        changed: Callable[[], None],
+        emit: Callable[[Event], None],
+        guesses: Guesses,
     ) -> None:
         """`roots` are the server roots, PEM."""
         self._desk = desk
         self._roots = pkcs7.serialize_certificates(x509.load_pem_x509_certificates(roots), Encoding.DER)
         self._changed = changed
         self._emit = emit
+        self._guesses = guesses
 
     def application(self) -> Starlette:
         return Starlette(
@@ -81,11 +89,28 @@ class Est:
         async def enroll() -> Issued | Waiting:
             identity, secret = _basic(request)
             # The secret first: strangers get no judgement of their requests.
-            await asyncio.to_thread(self._desk.check_secret, identity, secret, now=time.time())
+            await self._check_secret(request, identity, secret)
             csr = await _csr(request)
             return await asyncio.to_thread(self._desk.enroll, identity, csr, now=time.time())
 
         return await self._answer(request, enroll)
+
+    async def _check_secret(self, request: Request, identity: str, secret: Secret) -> None:
+        """Raise `EnrollmentRefused` unless it is right, and not too early after wrong ones."""
+        address = request.client.host if request.client else ""
+        limit, wait_s = self._guesses.wait(address, identity, time.monotonic())
+        if limit:
+            raise EnrollmentRefused(TOO_MANY, f"too many wrong secrets; try again in {wait_s:.0f} s")
+        try:
+            await asyncio.to_thread(self._desk.check_secret, identity, secret, now=time.time())
+        except EnrollmentRefused as refusal:
+            if refusal.status == UNAUTHORIZED:
+                limit, delay_s = self._guesses.wrong(address, identity, time.monotonic())
+                detail = f"wrong secrets; the next attempt is looked at in {delay_s:g} s"
+                if limit:
+                    self._emit(LimitReached(limit, identity[:64], "", address, detail))
+            raise
+        self._guesses.right(address, identity)
 
     async def simplereenroll(self, request: Request) -> Response:
         async def renew() -> Issued:
@@ -150,7 +175,7 @@ def est_service(offer: Offer) -> contextlib.AbstractAsyncContextManager[tuple[st
 async def _serve(offer: Offer) -> AsyncIterator[tuple[str, str]]:
     bind = offer.config.est.bind
     assert bind is not None, "asked for only where it is configured"
-    est = Est(offer.desk, offer.roots_pem, changed=offer.changed, emit=offer.emit)
+    est = Est(offer.desk, offer.roots_pem, changed=offer.changed, emit=offer.emit, guesses=offer.guesses)
     async with serving(est.application(), bind.host, bind.port, offer.context) as address:
         yield "est", address
 
