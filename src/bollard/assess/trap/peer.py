@@ -206,7 +206,7 @@ class _Talk:
         guest.credential_hash = hmac.new(self.manner.hash_key, secret, hashlib.sha256).hexdigest()[:16]
 
     async def redirect(self) -> None:
-        """Name the other server, where the version has a word for it. [MQTT5-4.11.0-1]"""
+        """Name the other server, where the version has a word for it. [MQTT5 4.11]"""
         properties = (
             Properties(server_reference=self.manner.elsewhere) if self._version == V5 else Properties()
         )
