@@ -55,6 +55,35 @@ def test_a_payload_above_the_limit_goes_nowhere(version: int, qos: int) -> None:
     assert house.broker.counters.denied_publish == 1
 
 
+def test_properties_that_are_passed_on_count_as_payload() -> None:
+    house = House(authorizer=Rationed(max_payload=40))
+    device, other = plug(house), reader(house)
+    device.publish("a", b"1234", user_properties=(("k", "v" * 40),))
+    assert other.messages() == []
+    device.publish("a", b"1234", user_properties=(("k", "v"),))
+    assert other.payloads() == [b"1234"]
+
+
+def test_a_will_is_judged_with_its_properties() -> None:
+    house = House(authorizer=Rationed(max_payload=40))
+    will = Will("w", b"1234", 0, False, Properties(user_properties=(("k", "v" * 40),)))
+    device = house.open()
+    device.send(connect("p", 5, principal="plug", will=will))
+    assert device.one(Connack).code == ReasonCode.PACKET_TOO_LARGE
+
+
+def test_whoever_leaves_and_comes_back_has_no_new_burst() -> None:
+    house = House(authorizer=Rationed(rate=Rate(2, 3600)))
+    other = reader(house)
+    for _ in range(2):
+        device = plug(house)
+        device.publish("a")
+        device.publish("a")
+        device.send(Disconnect())
+        house.broker.set_authorizer(Rationed(rate=Rate(2, 3600)), house.now)
+    assert len(other.messages()) == 2
+
+
 def test_a_payload_is_judged_behind_an_alias_too() -> None:
     house = House(authorizer=Rationed(max_payload=4))
     device, other = plug(house), reader(house)

@@ -275,7 +275,7 @@ def _judge_will(core: Core, connection: Connection, will: WireWill) -> Refused |
             f"its will on {will.topic} is not allowed: {decision.reason}",
             "the will is not allowed",
         )
-    code, fault = will_fault(core, principal, will.qos, size)
+    code, fault = will_fault(core, principal, will.qos, size + len(_passed_on(will)))
     if code:
         core.counters.denied_will += 1
         core.tell_refusal(connection, Action.WILL, "policy.will", f"{fault}, on {will.topic}")
@@ -420,6 +420,22 @@ def _will(core: Core, will: WireWill | None) -> Will | None:
     if will is None:
         return None
     given = will.properties
+    expiry = given.message_expiry_interval
+    return Will(
+        will.topic,
+        will.topic.encode(),
+        will.payload,
+        will.qos,
+        will.retain,
+        min(given.will_delay_interval or 0, core.limits.max_will_delay_s),
+        -1 if expiry is None else expiry,
+        _passed_on(will),
+    )
+
+
+def _passed_on(will: WireWill) -> bytes:
+    """The properties of a will that travel with it, without their length."""
+    given = will.properties
     kept = Properties(
         payload_format_indicator=given.payload_format_indicator,
         content_type=given.content_type,
@@ -431,14 +447,4 @@ def _will(core: Core, will: WireWill | None) -> Will | None:
     start = 0
     while block[start] & 0x80:
         start += 1
-    expiry = given.message_expiry_interval
-    return Will(
-        will.topic,
-        will.topic.encode(),
-        will.payload,
-        will.qos,
-        will.retain,
-        min(given.will_delay_interval or 0, core.limits.max_will_delay_s),
-        -1 if expiry is None else expiry,
-        block[start + 1 :],
-    )
+    return block[start + 1 :]

@@ -200,7 +200,7 @@ def publish_will(core: Core, session: Session) -> None:
         not will.retain or core.may(principal, Action.RETAIN, will.name)
     )
     allowed = allowed and not foreign_response(core, principal, will.forward)
-    if not allowed or not may_leave_will(core, principal, will.qos, len(will.payload)):
+    if not allowed or not may_leave_will(core, principal, will.qos, len(will.payload) + len(will.forward)):
         core.counters.denied_will += 1
         core.tallies.refuse(principal, Action.WILL)
         reason = "its right to it has ended, or it is more than its limits allow now"

@@ -60,6 +60,14 @@ class Ration:
         self.refused = 0
         return True
 
+    def full(self, now: float) -> bool:
+        """Whether all of its burst may come at `now`."""
+        rate = self.allowance.rate
+        if rate is None:
+            return True
+        gained = max(now - self.filled_at, 0.0) * rate.count / rate.seconds
+        return self.tokens + gained >= rate.count
+
     @property
     def flooded(self) -> bool:
         """Whether refusing is not enough: somebody sends many times what its rate allows."""
@@ -97,9 +105,15 @@ def _ask(core: Core, principal: str) -> Allowance | None:
 
 
 def forget_strangers(core: Core) -> None:
-    """Drop the rations of principals that have no session: they begin afresh."""
-    for principal in [name for name in core.rations if name not in core.sessions]:
-        del core.rations[principal]
+    """Drop the rations of principals that have no session and have nothing to wait for.
+
+    Attack: to spend the burst of a rate, leave, and come back to a whole one.
+    """
+    strangers = [name for name in core.rations if name not in core.sessions]
+    for principal in strangers:
+        ration: Ration = core.rations[principal]
+        if ration.full(core.now):
+            del core.rations[principal]
 
 
 def admit(core: Core, connection: Connection, packet: Publish, name: str) -> int:
@@ -117,7 +131,7 @@ def admit(core: Core, connection: Connection, packet: Publish, name: str) -> int
         if connection.version == 5:
             raise PeerError(ReasonCode.QOS_NOT_SUPPORTED, f"QoS {packet.qos} is above its max_qos")
         return ReasonCode.QOS_NOT_SUPPORTED
-    size = len(packet.payload)
+    size = len(packet.payload) + len(packet.forward)  # attack: a payload that travels as user properties
     if allowance.max_payload is not None and size > allowance.max_payload:
         _exceeded(core, connection, ration, "max_payload", f"{size} bytes on {name}")
         return ReasonCode.QUOTA_EXCEEDED

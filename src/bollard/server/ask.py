@@ -39,13 +39,16 @@ def ask(config: Config, request: Request) -> Result:
             continue
         try:
             size = config.audit.max_log_bytes
-            ACTOR.set(f"uid {os.getuid()}")
-            with (
-                AuditTrail(state.audit, size, say_on_stderr, long_lived=False) as trail,
-                open_identities(state, changed=trail.identity_changed) as identities,
-            ):
-                learning = Learning(state.learning, trail.record)
-                control = Control(config, identities.registry, identities.authorities, learning=learning)
-                return trail.after_writing(control.handle)(request)
+            actor = ACTOR.set(f"uid {os.getuid()}")
+            try:
+                with (
+                    AuditTrail(state.audit, size, say_on_stderr, long_lived=False) as trail,
+                    open_identities(state, changed=trail.identity_changed) as identities,
+                ):
+                    learning = Learning(state.learning, trail.record)
+                    control = Control(config, identities.registry, identities.authorities, learning=learning)
+                    return trail.after_writing(control.handle)(request)
+            finally:
+                ACTOR.reset(actor)
         finally:
             lock.__exit__(None, None, None)

@@ -111,6 +111,15 @@ def test_a_compressed_file_that_breaks_off_says_so() -> None:
     assert "breaks off" in frames.fault or "broken" in frames.fault
 
 
+def test_a_compressed_file_that_is_damaged_says_so() -> None:
+    whole = gzip.compress(pcap(tape()) * 50, compresslevel=0)
+    for at in (10, 14):
+        damaged = bytearray(whole)
+        damaged[at] = 0xFF
+        with pytest.raises(LocalError, match="cannot be read"):
+            frames_of(bytes(damaged))
+
+
 def test_a_length_that_lies_ends_the_reading_before_anything_is_allocated() -> None:
     lie = struct.pack("<IIII", 0, 0, MAX_FRAME_BYTES + 1, 10)
     frames = frames_of(pcap(tape()) + lie + b"x" * 100)

@@ -7,6 +7,7 @@ what was read before stays good, and `fault` says where and why.
 import gzip
 import io
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 
@@ -30,6 +31,9 @@ _SECTION = b"\x0a\x0d\x0d\x0a"
 _INTERFACE, _OLD_PACKET, _SIMPLE_PACKET, _PACKET = 1, 2, 3, 6
 _RESOLUTION = 9
 _SECOND_NS = 1_000_000_000
+
+#: What a file raises that cannot be read on, compressed or not.
+_UNREADABLE = (OSError, EOFError, zlib.error)
 
 Progress = Callable[[int, int], None]
 """Told the bytes and the frames that were read; called once for each chunk."""
@@ -59,7 +63,7 @@ class Frames:
     def _recognise(self) -> str:
         try:
             self._have(4)
-        except (OSError, EOFError) as error:
+        except _UNREADABLE as error:
             raise LocalError(f"the capture cannot be read: {error}", "Is it a whole file?") from None
         magic = self._buffer[:4]
         if magic in _PCAP:
@@ -72,7 +76,7 @@ class Frames:
         walk = self._pcap() if self.format == "pcap" else self._pcapng()
         try:
             yield from walk
-        except (OSError, EOFError, gzip.BadGzipFile) as error:
+        except _UNREADABLE as error:
             self.fault = f"the file breaks off after frame {self.frames}: {error}"
 
     def _have(self, size: int) -> bool:

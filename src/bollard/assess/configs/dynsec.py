@@ -216,9 +216,9 @@ def _stored(data: dict[str, Any]) -> Secret:
     """The hash of a client as a password file has it: one text since 2.1, three fields before."""
     encoded, parts = data.get("encoded_password"), (data.get("salt"), data.get("password"))
     if isinstance(encoded, str):
-        return Secret(encoded.encode())
+        return Secret(encoded.encode(errors="replace"))
     if all(isinstance(part, str) and part for part in parts) and isinstance(data.get("iterations"), int):
-        return Secret(f"$7${data['iterations']}${parts[0]}${parts[1]}".encode())
+        return Secret(f"$7${data['iterations']}${parts[0]}${parts[1]}".encode(errors="replace"))
     return NOTHING
 
 
