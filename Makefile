@@ -8,7 +8,8 @@
 #   make attack-figures                   what attacks cost the broker, and what another client notices
 #   make crash                            kill the broker hundreds of times and check the books
 #   make learning                         learn a simulated network of 200 devices and print what came of it
-#   make bench                            compare the hot paths, compiled and uncompiled
+#   make bench [ARGS="--reps 3"]          Bollard beside the brokers of others: ratios and a chart
+#   make bench-engine                     the engine alone, compiled and uncompiled
 #   make policy-cost [RULES=1000]         what a policy of so many rules costs a message
 #   make interop                          real clients of others, over TLS
 #   make targets                          brokers of others, scanned against what is known to be wrong with them
@@ -37,7 +38,7 @@ MAKE_WHEEL := $(ROOM)/make-venv/bin/python
 
 .PHONY: sniff-figures attacks attack-figures crash learning policy-cases policy-cost targets up test test-compiled test-pure check format fuzz \
   check-format check-lint check-types check-floors check-docs \
-  bench interop clean FORCE
+  bench bench-engine interop clean FORCE
 .DELETE_ON_ERROR:
 
 up: $(ROOM)/run-venv/.ready
@@ -88,6 +89,9 @@ fuzz: $(ROOM)/dev-venv/.ready
 	$(DEV) fuzz/fuzz_captures.py --seconds $(SECONDS)
 
 bench: $(ROOM)/dev-venv/.ready
+	$(DEV) bench/against_peers.py $(ARGS)
+
+bench-engine: $(ROOM)/dev-venv/.ready
 	$(DEV) bench/run.py
 
 attacks: $(ROOM)/dev-venv/.ready

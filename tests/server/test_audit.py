@@ -29,6 +29,7 @@ from bollard.server.audit_entries import (
     WINDOW_S,
     Denials,
     FileLoaded,
+    of_denial,
     of_identity,
 )
 from bollard.server.requests import AskStatus, Request, RotateAuthority
@@ -150,9 +151,24 @@ def test_an_attacker_with_endless_names_gets_a_bounded_number_of_entries_and_of_
             whose = f"192.0.2.{second}-{number}"
             denials.note("connect.refused", whose, {"address": whose}, float(second))
         denials.sweep(float(second))
-        assert len(denials._counted) <= MAX_COUNTED + 1
+        assert len(denials._of_others._counted) <= MAX_COUNTED + 1
     assert len(found) <= BURST_ENTRIES + (hours + 1) * 60
     assert sum(int(str(entry.facts.get("left_out", 0))) for entry in found) > 1000
+
+
+def test_a_stranger_with_endless_addresses_does_not_push_out_what_a_device_was_denied() -> None:
+    found: list[Entry] = []
+    denials = Denials(found.append)
+    for second in range(3600):
+        denials.note("connect.refused", f"2001:db8:{second:x}::", {"address": "a"}, float(second))
+        denials.sweep(float(second))
+    denials.note("access.denied", "plug publish", {"identity": "plug", "topic": "t"}, 3600.0)
+    assert found[-1].facts.get("identity") == "plug"
+
+
+def test_addresses_of_one_network_are_one_peer() -> None:
+    refused = [TransportRefused(f"2001:db8::{number:x}", "tls", "no") for number in (1, 2)]
+    assert len({of_denial(event)[:2] for event in refused}) == 1  # type: ignore[index]
 
 
 def test_warnings_about_different_things_are_all_written(room: Room) -> None:

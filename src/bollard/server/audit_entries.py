@@ -22,7 +22,9 @@ from bollard.base.events import (
     ServerWarning,
     TransportRefused,
 )
+from bollard.base.types import ANONYMOUS
 from bollard.identity.records import Identity, Token
+from bollard.net.gate import address_key
 from bollard.server.requests import Request, RotateAuthority
 from bollard.server.revocation import IdentityEnded
 from bollard.store.audit_chain import Entry, Fact
@@ -33,7 +35,8 @@ WINDOW_S = 60.0
 MAX_COUNTED = 256
 #: Topics that are told of a count.
 MAX_TOPICS = 5
-#: Entries of denials: so many at once, and so many an hour after that; less than 1 MB a day.
+#: Entries of denials: so many at once, and so many an hour after that, for enrolled identities and again for
+#: everybody else; together less than 2 MB a day.
 BURST_ENTRIES = 500
 ENTRIES_PER_HOUR = 60.0
 
@@ -102,13 +105,17 @@ def of_denial(event: Event) -> tuple[str, str, Facts] | None:
         case ConnectRefused():
             claimed = {"client_id": event.client_id, "username": event.username}
             facts = {"address": event.address, "listener": event.listener, **claimed}
-            return event.name, event.address, {**facts, "code": event.code, "reason": event.reason}
+            return (
+                event.name,
+                address_key(event.address),
+                {**facts, "code": event.code, "reason": event.reason},
+            )
         case TransportRefused():
             facts = {"address": event.address, "listener": event.listener, "reason": event.reason}
-            return event.name, event.address, facts
+            return event.name, address_key(event.address), facts
         case LimitReached():
             who = {"identity": event.principal, "client_id": event.client_id, "address": event.address}
-            whose = f"{event.principal or event.address} {event.limit}"
+            whose = f"{event.principal or address_key(event.address)} {event.limit}"
             return event.name, whose, {**who, "limit": event.limit, "detail": event.detail}
         case ServerWarning():
             detail = _one_line(event.detail)
@@ -200,7 +207,34 @@ class _Count:
 
 class Denials:
     """Counts denials together and paces what is written of them. Time is an argument, in seconds since the
-    epoch; not thread-safe."""
+    epoch; not thread-safe.
+
+    What enrolled identities were denied has a pace of its own. Attack: a stranger with many addresses, who uses
+    up what may be written before somebody else's denials come.
+    """
+
+    def __init__(self, add: Callable[[Entry], None]) -> None:
+        """`add` takes the entries that are to be written."""
+        self._of_identities = _Paced(add)
+        self._of_others = _Paced(add)
+
+    def note(self, kind: str, whose: str, facts: Facts, now: float) -> None:
+        """One denial."""
+        known = facts.get("identity") not in (None, "", ANONYMOUS)
+        (self._of_identities if known else self._of_others).note(kind, whose, facts, now)
+
+    def sweep(self, now: float, *, all_of_it: bool = False) -> None:
+        """Write the counts whose while is over, or all."""
+        self._of_identities.sweep(now, all_of_it=all_of_it)
+        self._of_others.sweep(now, all_of_it=all_of_it)
+
+    @property
+    def counting(self) -> bool:
+        return self._of_identities.counting or self._of_others.counting
+
+
+class _Paced:
+    """Denials that share one pace."""
 
     def __init__(self, add: Callable[[Entry], None]) -> None:
         """`add` takes the entries that are to be written."""
