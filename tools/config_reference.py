@@ -79,6 +79,7 @@ def text() -> str:
     parts += ["## `[log]`\n", *table(settings.LOG), ""]
     parts += ["## `[store]`\n", *table(settings.STORE), ""]
     parts += ["## `[audit]`\n", *table(settings.AUDIT), ""]
+    parts += ["## `[authorities]`\n", *table(settings.AUTHORITIES), ""]
     parts += [
         "## `[limits]`\n",
         "Every bound is on. Each is named here by the abuse that it stops.\n",

@@ -149,6 +149,28 @@ def test_a_rotated_certificate_ends_the_old_one(
     assert "superseded" in done
 
 
+def test_a_rotated_credential_is_printed_for_one_client(broker: Daemon, tmp_path: Path) -> None:
+    before = broker.json("enroll", "pasted")
+    done = broker.run("devices", "rotate", "pasted", "--for", "paho")
+    assert done.returncode == 0, done.stderr
+    compile(done.stdout, "pasted", "exec")
+    assert before["password"] not in done.stdout
+    assert "mosquitto_pub" not in done.stdout
+
+
+@pytest.mark.parametrize("option", ["--certificate", "--token"])
+def test_a_recipe_that_cannot_be_is_refused_before_anything_is_rotated(
+    broker: Daemon, devices: list[Device], option: str
+) -> None:
+    identity = f"kept{option}"
+    device = Device(broker.json("enroll", identity)).connect()
+    devices.append(device)
+    done = broker.run("devices", "rotate", identity, "--for", "shelly", option)
+    assert done.returncode == 2, done.stderr
+    told = shown(broker, identity)
+    assert (told["password"], told["certificates"], told["connected"]) == (True, [], 1)
+
+
 @pytest.mark.parametrize("word", ["show", "revoke", "suspend", "resume", "rotate"])
 def test_who_is_not_enrolled_is_told(broker: Daemon, word: str) -> None:
     done = broker.run("devices", word, "ghost")

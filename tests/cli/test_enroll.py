@@ -93,6 +93,19 @@ def test_enrolling_twice_is_refused_with_the_way_out(broker: Daemon) -> None:
     assert "devices rotate twice" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "options",
+    [("--password", "--certificate"), ("--token", "--password"), ("--token", "--for", "paho")],
+    ids=" ".join,
+)
+def test_options_that_exclude_each_other_enroll_nobody(broker: Daemon, options: tuple[str, ...]) -> None:
+    done = broker.run("enroll", "both", *options)
+    assert done.returncode == 2
+    assert options[0] in done.stderr
+    assert options[1] in done.stderr
+    assert all(device["id"] != "both" for device in broker.json("devices"))
+
+
 def test_an_unknown_template_names_the_nearest(broker: Daemon) -> None:
     done = broker.run("enroll", "typo", "--as", "devise")
     assert done.returncode == 2

@@ -45,6 +45,18 @@ def test_a_wrong_word_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> No
     assert "exclude each other" in capsys.readouterr().err
 
 
+def test_a_misspelt_command_is_told_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["enrol", "plug"]) == 2
+    assert "no command 'enrol'. Did you mean \"enroll\"?" in capsys.readouterr().err
+
+
+def test_a_word_like_no_command_is_told_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["xyzzy\x1b[2J"]) == 2
+    said = capsys.readouterr().err
+    assert all(name in said for name in COMMANDS)
+    assert "\x1b" not in said
+
+
 def test_help_and_version_load_neither_broker_nor_cryptography() -> None:
     script = (
         "import sys; from bollard.cli.main import main; main(['--help']); main(['--version']);"

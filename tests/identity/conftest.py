@@ -1,7 +1,7 @@
 """Authorities made once for all tests of this floor, and a registry whose storage is a dictionary."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +36,12 @@ class MemoryStorage:
             raise LocalError("disk full")
         self.saved[identity.id] = identity
         self.history.append(identity)
+
+    def save_all(self, identities: Sequence[Identity]) -> None:
+        if self.full:
+            raise LocalError("disk full")
+        for identity in identities:
+            self.save(identity)
 
 
 @pytest.fixture

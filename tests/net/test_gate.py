@@ -35,6 +35,29 @@ def test_the_total_is_bounded() -> None:
     assert gate.enter(stream(), 0) == "max_connections"
 
 
+def test_strangers_together_may_send_so_much_and_then_whoever_sent_most_goes() -> None:
+    gate = Gate(TransportLimits(max_handshake_bytes=1000))
+    crowd = [stream(f"192.0.2.{number}") for number in range(10)]
+    for each in crowd:
+        assert gate.enter(each, 0) == ""
+    assert all(gate.bears(each, 200) for each in crowd[:5])
+    assert not gate.bears(crowd[5], 200)
+    assert gate.bears(crowd[6], 50)
+    for each in crowd[:6]:
+        gate.leave(each)
+    assert gate.bears(crowd[7], 900)
+
+
+def test_whoever_was_let_in_is_not_counted_among_strangers() -> None:
+    gate = Gate(TransportLimits(max_handshake_bytes=1000))
+    known, new = client(gate), stream()
+    assert gate.enter(new, 0) == ""
+    assert gate.bears(known, 10**9)
+    assert gate.bears(new, 1000)
+    gate.authenticated(new)
+    assert gate.bears(stream(), 10**9)
+
+
 def test_when_every_place_is_taken_the_oldest_stranger_gives_way() -> None:
     gate = Gate(TransportLimits(max_connections=3))
     client(gate)

@@ -10,7 +10,7 @@ from bollard.base.authentication import Accepted, Answer, Later, Question, Refus
 from bollard.base.events import Event, LimitReached
 from bollard.base.types import Peer, Secret
 from bollard.net.gate import TransportLimits
-from bollard.net.guard import CONNECTION_RATE_EXCEEDED, MAX_UNDER_WAY, Guard
+from bollard.net.guard import CONNECTION_RATE_EXCEEDED, MAX_UNDER_WAY, MAX_UNDER_WAY_PER_ADDRESS, Guard
 
 RIGHT = b"right"
 HERE, ELSEWHERE = "192.0.2.1", "198.51.100.7"
@@ -188,6 +188,31 @@ def test_slow_checks_are_counted_when_they_are_through_and_few_run_at_once() -> 
     answer = room.guard.answer(question)
     assert not isinstance(answer, Later)
     assert too_early(answer)
+
+
+def test_an_address_with_endless_names_does_not_take_every_slow_check() -> None:
+    room = Room()
+    room.doorman.slow = True
+
+    def begin(address: str, name: str) -> Answer | Later:
+        return room.guard.answer(Question(None, "connect", Peer(address), "", name, Secret(b"wrong")))
+
+    begun = [begin(HERE, f"name{number}") for number in range(MAX_UNDER_WAY_PER_ADDRESS + 5)]
+    assert sum(isinstance(answer, Later) for answer in begun) == MAX_UNDER_WAY_PER_ADDRESS
+    assert isinstance(begin(ELSEWHERE, "name0"), Later)
+    for answer in begun:
+        if isinstance(answer, Later):
+            answer.conclude()
+    assert isinstance(begin(HERE, "another"), Later)
+
+
+def test_wrong_passwords_beside_a_certificate_do_not_take_every_slow_check() -> None:
+    room = Room()
+    room.doorman.slow = True
+    peer = Peer(HERE, certificate=b"certificate")
+    question = Question(None, "connect", peer, "", "plug", Secret(b"wrong"))
+    begun = [room.guard.answer(question) for _ in range(MAX_UNDER_WAY + 5)]
+    assert sum(isinstance(answer, Later) for answer in begun) == MAX_UNDER_WAY
 
 
 def test_the_event_names_identity_address_and_limit() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from bollard.base.errors import ConfigError
 from bollard.engine.limits import Limits
+from bollard.identity.unlock import Unlock
 from bollard.net.gate import TransportLimits
 from bollard.server.config import Address, Config
 from bollard.server.defaults import config_text
@@ -252,3 +253,17 @@ def test_the_default_of_each_limit_lies_within_its_own_bounds() -> None:
         value = limit_default(row.key)
         assert isinstance(value, bool | int | float)
         assert row.low <= value <= row.high, row.key
+
+
+def test_the_passphrase_of_the_authorities_is_in_the_state_directory_unless_told(tmp_path: Path) -> None:
+    assert load(tmp_path, "").unlock == Unlock("file", None)
+    told = load(tmp_path, '[authorities]\npass_file = "stick/ca.pass"')
+    assert told.unlock == Unlock("file", tmp_path / "stick" / "ca.pass")
+    assert load(tmp_path, '[authorities]\nunlock = "credential"').unlock == Unlock("credential")
+
+
+@pytest.mark.parametrize(
+    "text", ['unlock = "password"', 'passphrase = "x"', 'unlock = "credential"\npass_file = "ca.pass"']
+)
+def test_a_passphrase_from_two_places_or_from_nowhere_is_refused(tmp_path: Path, text: str) -> None:
+    fault(tmp_path, "[authorities]\n" + text)

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import to_builtins
 
+from bollard.cli.credential import credential_options
 from bollard.cli.handover import hand_over, prepare_folder
 from bollard.cli.output import day, say_json, say_table
+from bollard.cli.recipe import NAMES, check_recipe
 from bollard.cli.target import find_config, json_option, target_options
 
 if TYPE_CHECKING:
@@ -171,11 +173,14 @@ def resume(identity: str, **options: Any) -> None:
 
 @command.command()
 @click.argument("identity", metavar="ID")
-@click.option("--password", "credential", flag_value="password", help="A new password (the default).")
-@click.option("--certificate", "credential", flag_value="certificate", help="A new key and certificate.")
-@click.option("--token", "credential", flag_value="token", help="A one-time string; the old ends when spent.")
+@credential_options(
+    "A new password (the default).",
+    "A new key and certificate.",
+    "A one-time string; the old ends when spent.",
+)
 @click.option("--expires", default="1h", show_default=True, help="With --token: how long it may be spent.")
 @click.option("--approve", "approval", is_flag=True, help="With --token: the device waits for your approval.")
+@click.option("--for", "recipe", type=click.Choice(NAMES), help="Print only what this client needs.")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Write the files here; certificates: devices/ID."
 )
@@ -187,6 +192,7 @@ def rotate(
     credential: str | None,
     expires: str,
     approval: bool,
+    recipe: str | None,
     out: Path | None,
     purge: bool,
     **options: Any,
@@ -194,6 +200,10 @@ def rotate(
     """Give ID a new credential; the old one ends at once, and with it the connections of ID.
 
     If somebody else had the old one, --purge removes what they may have left behind.
+
+    \b
+    Example:  bollard devices rotate plug
+              bollard devices rotate meter --for paho > meter.py
     """
     from bollard.cli.token import hand_over_token, parse_life
     from bollard.identity.names import check_identity
@@ -205,6 +215,10 @@ def rotate(
     kind: Credential = "certificate" if credential == "certificate" else "password"
     if kind == "certificate" and out is None:
         out = StateDirectory(config.state_dir).devices / identity
+    if recipe is not None:
+        if credential == "token":
+            raise click.UsageError("--for needs a password or a certificate; with --token the device joins.")
+        check_recipe(recipe, kind, config)
     folder = prepare_folder(out) if out is not None else None
     if credential == "token":
         opened = _ask(config, Rotate(identity, "token", life_s=parse_life(expires), approval=approval))
@@ -213,7 +227,7 @@ def rotate(
         return
     enrolled = _ask(config, Rotate(identity, kind, purge))
     assert isinstance(enrolled, Enrolled)
-    hand_over(enrolled, folder, None, config, as_json=as_json)
+    hand_over(enrolled, folder, recipe, config, as_json=as_json)
 
 
 @command.command()

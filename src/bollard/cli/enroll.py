@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from bollard.cli.credential import credential_options
 from bollard.cli.handover import hand_over, prepare_folder
 from bollard.cli.recipe import NAMES, check_recipe
 from bollard.cli.target import find_config, json_option, target_options
@@ -11,9 +12,9 @@ from bollard.cli.target import find_config, json_option, target_options
 
 @click.command()
 @click.argument("identity", metavar="ID")
-@click.option("--password", "credential", flag_value="password", help="A generated password (the default).")
-@click.option("--certificate", "credential", flag_value="certificate", help="A key and a certificate.")
-@click.option("--token", "credential", flag_value="token", help="A one-time string for `bollard join`.")
+@credential_options(
+    "A generated password (the default).", "A key and a certificate.", "A one-time string for `bollard join`."
+)
 @click.option("--expires", help="With --token: how long it may be spent.  [default: 1h]")
 @click.option("--approve", is_flag=True, help="With --token: the device waits until you approve it.")
 @click.option("--as", "template", default="device", show_default=True, help="The policy template it gets.")
@@ -58,6 +59,8 @@ def command(
     if kind == "certificate" and out is None:
         out = StateDirectory(config.state_dir).devices / identity
     if recipe is not None:
+        if credential == "token":
+            raise click.UsageError("--for needs a password or a certificate; with --token the device joins.")
         check_recipe(recipe, kind, config)
     if expires is not None and credential != "token":
         raise click.UsageError("--expires is for --token: a password or certificate has its own end.")

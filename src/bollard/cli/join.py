@@ -51,6 +51,9 @@ class Folder:
 
 @click.command()
 @click.argument("string", required=False)
+@click.option("--host", help="With the text of a factory label: the broker.")
+@click.option("--port", type=click.IntRange(1, 65_535), default=8883, show_default=True, help="With a label.")
+@click.option("--pin", help="With a label: the pin that `bollard factory import` printed.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for key and certificate.")
 @click.option(
     "--wait",
@@ -65,16 +68,25 @@ class Folder:
 @click.option("--now", "at_once", is_flag=True, help="With --renew: even if it is not due.")
 @json_option
 def command(
-    string: str | None, out: Path | None, wait: float, renew: Path | None, at_once: bool, as_json: bool
+    string: str | None,
+    host: str | None,
+    port: int,
+    pin: str | None,
+    out: Path | None,
+    wait: float,
+    renew: Path | None,
+    at_once: bool,
+    as_json: bool,
 ) -> None:
     """Join a broker with an enrollment string.
 
-    STRING is what `bollard enroll ID --token` printed; `-` reads it from standard input, and without it the
+    STRING is what `bollard enroll ID --token` printed, or the text of a factory label; `-` reads it from standard input, and without it the
     variable BOLLARD_JOIN is taken. The server is recognized by the pin in the string, before anything
     secret is sent. The key is made here.
 
     \b
     Example:  bollard join BOL1:broker.local:8883#...
+              bollard join BOLF1:... --host broker.local --pin PIN
               bollard join --renew ~/.config/bollard/plug
     """
     if renew is not None:
@@ -82,13 +94,25 @@ def command(
             raise click.UsageError("--renew needs no string: it uses the certificate that is there.")
         _say(asyncio.run(_renew(_existing(renew), at_once=at_once)), as_json)
         return
-    from bollard.identity.tokens import read_enrollment_string
-
     text = sys.stdin.readline() if string == "-" else string or os.environ.get(STRING_VARIABLE, "")
     if not text:
         raise click.UsageError("Give the enrollment string, or - to read it from standard input.")
-    parsed = read_enrollment_string(text)
+    parsed = _read(text, host, port, pin)
     _say(asyncio.run(_join(parsed, _new_folder(out, parsed.identity), wait)), as_json)
+
+
+def _read(text: str, host: str | None, port: int, pin: str | None) -> "EnrollmentString":
+    """The string, or the label with what is not on it."""
+    from bollard.identity.factory import LABEL_PREFIX, read_label
+    from bollard.identity.tokens import read_enrollment_string
+
+    if text.strip().startswith(LABEL_PREFIX):
+        if host is None or pin is None:
+            raise click.UsageError("A label needs --host and --pin: `bollard factory import` printed them.")
+        return read_label(text).at_server(host, port, pin)
+    if host is not None or pin is not None:
+        raise click.UsageError("--host and --pin are for labels: an enrollment string has its own.")
+    return read_enrollment_string(text)
 
 
 def _new_folder(out: Path | None, identity: str) -> Folder:

@@ -20,6 +20,7 @@ COMMANDS = {
     "check": ("bollard.cli.check", "Check configuration and policy without starting."),
     "enroll": ("bollard.cli.enroll", "Give a device or application its identity."),
     "join": ("bollard.cli.join", "On a device: get a certificate with an enrollment string; renew it."),
+    "factory": ("bollard.cli.factory", "Labels and manifests of devices made before their owner is known."),
     "devices": ("bollard.cli.devices", "List, show, revoke, suspend, resume, rotate identities."),
     "authority": ("bollard.cli.authority", "The certificate authorities: show, rotate, export."),
     "status": ("bollard.cli.status", "How the running broker is, and who is connected."),
@@ -56,6 +57,16 @@ class LazyGroup(click.Group):
         command = importlib.import_module(COMMANDS[cmd_name][0]).command
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            from bollard.base.toml import suggest
+
+            ctx.fail(f"there is no command {name!r}. {suggest(name, COMMANDS)}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -17,15 +17,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from bollard.base.errors import LocalError
 from bollard.client.client import Client
 from bollard.client.errors import AuthenticationFailed, ClientError, ConnectRefused, ServerNotTrusted
+from bollard.client.link import Address
 from bollard.client.scram import end_point
-from bollard.identity import key_proof, show_root
+from bollard.client.shell import shown_root
+from bollard.identity import key_proof
 from bollard.identity.enrollment_rights import REQUEST_TOPIC, reply_topic
 from bollard.identity.profile import PrivateKey
 from bollard.identity.tokens import EnrollmentString
 
 REPLY_TIMEOUT_S = 30.0
-#: A root with its name and extensions has less than 1 KB.
-MAX_ROOT_BYTES = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +40,6 @@ class Answer:
     key: str = ""
     retry_s: int = 0
     reason: str = ""
-
-
-class _AskRoot:
-    """`Authentication` that only listens: it takes the root and ends the connection."""
-
-    method = show_root.METHOD
-
-    def __init__(self) -> None:
-        self.root = b""
-
-    def start(self, server_certificate: bytes | None) -> bytes:
-        return b""
-
-    def step(self, data: bytes) -> bytes:
-        self.root = data
-        raise AuthenticationFailed("the root is all that was wanted")
-
-    def finish(self, data: bytes) -> None:
-        raise AuthenticationFailed("the server did not show its root")
 
 
 class ProveKey:
@@ -93,27 +74,19 @@ class ProveKey:
 async def fetch_root(string: EnrollmentString) -> bytes:
     """The server root (DER) that `string` pins. The connection carries no secret, and trusts nobody: whoever
     answers, the root has the pinned hash or is refused. Raises `ClientError`."""
-    asking = _AskRoot()
-    client = Client(
-        string.host, string.port, authentication=asking, allow_any_server=True, allow_plaintext_password=True
-    )
     try:
-        async with client:
-            pass
-    except AuthenticationFailed:
-        if not asking.root:
-            raise
+        root = await shown_root(Address(host=string.host, port=string.port))
     except ConnectRefused as error:
         raise ServerNotTrusted(
             "this server cannot show the root that the enrollment string names",
             "Check that the string is whole, and that it is a Bollard broker that answers there.",
         ) from error
-    if len(asking.root) > MAX_ROOT_BYTES or not string.recognizes(asking.root):
+    if not string.recognizes(root):
         raise ServerNotTrusted(
             "the server is not the one that the enrollment string was made for",
             "Somebody else may answer at this address. Nothing secret was sent. Ask the owner for a new string.",
         )
-    return asking.root
+    return root
 
 
 def make_csr(key: PrivateKey, identity: str) -> bytes:

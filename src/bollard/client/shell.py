@@ -5,17 +5,25 @@ What bytes mean is decided in `protocol`, whom to trust in `trust`; what applica
 
 import asyncio
 import contextlib
+import hashlib
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from bollard.base.errors import BollardError, LocalError
 from bollard.client.backoff import Backoff
-from bollard.client.errors import ClientClosed, ClientError, ConnectFailed
+from bollard.client.errors import (
+    AuthenticationFailed,
+    ClientClosed,
+    ClientError,
+    ConnectFailed,
+    ServerNotTrusted,
+)
 from bollard.client.link import CLOSE_S, Address, Link, open_link
 from bollard.client.messages import Message, Settings
 from bollard.client.protocol import CONNECT_TOKEN, ClientProtocol, Result
-from bollard.client.trust import Trust, client_context, explain, fetch_pinned_root
+from bollard.client.root import MAX_ROOT_BYTES, AskRoot
+from bollard.client.trust import Trust, client_context, explain, fetch_pinned_root, normal_pin
 
 #: A connection that stood this long was good: the next loss begins with the shortest delay again.
 STABLE_S = 10.0
@@ -127,7 +135,7 @@ class Shell:
         if address.unix_path or address.allow_plaintext:
             return None
         if trust.pin and trust.ca_file is None and self._pinned_root is None:
-            self._pinned_root = await fetch_pinned_root(address.host, address.actual_port, trust)
+            self._pinned_root = await find_pinned_root(address, trust)
         return client_context(trust, self._pinned_root, websocket=address.websocket)
 
     async def _hang_up(self) -> None:
@@ -268,6 +276,44 @@ class Shell:
         wrapped = error if isinstance(error, ClientError) else ClientError(str(error))
         self.core.abandon(wrapped)
         self.after()
+
+
+async def find_pinned_root(address: Address, trust: Trust) -> bytes:
+    """The root certificate (DER) that `trust.pin` names: from the chain that the server presents, else by asking it.
+
+    Neither way verifies who answers or says anything secret; the whole SHA-256 decides. The caller then connects
+    anew and verifies against that root alone. `ServerNotTrusted` if neither way brings it.
+    """
+    try:
+        return await fetch_pinned_root(address.host, address.actual_port, trust)
+    except ServerNotTrusted as untrusted:
+        # A chain need not hold its root [RFC 8446, 4.4.2], and that of our own broker does not.
+        try:
+            root = await shown_root(address, trust.server_name)
+        except ClientError as error:
+            raise untrusted from error
+        if hashlib.sha256(root).hexdigest() != normal_pin(trust.pin):
+            raise
+        return root
+
+
+async def shown_root(address: Address, server_name: str = "") -> bytes:
+    """The root (DER, `MAX_ROOT_BYTES` at most) that the server shows to whoever asks by BOLLARD-ROOT.
+
+    Nobody is verified, so compare it with a pin. Raises `ClientError` where none is shown.
+    """
+    asking = AskRoot()
+    shell = Shell(
+        address,
+        Trust(server_name=server_name, allow_any_server=True),
+        Settings(authentication=asking, max_packet_bytes=2 * MAX_ROOT_BYTES),
+        Persistence(),
+    )
+    with contextlib.suppress(AuthenticationFailed):
+        await shell.open()
+    if not asking.root:
+        raise AuthenticationFailed("the server did not show its root")
+    return asking.root
 
 
 def _result(result: Result) -> Result:

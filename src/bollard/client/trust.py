@@ -161,7 +161,7 @@ async def fetch_pinned_root(host: str, port: int, trust: Trust) -> bytes:
             return der
     raise ServerNotTrusted(
         "the server did not present a root certificate with that pin",
-        "Either this is not your server, or it does not send its root: copy server-root.crt from it over a way that"
+        "Either this is not your server, or it does not show its root: copy server-root.crt from it over a way that"
         " you trust, and give it as the CA file.",
     )
 

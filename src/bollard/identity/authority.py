@@ -19,7 +19,8 @@ authorities (OpenSSL, mbedTLS, BearSSL, Node, Go) picks the one it needs. The RS
 also the root's, because an ESP8266 cannot verify more; the P-256 root is the one that `pin` names.
 
 The roots' keys are used once, here, and then lie encrypted under a passphrase that only the recovery
-file holds. Every other key is in a file of mode 0600.
+file holds. The keys of the other authorities are encrypted too, see `unlock.py`; a server's own are not.
+Every key is in a file of mode 0600.
 """
 
 import base64
@@ -38,10 +39,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from bollard.base.errors import LocalError
 from bollard.base.types import Secret
 from bollard.identity import profile
-from bollard.identity.files import read_private, read_public, write_private_directory
+from bollard.identity.files import read_private, read_public, write_private, write_private_directory
 from bollard.identity.profile import DAY_S, PrivateKey, PublicKey, Signer
 from bollard.identity.records import Identity
 from bollard.identity.registry import Registry
+from bollard.identity.unlock import BY_FILE, Unlock, is_encrypted
 
 DEVICE_LIFE_S = profile.DEVICE_LEAF.life_s
 DEVICE_LIFE_MAX_S = 2 * 365 * DAY_S
@@ -78,6 +80,7 @@ class Authorities:
     Paths for TLS: `root_file` is what clients trust (both server roots), `device_ca_file` what the
     broker trusts for client certificates. `pin` is the hex SHA-256 of the P-256 server root's DER.
     `retiring` is the device CA before this one, while certificates of both are in use (`rotation.py`).
+    `encrypted_now` names the key files that lay there unencrypted until they were loaded.
     """
 
     directory: Path
@@ -88,12 +91,19 @@ class Authorities:
     server_ca_rsa: Signer = field(repr=False)
     device_ca: Signer = field(repr=False)
     retiring: Signer | None = field(default=None, repr=False)
+    unlock: Unlock = field(default=BY_FILE, repr=False)
+    encrypted_now: tuple[str, ...] = field(default=(), repr=False)
 
     def reload(self) -> None:
         """Read everything again. `LocalError` leaves all as it was."""
-        fresh = load_authorities(self.directory)
+        fresh = load_authorities(self.directory, self.unlock)
         for entry in fields(self):
             setattr(self, entry.name, getattr(fresh, entry.name))
+
+    def encrypted(self, *keys: PrivateKey) -> list[bytes]:
+        """PEM of each key as it is to lie in `ca`. `LocalError` if the passphrase is not to be had."""
+        passphrase = self.unlock.passphrase(self.directory)
+        return [pem_key(key, passphrase.reveal()) for key in keys]
 
     @property
     def root(self) -> bytes:
@@ -128,7 +138,7 @@ def authorities_exist(directory: Path) -> bool:
     return (directory / "ca").exists()
 
 
-def create_authorities(directory: Path, *, now: float) -> Path:
+def create_authorities(directory: Path, *, now: float, unlock: Unlock = BY_FILE) -> Path:
     """Make all authorities in `directory`/ca, all or nothing, and return the recovery file's path.
 
     Tell the owner to move the recovery file off the machine: it opens the server roots' keys, which
@@ -145,27 +155,32 @@ def create_authorities(directory: Path, *, now: float) -> Path:
             "the clock of this machine is years behind, and certificates made by it would not be valid",
             "Set the date, then start again.",
         )
-    write_private_directory(directory / "ca", _new_hierarchies(now))
+    write_private_directory(directory / "ca", _new_hierarchies(now, unlock.passphrase(directory)))
     return directory / "ca" / RECOVERY_FILE
 
 
-def load_authorities(directory: Path) -> Authorities:
-    """The authorities of a state directory.
+def load_authorities(directory: Path, unlock: Unlock = BY_FILE) -> Authorities:
+    """The authorities of a state directory. Keys that are not encrypted yet are, once all is known to be right.
 
-    `LocalError` for what is missing, damaged, does not fit together, or has a key open to others.
+    `LocalError` for what is missing, damaged, does not fit together, has a key open to others, or does not
+    open with the passphrase; then no key is changed.
     """
     ca = directory / "ca"
     roots = _certificates(ca / ROOT_FILE)
-    return Authorities(
+    passphrase = unlock.passphrase(directory)
+    loaded = Authorities(
         directory=directory,
         root_file=ca / ROOT_FILE,
         device_ca_file=ca / f"{DEVICE_CA}.crt",
         pin=_pin(roots[0]),
-        server_ca=_load_signer(ca, SERVER_CA, roots),
-        server_ca_rsa=_load_signer(ca, SERVER_CA_RSA, roots),
-        device_ca=_load_signer(ca, DEVICE_CA, None),
-        retiring=_load_retiring(ca),
+        server_ca=_load_signer(ca, SERVER_CA, roots, passphrase),
+        server_ca_rsa=_load_signer(ca, SERVER_CA_RSA, roots, passphrase),
+        device_ca=_load_signer(ca, DEVICE_CA, None, passphrase),
+        retiring=_load_retiring(ca, passphrase),
+        unlock=unlock,
     )
+    loaded.encrypted_now = _encrypt_plain(ca, passphrase)
+    return loaded
 
 
 def issue_device_certificate(
@@ -248,12 +263,17 @@ def pem_key(key: PrivateKey, passphrase: bytes = b"") -> bytes:
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
 
 
-def read_key(path: Path) -> PrivateKey:
-    """An unencrypted private key, P-256 or RSA, from a file that only we can read; else `LocalError`."""
+def read_key(path: Path, passphrase: Secret | None = None) -> PrivateKey:
+    """A private key, P-256 or RSA, from a file that only we can read; else `LocalError`.
+
+    With a passphrase it may be encrypted, without one it must not be.
+    """
+    text = read_private(path)
+    closed = passphrase is not None and is_encrypted(text)
     try:
-        key = serialization.load_pem_private_key(read_private(path), None)
+        key = serialization.load_pem_private_key(text, passphrase.reveal() if passphrase and closed else None)
     except (ValueError, TypeError):
-        raise damaged(path) from None
+        raise _locked(path) if closed else damaged(path) from None
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise damaged(path)
     return key
@@ -263,8 +283,23 @@ def damaged(path: Path) -> LocalError:
     return LocalError(f"{path} is damaged or does not belong to the others", "Restore it from your backup.")
 
 
-def _new_hierarchies(now: float) -> dict[str, bytes]:
-    """File name to contents, of everything in `ca`. The tag keeps the names of two installations apart:
+def _locked(path: Path) -> LocalError:
+    return LocalError(
+        f"{path} does not open: the passphrase is another one, or the file is damaged",
+        "Use the passphrase that belongs to these keys ([authorities] says where it is); nothing was changed.",
+    )
+
+
+def _encrypt_plain(ca: Path, passphrase: Secret) -> tuple[str, ...]:
+    """Encrypt the keys that are not yet, each file in one step; their names."""
+    plain = [path for path in sorted(ca.glob("*.key")) if not is_encrypted(read_private(path))]
+    for path in plain:
+        write_private(path, pem_key(read_key(path), passphrase.reveal()))
+    return tuple(path.name for path in plain)
+
+
+def _new_hierarchies(now: float, passphrase: Secret) -> dict[str, bytes]:
+    """File name to contents, of everything in `ca`. The keys of the roots have a passphrase of their own. The tag keeps the names of two installations apart:
     clients that know two roots of the same name take the wrong one."""
     tag = os.urandom(4).hex()
     root = profile.self_signed(
@@ -279,10 +314,12 @@ def _new_hierarchies(now: float) -> dict[str, bytes]:
     return {
         ROOT_FILE: pem(root.certificate, root_rsa.certificate),
         **_root_keys(f"Bollard server root {tag}", root, root_rsa),
-        **_server_ca(SERVER_CA, root, f"Bollard server CA {tag}", profile.new_ec_key(), now),
-        **_server_ca(SERVER_CA_RSA, root_rsa, f"Bollard server CA RSA {tag}", profile.new_rsa_key(), now),
+        **_server_ca(SERVER_CA, root, f"Bollard server CA {tag}", profile.new_ec_key(), now, passphrase),
+        **_server_ca(
+            SERVER_CA_RSA, root_rsa, f"Bollard server CA RSA {tag}", profile.new_rsa_key(), now, passphrase
+        ),
         f"{DEVICE_CA}.crt": pem(device_ca.certificate),
-        f"{DEVICE_CA}.key": pem_key(device_ca.key),
+        f"{DEVICE_CA}.key": pem_key(device_ca.key, passphrase.reveal()),
     }
 
 
@@ -296,15 +333,17 @@ def _root_keys(name: str, root: Signer, root_rsa: Signer) -> dict[str, bytes]:
     return {_ROOT_KEYS: keys, RECOVERY_FILE: sheet + certificates + keys}
 
 
-def _server_ca(file: str, root: Signer, common_name: str, key: PrivateKey, now: float) -> dict[str, bytes]:
+def _server_ca(
+    file: str, root: Signer, common_name: str, key: PrivateKey, now: float, passphrase: Secret
+) -> dict[str, bytes]:
     certificate = profile.signed_by(root, profile.SERVER_CA, common_name, key.public_key(), now=now)
-    return {f"{file}.crt": pem(certificate), f"{file}.key": pem_key(key)}
+    return {f"{file}.crt": pem(certificate), f"{file}.key": pem_key(key, passphrase.reveal())}
 
 
-def _load_signer(ca: Path, file: str, roots: list[x509.Certificate] | None) -> Signer:
+def _load_signer(ca: Path, file: str, roots: list[x509.Certificate] | None, passphrase: Secret) -> Signer:
     """An authority whose key is its certificate's, and which one of `roots`, or itself, has signed."""
     certificate = _certificates(ca / f"{file}.crt")[0]
-    key = _finish_replacement(ca, file, certificate) or read_key(ca / f"{file}.key")
+    key = _finish_replacement(ca, file, certificate, passphrase) or read_key(ca / f"{file}.key", passphrase)
     if key.public_key() != certificate.public_key():
         raise damaged(ca / f"{file}.key")
     if not any(is_issued_by(certificate, root) for root in roots or [certificate]):
@@ -322,24 +361,26 @@ def read_roots(directory: Path) -> list[x509.Certificate]:
     return _certificates(directory / "ca" / ROOT_FILE)
 
 
-def _finish_replacement(ca: Path, file: str, certificate: x509.Certificate) -> PrivateKey | None:
+def _finish_replacement(
+    ca: Path, file: str, certificate: x509.Certificate, passphrase: Secret
+) -> PrivateKey | None:
     """The key of `certificate`, if a replacement was cut off between its certificate and its key."""
     waiting = next_key_file(ca, file)
     if not waiting.exists():
         return None
-    key = read_key(waiting)
+    key = read_key(waiting, passphrase)
     if key.public_key() != certificate.public_key():
         return None  # cut off before the certificate: the old authority stays
     waiting.replace(ca / f"{file}.key")
     return key
 
 
-def _load_retiring(ca: Path) -> Signer | None:
+def _load_retiring(ca: Path, passphrase: Secret) -> Signer | None:
     """The device CA that is being replaced, if there is one."""
     if not (ca / RETIRING_KEY).exists():
         return None
     certificates = _certificates(ca / f"{DEVICE_CA}.crt")
-    key = read_key(ca / RETIRING_KEY)
+    key = read_key(ca / RETIRING_KEY, passphrase)
     if len(certificates) == 1:
         return None  # of a rotation that was cut off before its first step counted, or after its last
     if key.public_key() != certificates[1].public_key():

@@ -50,11 +50,12 @@ def ensure_pepper(path: Path, *, expected: bool) -> Secret:
 class Verifier:
     """Makes and checks verifiers of generated secrets, with one pepper. Thread-safe."""
 
-    __slots__ = ("_dummy", "_pepper", "_salts")
+    __slots__ = ("_dummy", "_labels", "_pepper", "_salts")
 
     def __init__(self, pepper: Secret) -> None:
         self._pepper = pepper
         self._dummy = os.urandom(hashlib.sha256().digest_size)
+        self._labels = hmac.digest(pepper.reveal(), b"labels of factories", "sha256")
         self._salts = hmac.digest(pepper.reveal(), b"salts of SCRAM", "sha256")
 
     def make(self, secret: Secret) -> bytes:
@@ -69,6 +70,20 @@ class Verifier:
         """
         matches = hmac.compare_digest(self.make(secret), verifier or self._dummy)
         return matches and bool(verifier)
+
+    def make_for_label(self, secret_sha256: bytes) -> bytes:
+        """What to store of a factory label's secret, of which only the SHA-256 is known: 32 bytes.
+
+        With a key of its own: else whoever reads a manifest could present the hash as the secret.
+        """
+        return hmac.digest(self._labels, secret_sha256, "sha256")
+
+    def check_token(self, secret: Secret, verifier: bytes) -> bool:
+        """As `check`, for the verifier of an enrollment string or of a factory label; the same work for both."""
+        label = self.make_for_label(hashlib.sha256(secret.reveal()).digest())
+        is_label = hmac.compare_digest(label, verifier or self._dummy)
+        is_string = self.check(secret, verifier)
+        return (is_label or is_string) and bool(verifier)
 
     @property
     def password_pepper(self) -> bytes:

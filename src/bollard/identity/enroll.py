@@ -116,7 +116,7 @@ class Desk:
         only who knows the secret hears more than that it is wrong."""
         known = self._registry.snapshot().identities.get(identity)
         token = known.token if known is not None else None
-        right = self._registry.verifier.check(secret, token.verifier if token is not None else b"")
+        right = self._registry.verifier.check_token(secret, token.verifier if token is not None else b"")
         if token is None or not right:
             raise EnrollmentRefused(UNAUTHORIZED, "wrong user name or password")
         refusal = may_connect(token, now)

@@ -3,7 +3,7 @@
 Records that cross this border are in `records.py`. Nothing here does I/O.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from bollard.base.authentication import Answer, Question
@@ -26,6 +26,10 @@ class RegistryStorage(Protocol):
 
         Certificates are only ever added or changed, never dropped: a serial stays known forever.
         """
+        ...
+
+    def save_all(self, identities: Sequence[Identity]) -> None:
+        """As `save` for each of them, all in one transaction."""
         ...
 
 

@@ -163,7 +163,7 @@ class RegistryAuthenticator:
     def _by_token(self, identity: Identity | None, question: Question) -> Answer | None:
         """The password as the secret of an enrollment string; None if it is not. The same work for all."""
         token = identity.token if identity is not None else None
-        right = self._verifier.check(
+        right = self._verifier.check_token(
             question.password or _NO_PASSWORD, token.verifier if token is not None else b""
         )
         if identity is None or token is None or not right:

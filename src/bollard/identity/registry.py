@@ -8,7 +8,7 @@ returned identity's state, and `snapshot()` for the policy.
 
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from bollard.base.errors import LocalError
@@ -121,6 +121,18 @@ class Registry:
         check_stored(stored)
         with self._lock:
             return self._store(_with_hash(self._pending(identity, template, int(now)), stored, int(now)))
+
+    def add_all(self, plan: Callable[[Snapshot], Sequence[Identity]]) -> Sequence[Identity]:
+        """One transaction for many: `plan` gets the registry as it is, and returns identities that are new.
+
+        What `plan` raises is passed on, and nothing is stored.
+        """
+        with self._lock:
+            new = plan(self._snapshot)
+            if new:
+                self._storage.save_all(new)
+                self._snapshot = self._snapshot.replacing(*new)
+            return new
 
     def end_password(self, identity: str, *, now: float) -> Identity:
         """The password of `identity`, or its key for TLS-PSK, ends at once. `LocalError` if revoked or

@@ -28,7 +28,6 @@ from bollard.identity.authority import (
     Authorities,
     next_key_file,
     pem,
-    pem_key,
     read_roots,
 )
 from bollard.identity.files import write_private
@@ -77,8 +76,9 @@ def begin_device_ca(authorities: Authorities, *, now: float) -> None:
     old = authorities.device_ca
     tag = x509.random_serial_number().to_bytes(20, "big").hex()[:8]
     new = profile.self_signed(profile.DEVICE_CA, f"Bollard device CA {tag}", profile.new_ec_key(), now=now)
-    write_private(ca / RETIRING_KEY, pem_key(old.key))
-    write_private(next_key_file(ca, DEVICE_CA), pem_key(new.key))
+    old_key, new_key = authorities.encrypted(old.key, new.key)
+    write_private(ca / RETIRING_KEY, old_key)
+    write_private(next_key_file(ca, DEVICE_CA), new_key)
     write_private(ca / f"{DEVICE_CA}.crt", pem(new.certificate, old.certificate))
     next_key_file(ca, DEVICE_CA).replace(ca / f"{DEVICE_CA}.key")
 
@@ -155,7 +155,7 @@ def _replace_server_ca(
 ) -> None:
     ca = authorities.directory / "ca"
     certificate = profile.signed_by(root, profile.SERVER_CA, name, key.public_key(), now=now)
-    write_private(next_key_file(ca, file), pem_key(key))
+    write_private(next_key_file(ca, file), *authorities.encrypted(key))
     write_private(ca / f"{file}.crt", pem(certificate))
     next_key_file(ca, file).replace(ca / f"{file}.key")
 

@@ -32,7 +32,8 @@ class TransportLimits:
     `max_connections` is lowered to what the process may open; when it is reached, the stranger that has kept us
     waiting for longest gives way. `max_connections_per_address` counts an
     IPv6 /64 as one address, because its owner has all of it. `max_handshakes` bounds those still in one:
-    TLS, WebSocket, or a CONNECT that was not accepted yet. `handshake_timeout_s` runs from accept to the end of
+    TLS, WebSocket, or a CONNECT that was not accepted yet; `max_handshake_bytes` what all of those may have sent
+    of their CONNECT. `handshake_timeout_s` runs from accept to the end of
     TLS and of the WebSocket upgrade, and is longer in a crowd; `close_timeout_s` is what a peer gets to take our last bytes.
     `max_connect_bytes` and `max_packet_bytes` bound what WebSocket framing may hold back before and
     after the CONNECT was accepted.
@@ -48,6 +49,7 @@ class TransportLimits:
     max_connections: int = 12_000
     max_connections_per_address: int = 1000
     max_handshakes: int = 10_000
+    max_handshake_bytes: int = 67_108_864
     handshake_timeout_s: float = 10
     close_timeout_s: float = 5
     max_connect_bytes: int = 65_536
@@ -79,6 +81,8 @@ class Gate:
         "_capacity",
         "_crowd_at",
         "_deadlines",
+        "_early",
+        "_early_bytes",
         "_unauthenticated",
         "limits",
         "total",
@@ -93,6 +97,8 @@ class Gate:
         self._unauthenticated: dict[Stream, None] = {}
         self._awaited: dict[Stream, None] = {}
         self._deadlines: dict[Stream, tuple[float, float]] = {}  # deadline, arrival
+        self._early: dict[Stream, int] = {}
+        self._early_bytes = 0
         self._crowd_at = float("-inf")
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._capacity = min(limits.max_connections, max(files - RESERVED_FILES, 1))
@@ -140,16 +146,29 @@ class Gate:
         """TLS and WebSocket are done: from here on the broker's own time-outs apply."""
         self._deadlines.pop(stream, None)
 
+    def bears(self, stream: "Stream", size: int) -> bool:
+        """Count `size` bytes of a stranger in; False if they are too many.
+
+        When strangers together have sent more than they may, whoever has sent more than an equal share has to go.
+        Attack: thousands of long CONNECTs that lack their end. An honest one is far smaller than a share.
+        """
+        if stream not in self._unauthenticated:
+            return True
+        sent = self._early[stream] = self._early.get(stream, 0) + size
+        self._early_bytes += size
+        bound = self.limits.max_handshake_bytes
+        return self._early_bytes <= bound or sent <= bound // len(self._unauthenticated)
+
     def authenticated(self, stream: "Stream") -> None:
         """Its CONNECT was accepted: it is no stranger any more."""
         self._unauthenticated.pop(stream, None)
         self._awaited.pop(stream, None)
+        self._early_bytes -= self._early.pop(stream, 0)
 
     def dismissed(self, stream: "Stream") -> None:
         """It is being closed: it holds a connection, but no stranger's slot and no deadline here."""
         self._deadlines.pop(stream, None)
-        self._unauthenticated.pop(stream, None)
-        self._awaited.pop(stream, None)
+        self.authenticated(stream)
 
     def leave(self, stream: "Stream") -> None:
         """Count out a stream that `enter` had let in."""

@@ -28,15 +28,16 @@ from bollard.net.reports import Reports
 CONNECTION_RATE_EXCEEDED = 0x9F
 #: Longest beginning of a name that is remembered: no identity is longer.
 NAME_CHARS = 64
-#: Slow checks of one address for one identity at the same time.
+#: Slow checks of one address at the same time: for one identity, and for all that have not got in from it before.
 MAX_UNDER_WAY = 16
+MAX_UNDER_WAY_PER_ADDRESS = 64
 TOLD = "too many attempts, try again later"
 
 
 class Guesses:
     """Wrong credentials and what they cost. `now` is monotonic seconds; on the loop only."""
 
-    __slots__ = ("_by_address", "_by_pair", "_known", "_under_way")
+    __slots__ = ("_by_address", "_by_pair", "_known", "_under_way", "_under_way_of")
 
     def __init__(self, limits: TransportLimits) -> None:
         forgive_s = max(limits.guess_delay_max_s, 1.0)
@@ -45,11 +46,13 @@ class Guesses:
         #: Pairs that have got in, in order of the last time.
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._under_way: dict[tuple[str, str], int] = {}
+        self._under_way_of: dict[str, int] = {}
 
     def begin(self, address: str, identity: str) -> None:
         """A check that takes its time has begun."""
         pair = _pair(address, identity)
         self._under_way[pair] = self._under_way.get(pair, 0) + 1
+        self._under_way_of[pair[0]] = self._under_way_of.get(pair[0], 0) + 1
 
     def end(self, address: str, identity: str) -> None:
         """Such a check is through."""
@@ -57,13 +60,24 @@ class Guesses:
         left = self._under_way.pop(pair, 1) - 1
         if left:
             self._under_way[pair] = left
+        left = self._under_way_of.pop(pair[0], 1) - 1
+        if left:
+            self._under_way_of[pair[0]] = left
+
+    def busy(self, address: str, identity: str) -> bool:
+        """Whether so many of its slow checks are under way that another would take the place of somebody else's."""
+        pair = _pair(address, identity)
+        if self._under_way.get(pair, 0) >= MAX_UNDER_WAY:
+            return True
+        stranger = pair not in self._known and pair[0] != "unix"
+        return stranger and self._under_way_of.get(pair[0], 0) >= MAX_UNDER_WAY_PER_ADDRESS
 
     def wait(self, address: str, identity: str, now: float) -> tuple[str, float]:
         """Why nothing that `address` presents for `identity` is looked at, and for how many seconds; ("", 0.0)
         if it is."""
         pair = _pair(address, identity)
         wait_s = self._by_pair.wait_s(pair, now)
-        if self._under_way.get(pair, 0) >= MAX_UNDER_WAY:
+        if self.busy(address, identity):
             # Attack: a thousand guesses at once, before the first is found wrong.
             wait_s = max(wait_s, 1.0)
         if pair not in self._known and pair[0] != "unix":
@@ -151,6 +165,9 @@ class Guard:
             if limit:
                 self._tell(limit, question, name, f"too many wrong credentials; wait {wait_s:.0f} s")
                 return _too_early(f"too many wrong credentials for {name[:NAME_CHARS]!r}", wait_s)
+        elif question.password is not None and self.guesses.busy(question.peer.address, ""):
+            # Attack: a device with its certificate, and wrong passwords beside it that cost a slow check each.
+            return _too_early("too many checks of one address", 1.0)
         answer = self._inner.answer(question)
         if not isinstance(answer, Later):
             return self._judged(question, name, answer)

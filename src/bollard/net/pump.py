@@ -191,6 +191,11 @@ class Pump:
             stream.allowance -= len(data)
             if stream.allowance < 0:
                 self._settle(stream, connection)
+            if stream.newcomer and not connection.connected and not self.gate.bears(stream, len(data)):
+                what = "a CONNECT without end was cut off"
+                self._reports.limit("max_handshake_bytes", "", "", stream.address, what, time.monotonic())
+                stream.drop()
+                return
             if self.broker.busy_with(connection):
                 self._hold(stream)
             if self.broker.pressing:

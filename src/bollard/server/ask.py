@@ -43,7 +43,9 @@ def ask(config: Config, request: Request) -> Result:
             try:
                 with (
                     AuditTrail(state.audit, size, say_on_stderr, long_lived=False) as trail,
-                    open_identities(state, changed=trail.identity_changed) as identities,
+                    open_identities(
+                        state, changed=trail.identity_changed, unlock=config.unlock
+                    ) as identities,
                 ):
                     learning = Learning(state.learning, trail.record)
                     control = Control(config, identities.registry, identities.authorities, learning=learning)

@@ -8,7 +8,7 @@ and what waits is written when it does; if too much waits, the log says how many
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -219,3 +219,10 @@ class AuditedStorage:
         self._storage.save(identity)
         before, self._known[identity.id] = self._known.get(identity.id), identity
         self._changed(before, identity)
+
+    def save_all(self, identities: Sequence[Identity]) -> None:
+        """As `RegistryStorage.save_all`."""
+        self._storage.save_all(identities)
+        for identity in identities:
+            before, self._known[identity.id] = self._known.get(identity.id), identity
+            self._changed(before, identity)

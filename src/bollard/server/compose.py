@@ -128,7 +128,7 @@ def run(config: Config, announce: Callable[[Started], None], services: Sequence[
     state = StateDirectory(config.state_dir)
     log = EventLog(config.log)
     with StateLock(state.root):
-        recovery = make_authorities(state.root)
+        recovery = make_authorities(state.root, config.unlock)
         if recovery is not None:
             log.tell(ServerWarning("authorities made", f"move {recovery} off this machine, to a safe place"))
         files = raise_file_limit()
@@ -144,8 +144,12 @@ def run(config: Config, announce: Callable[[Started], None], services: Sequence[
                 state,
                 lambda text: log.tell(ServerWarning("revocation log", text)),
                 trail.identity_changed,
+                config.unlock,
             ) as identities,
         ):
+            if identities.authorities.encrypted_now:
+                names = ", ".join(identities.authorities.encrypted_now)
+                log.tell(ServerWarning("authorities encrypted", f"{names} lay there unencrypted until now"))
             tell_head(log, trail)
             server = Server(config, state, identities, log, trail, services)
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -9,6 +9,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from bollard.engine.limits import Limits
+from bollard.identity.unlock import Unlock
 from bollard.net.gate import TransportLimits
 
 Network = IPv4Network | IPv6Network
@@ -134,6 +135,7 @@ class Config:
     log: LogConfig = field(default_factory=LogConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
+    unlock: Unlock = field(default_factory=Unlock)
 
 
 def weaknesses(config: Config) -> list[str]:

@@ -27,6 +27,7 @@ from bollard.server.advertise import host_of, reachable_at
 from bollard.server.authority_operations import describe, replace_authority
 from bollard.server.config import Config
 from bollard.server.enrollment_operations import describe_token, open_token
+from bollard.server.factory_operations import import_batch
 from bollard.server.failures import Failures
 from bollard.server.learning import Learning
 from bollard.server.learning_operations import LearnRequest, learn
@@ -43,6 +44,7 @@ from bollard.server.requests import (
     AskAuthority,
     AskStatus,
     AuthorityStatus,
+    BatchImported,
     CertificateInfo,
     Changed,
     ChangeDevice,
@@ -52,6 +54,7 @@ from bollard.server.requests import (
     Enroll,
     Enrolled,
     GivePsk,
+    ImportBatch,
     ListDevices,
     Reload,
     Reloaded,
@@ -143,6 +146,8 @@ class Control:
                 return self.set_password(request)
             case GivePsk():
                 return self.give_psk(request)
+            case ImportBatch():
+                return self.import_batch(request)
             case AskStatus():
                 return self._live.status() if self._live else Status(running=False)
             case Reload():
@@ -246,6 +251,12 @@ class Control:
             psk=key.reveal().hex(),
             ended=ended,
         )
+
+    def import_batch(self, request: ImportBatch) -> BatchImported:
+        """Enroll the devices of a factory's manifest, all or none. Raises LocalError; then none."""
+        done = import_batch(self._registry, self._authorities, self._config, request, self._address())
+        self._tell_live()
+        return done
 
     def change(self, identity: str, to: State, *, purge: bool = False) -> Changed:
         """Revoke, suspend or resume. When it returns, nothing of what it forbids is alive.

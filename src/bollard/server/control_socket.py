@@ -22,8 +22,9 @@ from bollard.server.actor import ACTOR
 from bollard.server.requests import ANSWERS, Failure, Request, Result
 from bollard.server.units import MAX_SOCKET_PATH_BYTES
 
-#: A request is a few hundred bytes; more is a mistake or an attempt to fill the memory.
-MAX_REQUEST_BYTES = 65_536
+#: A request is a few hundred bytes, but a factory's batch of the most devices with the longest names is a
+#: megabyte; more is a mistake or an attempt to fill the memory.
+MAX_REQUEST_BYTES = 1_048_576
 #: A list of a hundred thousand devices fits.
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 #: What somebody who connects gets for one request; who holds the socket longer is dropped.

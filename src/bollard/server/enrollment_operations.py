@@ -30,7 +30,6 @@ def open_token(
     host, port = at
     pin = bytes.fromhex(authorities.pin)[:PIN_BYTES]
     known = registry.get(identity)
-    est = config.est.bind
     return Enrolled(
         id=identity,
         client_id=identity,
@@ -41,7 +40,7 @@ def open_token(
         root_pem=authorities.root_file.read_text("ascii"),
         token=EnrollmentString(host, port, pin, identity, secret).text(),
         expires_at=known.token.expires_at if known.token is not None else 0,
-        est_url=f"https://{_url_host(host)}:{est.port}/.well-known/est" if est is not None else "",
+        est_url=est_url(config, host),
     )
 
 
@@ -60,6 +59,12 @@ def fingerprint(key_sha256: bytes) -> str:
     """A key's hash as people compare it: eight groups of four; "" for none."""
     text = base64.b32encode(key_sha256[:20]).decode()
     return "-".join(text[i : i + 4] for i in range(0, len(text), 4))
+
+
+def est_url(config: Config, host: str) -> str:
+    """Where EST is served at `host`; "" if it is not."""
+    est = config.est.bind
+    return f"https://{_url_host(host)}:{est.port}/.well-known/est" if est is not None else ""
 
 
 def _url_host(host: str) -> str:

@@ -15,6 +15,7 @@ from bollard.identity.authority import Authorities, load_authorities
 from bollard.identity.credentials import Verifier, ensure_pepper
 from bollard.identity.records import Identity
 from bollard.identity.registry import Registry
+from bollard.identity.unlock import BY_FILE, Unlock
 from bollard.server.audit import AuditedStorage
 from bollard.server.state import StateDirectory
 from bollard.store.database import open_database
@@ -61,13 +62,14 @@ def open_identities(
     state: StateDirectory,
     report: Callable[[str], None] = say_on_stderr,
     changed: Callable[[Identity | None, Identity], None] = _nobody_asks,
+    unlock: Unlock = BY_FILE,
 ) -> Identities:
     """Registry and authorities of `state`. Raises LocalError if something is missing or damaged.
 
     `report` hears of what went wrong without making a change fail, `changed` of each identity as it was
     (None: new) and is, once that is stored.
     """
-    authorities = load_authorities(state.root)
+    authorities = load_authorities(state.root, unlock)
     database = open_database(state.registry)
     try:
         store = DeviceStore(database)

@@ -12,6 +12,7 @@ from typing import Any
 
 from bollard.base.toml import Document, Key, kind, load_toml
 from bollard.engine.limits import Limits
+from bollard.identity.unlock import Unlock
 from bollard.net.gate import TransportLimits
 from bollard.net.psk import is_available
 from bollard.server import settings, units
@@ -57,6 +58,7 @@ def load_config(path: Path) -> Config:
         log=LogConfig(**_Table(document, ("log",), settings.LOG, base).values()),
         store=StoreConfig(**_Table(document, ("store",), settings.STORE, base).values()),
         audit=AuditConfig(**_Table(document, ("audit",), settings.AUDIT, base).values()),
+        unlock=_unlock(document, base),
     )
     if config.limits.max_connect_bytes > config.limits.max_packet_bytes:
         raise document.error(
@@ -296,6 +298,14 @@ def _metrics(document: Document, base: Path) -> MetricsConfig:
             "Bind it to 127.0.0.1, or add allow_remote = true.",
         )
     return metrics
+
+
+def _unlock(document: Document, base: Path) -> Unlock:
+    table = _Table(document, ("authorities",), settings.AUTHORITIES, base)
+    unlock = Unlock(way=table.value("unlock", "file"), pass_file=table.value("pass_file", None))
+    if unlock.way != "file" and unlock.pass_file is not None:
+        raise table.error("pass_file", "pass_file with a passphrase from elsewhere", "Remove one of the two.")
+    return unlock
 
 
 def _est(document: Document, base: Path) -> EstConfig:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from bollard.identity.factory import FactoryDevice
 from bollard.server.learning_records import (
     AskLearning,
     LearningInfo,
@@ -92,6 +93,13 @@ class GivePsk(msgspec.Struct, frozen=True, tag_field="op", tag="psk", forbid_unk
     purge: bool = False
 
 
+class ImportBatch(msgspec.Struct, frozen=True, tag_field="op", tag="factory", forbid_unknown_fields=True):
+    """Enroll the devices of a factory's manifest, all or none; their labels may be spent for `life_s`."""
+
+    devices: tuple[FactoryDevice, ...]
+    life_s: int
+
+
 class AskStatus(msgspec.Struct, frozen=True, tag_field="op", tag="status", forbid_unknown_fields=True):
     """How the running broker is."""
 
@@ -136,6 +144,7 @@ Request = (
     | Rotate
     | SetPassword
     | GivePsk
+    | ImportBatch
     | AskStatus
     | Reload
     | WhyConnection
@@ -187,6 +196,20 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     wills: int = 0
     retained: int = 0
     took_ms: float = 0.0
+
+
+class BatchImported(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch that is in the registry: `added` are new, `there` were imported before and left as they are.
+    Labels of the new ones end at `expires_at`. `host`, `port`, `pin` (base32) are what a device needs beside
+    its label; `est_url` is "" where EST is not served."""
+
+    added: int
+    there: int
+    expires_at: int
+    host: str
+    port: int
+    pin: str
+    est_url: str = ""
 
 
 class CertificateInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -318,6 +341,7 @@ Result = (
     | Status
     | Reloaded
     | ConnectionWhy
+    | BatchImported
     | AuthorityStatus
     | LearningInfo
     | LearnProposal
@@ -334,6 +358,7 @@ ANSWERS: dict[type[Request], type[Result]] = {
     ShowDevice: Device,
     ChangeDevice: Changed,
     Rotate: Enrolled,
+    ImportBatch: BatchImported,
     SetPassword: Changed,
     GivePsk: Enrolled,
     AskStatus: Status,

@@ -65,6 +65,7 @@ ROOT = (
     Setting("log", "table", "What is written to standard error."),
     Setting("store", "table", "Kept sessions, what they are owed, and retained messages."),
     Setting("audit", "table", "The audit log: what changed, and what was denied."),
+    Setting("authorities", "table", "The passphrase of the authorities' keys."),
 )
 
 LISTENER = (
@@ -135,6 +136,17 @@ AUDIT = (
     ),
 )
 
+AUTHORITIES = (
+    Setting(
+        "unlock",
+        "choice",
+        "Where the passphrase is: in a file, or in the systemd credential `bollard-ca`.",
+        '"file"',
+        choices=("file", "credential"),
+    ),
+    Setting("pass_file", "path", "The file with the passphrase.", "`ca.pass` in `state_dir`"),
+)
+
 MAX_U16 = 65_535
 MAX_PACKET_BYTES = 268_435_460
 
@@ -188,6 +200,7 @@ LIMITS = (
         "traffic_burst_s", "duration", "Seconds of these rates that may come at once.", low=0.1, high=3600
     ),
     Setting("max_handshakes", "integer", "Connections held open by strangers.", low=1, high=1_000_000),
+    Setting("max_handshake_bytes", "size", "What strangers have sent of their CONNECTs, together.", low=65_536),
     Setting("handshake_timeout_s", "duration", "Peers that stall inside the handshake.", low=0.05, high=300),
     Setting("close_timeout_s", "duration", "Peers that never take our last bytes.", low=0.05, high=300),
     Setting("connect_timeout_s", "duration", "Peers that connect and then say nothing.", low=0.05, high=300),

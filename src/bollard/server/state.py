@@ -8,6 +8,7 @@
     audit/                        what changed and what was denied, signed line by line
     control.sock                  commands to the running broker
     ca/ tls/ devices/             authorities, server certificates, what `enroll` writes by default
+    ca.pass                       what opens the keys in ca/, unless the configuration says otherwise
 
 The directory is 0700. The first run is a row of steps, each whole or not at all, and `bollard.toml`
 comes last: a run that was interrupted is finished by the next one.
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from bollard.base.errors import LocalError
 from bollard.identity.files import make_private_directory, write_private
+from bollard.identity.unlock import BY_FILE, Unlock
 from bollard.policy.default import DEFAULT_POLICY
 from bollard.server.config import Address
 from bollard.server.defaults import config_text
@@ -31,6 +33,7 @@ POLICY_NAME = "policy.toml"
 #: Names that only we make. A directory that holds others, and no configuration, is somebody else's.
 _OURS = {
     "ca",
+    "ca.pass",
     "tls",
     "devices",
     POLICY_NAME,
@@ -125,7 +128,7 @@ def prepare(directory: Path, bind: Address) -> Path | None:
     return recovery
 
 
-def make_authorities(directory: Path) -> Path | None:
+def make_authorities(directory: Path, unlock: Unlock = BY_FILE) -> Path | None:
     """Create the authorities if there are none. Returns the recovery file's path if it did.
 
     Hold the directory's `StateLock`. Raises LocalError if there were some once: new ones would be trusted
@@ -142,7 +145,7 @@ def make_authorities(directory: Path) -> Path | None:
             f"{directory / 'ca'} is missing, and the devices in {state.registry.name} trust what was in it",
             "Restore it from your backup, or move the registry away to begin anew with every device.",
         )
-    return create_authorities(directory, now=time.time())
+    return create_authorities(directory, now=time.time(), unlock=unlock)
 
 
 def _enter(state: StateDirectory) -> None:

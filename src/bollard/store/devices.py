@@ -1,6 +1,7 @@
 """The registry's tables: `identity.ports.RegistryStorage` over SQLite. Decides nothing."""
 
 import sqlite3
+from collections.abc import Sequence
 
 from bollard.identity.records import (
     Approval,
@@ -116,34 +117,43 @@ class DeviceStore:
     def save(self, identity: Identity) -> None:
         """Store `identity` as it is now, in one transaction; certificates are added or changed, never
         dropped. `LocalError` if the database does not take it: then nothing was changed."""
-        with transaction(self._database) as database:
-            database.execute(
-                _SAVE_IDENTITY,
-                (
-                    identity.id,
-                    identity.uuid,
-                    identity.template,
-                    identity.state.value,
-                    identity.created_at,
-                    identity.changed_at,
-                ),
-            )
-            if identity.verifier:
-                database.execute(_SAVE_VERIFIER, (identity.id, _VERIFIER_KIND, identity.verifier))
-            else:
-                database.execute("DELETE FROM verifiers WHERE identity = ?", (identity.id,))
-            if identity.password_hash:
-                database.execute(_SAVE_HASH, (identity.id, identity.password_hash))
-            else:
-                database.execute("DELETE FROM passwords WHERE identity = ?", (identity.id,))
-            if identity.psk_salt:
-                database.execute(_SAVE_PSK, (identity.id, identity.psk_salt))
-            else:
-                database.execute("DELETE FROM psk_salts WHERE identity = ?", (identity.id,))
-            self._save_scram(identity.id, identity.scram)
-            self._save_token(identity.id, identity.token)
-            for record in identity.certificates:
-                self._save_certificate(identity.id, record)
+        self.save_all([identity])
+
+    def save_all(self, identities: Sequence[Identity]) -> None:
+        """As `save` for each of them, in one transaction."""
+        with transaction(self._database):
+            for identity in identities:
+                self._save(identity)
+
+    def _save(self, identity: Identity) -> None:
+        database = self._database
+        database.execute(
+            _SAVE_IDENTITY,
+            (
+                identity.id,
+                identity.uuid,
+                identity.template,
+                identity.state.value,
+                identity.created_at,
+                identity.changed_at,
+            ),
+        )
+        if identity.verifier:
+            database.execute(_SAVE_VERIFIER, (identity.id, _VERIFIER_KIND, identity.verifier))
+        else:
+            database.execute("DELETE FROM verifiers WHERE identity = ?", (identity.id,))
+        if identity.password_hash:
+            database.execute(_SAVE_HASH, (identity.id, identity.password_hash))
+        else:
+            database.execute("DELETE FROM passwords WHERE identity = ?", (identity.id,))
+        if identity.psk_salt:
+            database.execute(_SAVE_PSK, (identity.id, identity.psk_salt))
+        else:
+            database.execute("DELETE FROM psk_salts WHERE identity = ?", (identity.id,))
+        self._save_scram(identity.id, identity.scram)
+        self._save_token(identity.id, identity.token)
+        for record in identity.certificates:
+            self._save_certificate(identity.id, record)
 
     def _save_scram(self, owner: str, keys: ScramKeys | None) -> None:
         if keys is None:

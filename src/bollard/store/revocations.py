@@ -118,11 +118,18 @@ class LoggedStorage:
 
     def save(self, identity: Identity) -> None:
         """As `RegistryStorage.save`, with the log in step."""
-        before = self._known.get(identity.id)
-        ending = endings_of_identity(before, identity)
+        self._in_step([identity], lambda: self._storage.save(identity))
+
+    def save_all(self, identities: Sequence[Identity]) -> None:
+        """As `save` for each of them, in one transaction."""
+        self._in_step(identities, lambda: self._storage.save_all(identities))
+
+    def _in_step(self, identities: Sequence[Identity], store: Callable[[], None]) -> None:
+        changes = [(self._known.get(identity.id), identity) for identity in identities]
+        ending = [one for change in changes for one in endings_of_identity(*change)]
         self._log.append(ending)
         try:
-            self._storage.save(identity)
+            store()
         except LocalError as error:
             if ending:
                 error.remedy = (
@@ -130,8 +137,9 @@ class LoggedStorage:
                     "if not before: try again."
                 )
             raise
-        self._known[identity.id] = identity
-        self._owed += endings_of_credentials(before, identity)
+        for before, identity in changes:
+            self._known[identity.id] = identity
+            self._owed += endings_of_credentials(before, identity)
         try:
             self._log.append(self._owed)
             self._owed = []
