@@ -6,13 +6,21 @@ Each is started on loopback, with names, ports and folders of its own, and ends 
 import json
 import os
 import shutil
+import socket
 import subprocess
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from assess.targets import ROOT, Broker, free_port
+from bollard.wire.codec import encode
+from bollard.wire.connect import Connect
+from bollard.wire.spec import V311
+
+#: Until RabbitMQ has made its users, on a busy machine.
+USERS_S = 20.0
 
 #: Where Debian's package keeps the program itself; the one on the path changes the user first.
 RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
@@ -78,19 +86,23 @@ def nats_users(**users: tuple[str, str]) -> str:
 
 
 class RabbitMq:
-    """RabbitMQ with its MQTT plugin and these lines of configuration. A context manager; `port` speaks MQTT."""
+    """RabbitMQ with its MQTT plugin and these lines of configuration. A context manager; `port` speaks MQTT.
 
-    def __init__(self, folder: Path, *lines: str, definitions: dict[str, object] | None = None) -> None:
+    `users` has for each a password and the pattern of topics that is all it may use; None leaves those that come
+    with it.
+    """
+
+    def __init__(self, folder: Path, *lines: str, users: dict[str, tuple[str, str]] | None = None) -> None:
         self.port, self._mapper_port, self._cluster_port = free_port(), free_port(), free_port()
-        self._folder = folder
+        self._folder, self._users = folder, users or {}
         own = [
             f"listeners.tcp.1 = 127.0.0.1:{free_port()}",
             f"mqtt.listeners.tcp.1 = 127.0.0.1:{self.port}",
             "log.console = false",
             "log.file.level = none",
         ]
-        if definitions is not None:
-            (folder / "definitions.json").write_text(json.dumps(definitions))
+        if users is not None:
+            (folder / "definitions.json").write_text(json.dumps(definitions(users)))
             own.append(f"load_definitions = {folder / 'definitions.json'}")
         (folder / "rabbitmq.conf").write_text("\n".join([*own, *lines]) + "\n")
         (folder / "plugins").write_text("[rabbitmq_mqtt].\n")
@@ -101,6 +113,7 @@ class RabbitMq:
             mapper = ["epmd", "-port", str(self._mapper_port), "-address", "127.0.0.1"]
             stack.enter_context(Broker(mapper, self._mapper_port))
             stack.enter_context(Broker([rabbitmq() or RABBITMQ], self.port, self._environment()))
+            self._wait_for_users()
             self._stack = stack.pop_all()
         return self
 
@@ -108,6 +121,21 @@ class RabbitMq:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def _wait_for_users(self) -> None:
+        """It listens before it has read its definitions: wait until their last user may enter."""
+        if not self._users:
+            return
+        name, (password, _) = list(self._users.items())[-1]
+        hello = encode(Connect(client_id="waits", username=name, password=password.encode()), V311)
+        end = time.monotonic() + USERS_S
+        while time.monotonic() < end:
+            with socket.create_connection(("127.0.0.1", self.port), 5) as line:
+                line.sendall(hello)
+                if line.recv(4)[3:] == b"\0":
+                    return
+            time.sleep(0.1)
+        raise AssertionError("its users could not enter")
 
     def _environment(self) -> dict[str, str]:
         folder = str(self._folder)
@@ -127,8 +155,8 @@ class RabbitMq:
         }
 
 
-def rabbitmq_users(**users: tuple[str, str]) -> dict[str, object]:
-    """Definitions of RabbitMQ: for each user a password and the pattern of topics that is all it may use."""
+def definitions(users: dict[str, tuple[str, str]]) -> dict[str, object]:
+    """The users in RabbitMQ's own words."""
     names = {"vhost": "/", "configure": "^(mqtt-subscription-.*|amq\\.topic)$", "read": ".*", "write": ".*"}
     return {
         "vhosts": [{"name": "/"}],

@@ -14,7 +14,6 @@ from assess.peers import (
     nats,
     nats_users,
     rabbitmq,
-    rabbitmq_users,
     start_aedes,
     start_nats,
 )
@@ -90,12 +89,12 @@ def test_rabbitmq_as_it_is_delivered_lets_everybody_in(tmp_path: Path) -> None:
 
 @needs_rabbitmq
 def test_rabbitmq_with_users_and_the_one_it_came_with(tmp_path: Path) -> None:
-    users = rabbitmq_users(
-        one=("first-secret", r"^devices\.one\."),
-        two=("second-secret", r"^devices\.two\."),
-        guest=("guest", ".*"),
-    )
-    with RabbitMq(tmp_path, "mqtt.allow_anonymous = false", definitions=users) as broker:
+    users = {
+        "one": ("first-secret", r"^devices\.one\."),
+        "two": ("second-secret", r"^devices\.two\."),
+        "guest": ("guest", ".*"),
+    }
+    with RabbitMq(tmp_path, "mqtt.allow_anonymous = false", users=users) as broker:
         report = assess(broker.port, identities=BOTH, own_topic="devices/one")
     # It ties no client id to a user. Every refusal ends the connection, which could have other causes.
     fails = PLAINTEXT | {"SCN-07", "SCN-08", "SCN-19", "SCN-20", "SCN-30", "SCN-33"}

@@ -200,7 +200,9 @@ LIMITS = (
         "traffic_burst_s", "duration", "Seconds of these rates that may come at once.", low=0.1, high=3600
     ),
     Setting("max_handshakes", "integer", "Connections held open by strangers.", low=1, high=1_000_000),
-    Setting("max_handshake_bytes", "size", "What strangers have sent of their CONNECTs, together.", low=65_536),
+    Setting(
+        "max_handshake_bytes", "size", "What strangers have sent of their CONNECTs, together.", low=65_536
+    ),
     Setting("handshake_timeout_s", "duration", "Peers that stall inside the handshake.", low=0.05, high=300),
     Setting("close_timeout_s", "duration", "Peers that never take our last bytes.", low=0.05, high=300),
     Setting("connect_timeout_s", "duration", "Peers that connect and then say nothing.", low=0.05, high=300),
