@@ -6,7 +6,7 @@ import msgspec
 
 from assess.evidence import canary, doors, ears, heard, leaf, tls
 from bollard.assess import catalogue
-from bollard.assess.model import Facts, Report, Target, grade, judge
+from bollard.assess.model import Asset, Facts, Report, Result, State, Target, grade, judge
 
 #: Text that each format must disarm: markup, formulas, terminal controls, reordering, lone quotes.
 HOSTILE = (
@@ -60,4 +60,50 @@ def quiet() -> Report:
         targets=(Target(name="mqtts://broker:8883", kind="broker"),),
         authorization={},
         notes=(),
+    )
+
+
+def every_problem() -> Report:
+    """A report in which every check of the catalogue failed, about one target of each kind."""
+    definitions = [check.definition for check in catalogue.checks()]
+    results = tuple(
+        Result(
+            check=each.id,
+            target="t",
+            state=State.FAIL,
+            severity=each.severity,
+            title=each.title,
+            observed="O.",
+        )
+        for each in definitions
+    )
+    return report(
+        results=results,
+        grade=grade(results),
+        targets=tuple(
+            Target(name=f"mqtts://name-{kind}", kind=kind, product="acme 1.2.3")
+            for kind in ("broker", "configuration", "installation", "capture", "device")
+        ),
+        checks={each.id: each for each in definitions},
+        inventory=(
+            Asset(name=HOSTILE, kind="device", addresses=("192.0.2.1",), facts={"topics": {HOSTILE: 3}}),
+        ),
+        notes=(),
+    )
+
+
+def trapped() -> Report:
+    """The certificate of a device, with every result that there is."""
+    every = [each for each in every_problem().results if each.check.startswith("DEV-")]
+    states = dict(enumerate(State))
+    results = tuple(
+        msgspec.structs.replace(each, state=states[number % 4], observed=f"It did this: {HOSTILE}")
+        for number, each in enumerate(every)
+    )
+    return report(
+        kind="trap",
+        results=results,
+        grade=grade(results),
+        targets=(Target(name=HOSTILE, kind="device"),),
+        checks={check.definition.id: check.definition for check in catalogue.checks()},
     )

@@ -43,9 +43,24 @@ def test_a_row_is_complete(definition: Definition) -> None:
     assert definition.requires
 
 
-def test_the_owners_sentence_is_one_sentence_without_numbers_of_weaknesses(definition: Definition) -> None:
-    assert definition.owner_text.endswith(".")
-    assert not re.search(r"CWE|CVE|CVSS|SUBACK|CONNACK|0x", definition.owner_text)
+#: Words of the field, which mean nothing to an owner.
+JARGON = re.compile(
+    r"\$|#|0x|\b(?:ACL|API|CRL|CVE|CVSS|CWE|DNS|IP|MQTT|OCSP|QoS|SCRAM|SSL|TCP|TLS|URL|VPN)\b|\b(?:authorit|authenticat|broker"
+    r"|certificate|cipher|client|cluster|cookie|credential|daemon|filter|firewall|handshake|hash|header|keep ?alive|listener"
+    r"|loopback|localhost|origin|packet|payload|plaintext|port\b|protocol|publish|retain|revo[ck]|root\b|session|socket"
+    r"|subscri|suite|token|topic|wildcard)",
+    re.IGNORECASE,
+)
+
+
+def test_the_owner_reads_one_sentence_of_plain_words(definition: Definition) -> None:
+    assert re.fullmatch(r"[A-Z][^.!?]{20,149}\.", definition.owner_text)
+    assert not JARGON.search(definition.owner_text)
+
+
+def test_the_owner_reads_what_to_ask_for_in_plain_words(definition: Definition) -> None:
+    assert re.fullmatch(r"[A-Z][^.!?]{20,149}\.", definition.owner_remedy)
+    assert not JARGON.search(definition.owner_remedy)
 
 
 def test_remedies_name_known_products(definition: Definition) -> None:

@@ -175,3 +175,10 @@ def test_help_has_examples() -> None:
     for command in (scan.command, report_command.command):
         done = CliRunner().invoke(command, ["--help"])
         assert "Example:" in done.output
+
+
+def test_an_unknown_check_is_refused_with_those_that_there_are() -> None:
+    said = str(run_scan("127.0.0.1", "--only", "XX").exception)
+    assert "XX" in said.partition(":")[0]
+    assert all(each in said for each in ("SCN-01", "SCN-38", "TLS-16"))
+    assert "PCP-" not in said

@@ -17,7 +17,7 @@ from bollard.cli.main import command
 
 TODAY = date(2026, 11, 1)
 TEXT = (
-    'version = 1\nauthorized_by = "Owner"\nvalid_until = 2027-01-01\ntargets = ["127.0.0.1:18830"]\n'
+    'version = 1\nauthorized_by = "Owner"\nvalid_until = 2999-12-31\ntargets = ["127.0.0.1:18830"]\n'
     "active = true\nintrusive = true\n"
 )
 HERE = Place(host="127.0.0.1", address="127.0.0.1", port=18830)
@@ -44,14 +44,14 @@ def test_a_key_is_for_its_owner_alone_and_never_overwritten(key_file: Path) -> N
 
 
 def test_what_the_owner_signed_is_verified_and_read(scope_file: Path, key_file: Path) -> None:
-    signed = sign(scope_file, key_file)
+    _, signed = sign(scope_file, key_file, TODAY)
     scope, fingerprint = verify(scope_file, public_of(key_file))
     assert scope.intrusive
     assert fingerprint == signed
 
 
 def test_a_changed_file_is_not_what_was_signed(scope_file: Path, key_file: Path) -> None:
-    sign(scope_file, key_file)
+    sign(scope_file, key_file, TODAY)
     scope_file.write_text(TEXT.replace("127.0.0.1:18830", "0.0.0.0/0"))
     with pytest.raises(ConfigError, match="changed after it was signed"):
         verify(scope_file, public_of(key_file))
@@ -61,7 +61,7 @@ def test_the_signature_of_another_key_does_not_count(
     scope_file: Path, key_file: Path, tmp_path: Path
 ) -> None:
     create_key(tmp_path / "other.key")
-    sign(scope_file, tmp_path / "other.key")
+    sign(scope_file, tmp_path / "other.key", TODAY)
     with pytest.raises(ConfigError, match="not of this key"):
         verify(scope_file, public_of(key_file))
 
@@ -81,7 +81,7 @@ def test_without_a_signature_there_is_nothing_to_verify(scope_file: Path, key_fi
 def test_a_file_that_is_no_scope_is_not_signed(scope_file: Path, key_file: Path) -> None:
     scope_file.write_text("anything = 1\n")
     with pytest.raises(ConfigError):
-        sign(scope_file, key_file)
+        sign(scope_file, key_file, TODAY)
     assert not signature_of(scope_file).exists()
 
 
@@ -140,7 +140,7 @@ def test_the_command_makes_signs_and_verifies(scope_file: Path, tmp_path: Path) 
     told = json.loads(run.invoke(command, [*asked, "--json"]).stdout)
     assert made["fingerprint"] == signed["fingerprint"] == told["fingerprint"]
     assert told["allows"] == ["active", "intrusive"]
-    assert "Owner allows until 2027-01-01" in run.invoke(command, asked).stdout
+    assert "Owner allows until 2999-12-31" in run.invoke(command, asked).stdout
 
 
 def test_a_scan_strains_nothing_without_a_signature(scope_file: Path, key_file: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_scan_strains_nothing_without_a_signature(scope_file: Path, key_file: 
     refused = run.invoke(command, asked)
     assert isinstance(refused.exception, LocalError)
     assert "signed" in str(refused.exception)
-    sign(scope_file, key_file)
+    sign(scope_file, key_file, TODAY)
     changed = scope_file.read_text() + "public = true\n"
     scope_file.write_text(changed)
     forged = run.invoke(command, [*asked, "--owner-key", str(public_of(key_file))])
@@ -157,9 +157,69 @@ def test_a_scan_strains_nothing_without_a_signature(scope_file: Path, key_file: 
 
 
 def test_a_report_says_whose_signature_allowed_it(scope_file: Path, key_file: Path) -> None:
-    shown = sign(scope_file, key_file)
+    _, shown = sign(scope_file, key_file, TODAY)
     asked = ["scan", "127.0.0.1:18830", "--intrusive", "--only", "SCN-38", "--scope", str(scope_file)]
     done = CliRunner().invoke(command, [*asked, "--owner-key", str(public_of(key_file)), "--json"])
     told = json.loads(done.stdout)
     assert told["authorization"]["signed_by"] == shown
     assert told["settings"]["intrusive"] is True
+
+
+def dated(path: Path, **days: str) -> Path:
+    lines = [f"{name} = {day}\n" for name, day in days.items()]
+    text = 'version = 1\nauthorized_by = "Owner"\ntargets = ["127.0.0.1"]\n'
+    path.write_text(text + "".join(lines))
+    return path
+
+
+def test_an_expired_permission_is_not_signed_for_it_could_never_count(tmp_path: Path, key_file: Path) -> None:
+    path = dated(tmp_path / "old.toml", valid_until="2026-10-31")
+    with pytest.raises(ConfigError, match="expired on 2026-10-31; it was not signed"):
+        sign(path, key_file, TODAY)
+    assert not signature_of(path).exists()
+    sign(dated(path, valid_until="2026-11-01"), key_file, TODAY)
+
+
+def test_a_permission_for_later_is_signed_with_a_word_and_verified_only_then(
+    tmp_path: Path, key_file: Path
+) -> None:
+    path = dated(tmp_path / "later.toml", valid_from="2998-01-01", valid_until="2999-01-01")
+    asked = ["--key", str(key_file), "--json"]
+    done = CliRunner().invoke(command, ["scope", "sign", str(path), *asked])
+    assert done.exit_code == 0
+    assert "allows nothing before 2998-01-01" in done.stderr
+    asked = ["scope", "verify", str(path), "--owner-key", str(public_of(key_file))]
+    refused = CliRunner().invoke(command, asked)
+    assert isinstance(refused.exception, LocalError)
+    assert "not valid before 2998-01-01" in str(refused.exception)
+    with pytest.raises(LocalError, match="not valid before"):
+        authorize([HERE], Consent(scope=verify(path, public_of(key_file))[0]), TODAY)
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_what_has_expired_is_not_verified(tmp_path: Path, key_file: Path, options: tuple[str, ...]) -> None:
+    path = dated(tmp_path / "old.toml", valid_until="2026-10-31")
+    sign(path, key_file, date(2026, 10, 1))
+    asked = ["scope", "verify", str(path), "--owner-key", str(public_of(key_file)), *options]
+    done = CliRunner().invoke(command, asked)
+    assert isinstance(done.exception, LocalError)
+    assert done.exception.exit_code == 2
+    assert "expired on 2026-10-31" in str(done.exception)
+    assert done.stdout == ""
+
+
+def test_days_in_the_wrong_order_are_no_scope(tmp_path: Path, key_file: Path) -> None:
+    path = dated(tmp_path / "odd.toml", valid_from="2999-01-02", valid_until="2999-01-01")
+    with pytest.raises(ConfigError, match="valid_until is before valid_from"):
+        sign(path, key_file, TODAY)
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"x = " + b"[" * 5_000, b"x = " + b"9" * 5_000])
+def test_what_is_no_text_is_said_with_the_file(tmp_path: Path, key_file: Path, data: bytes) -> None:
+    path = tmp_path / "picture.toml"
+    path.write_bytes(data)
+    with pytest.raises(ConfigError) as caught:
+        sign(path, key_file, TODAY)
+    assert str(path) in str(caught.value)
+    assert "this is no scope file" in str(caught.value)
+    assert "codec" not in str(caught.value)

@@ -13,6 +13,7 @@ from bollard.assess import catalogue
 from bollard.assess.doctor import examine
 from bollard.assess.model import Evidence, Result, Severity, State
 from bollard.assess.probes.own import (
+    AuthorityKeys,
     Backup,
     Lifetime,
     Lifetimes,
@@ -55,6 +56,7 @@ CASES: dict[str, tuple[Evidence, Evidence]] = {
     "DOC-08": (Record(fault="line 3 was changed", entries=9), Record(fault="", entries=9)),
     "DOC-09": (Running(user=0, compiled=True, version="1"), Running(user=7, compiled=True, version="1")),
     "DOC-10": (Running(user=7, compiled=False, version="1"), Running(user=7, compiled=True, version="1")),
+    "DOC-11": (AuthorityKeys(opened_by="a person", left=("ca.pass",)), AuthorityKeys(opened_by="a person")),
 }
 
 
@@ -91,6 +93,13 @@ def test_how_bad_a_lifetime_is_depends_on_what_is_left(evidence: Lifetimes, seve
 
 def test_a_recovery_sheet_of_today_is_only_a_note() -> None:
     assert judged("DOC-07", Recovery(present=True, age_s=DAY)).severity is Severity.INFO
+
+
+def test_a_key_that_nothing_encrypts_is_worse_than_a_passphrase_left_behind() -> None:
+    plain = judged("DOC-11", AuthorityKeys(opened_by="a person", unprotected=("ca/a.key",)))
+    assert (plain.state, plain.severity) == (State.FAIL, Severity.HIGH)
+    left = judged("DOC-11", AuthorityKeys(opened_by="a person", left=("ca.pass",)))
+    assert (left.state, left.severity) == (State.FAIL, Severity.MEDIUM)
 
 
 def test_a_damaged_backup_is_none_however_fresh() -> None:
@@ -192,6 +201,17 @@ def test_what_is_wrong_on_the_disk_is_found(state: Path) -> None:
         "DOC-04",
         "DOC-06",
     }
+
+
+@pytest.mark.parametrize("options", [(), ("--json", "--fail-on", "never")])
+def test_a_backup_that_is_not_there_is_said_and_ends_with_2(
+    state: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    missing, page = tmp_path / "nofile.db", tmp_path / "r.html"
+    done = bollard("doctor", "--dir", state, "--backup", missing, "-o", page, *options)
+    assert done.returncode == 2
+    assert f"the backup {missing} could not be read: No such file or directory" in done.stderr
+    assert not page.exists()
 
 
 def test_nothing_secret_of_the_installation_gets_into_the_report(state: Path) -> None:

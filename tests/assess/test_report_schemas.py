@@ -1,7 +1,7 @@
 """SARIF and JUnit by their published schemas, whose rules for what we write are set down here in our own words.
 
-JUnit has no one schema. Two are in use, that of Apache Ant's reports and that of Jenkins' xUnit plugin; what we write
-is valid by both, so each row below is the stricter of the two.
+JUnit has no one schema. Two are in use, that of Apache Ant's reports and that of Jenkins; what we write is valid by
+both, so each row below is the stricter of the two. Where the schemas themselves are at hand, they judge as well.
 """
 
 import json
@@ -15,13 +15,13 @@ from xml.etree import ElementTree
 
 import jsonschema
 import pytest
+import xmlschema
 
 from assess.reports import quiet, report
 from assess.targets import ROOT
 from bollard.assess.configs.audit import audit
 from bollard.assess.model import Acceptance, Report
 from bollard.assess.report import compare, junit, sarif
-from bollard.cli.audit import rendered
 
 # -- JUnit ----------------------------------------------------------------------------------------------
 
@@ -73,6 +73,24 @@ def test_junit_times_have_no_zone(made: Report) -> None:
         assert suite.attrib["name"].strip()
 
 
+#: That of Jenkins up to 2018, and its present one, by the change that made each.
+JUNIT_SCHEMAS = [
+    ROOT / "build" / "schemas" / change / "junit-10.xsd"
+    for change in ("14c6e39c38408b9ed6280361484a13c6f5becca7", "ae25da5089d4f94ac6c4669bf736e4d416cc4665")
+]
+
+
+@pytest.mark.parametrize("schema", JUNIT_SCHEMAS, ids=("older", "present"))
+@REPORTS
+def test_junit_is_valid_by_its_schemas(made: Report, schema: Path) -> None:
+    if not schema.exists():
+        pytest.skip("needs the schemas of JUnit: make targets")
+    read = xmlschema.XMLSchema10(str(schema), allow="local")
+    text = junit.render(made)
+    assert [error.reason for error in read.iter_errors(text)] == []
+    assert not read.is_valid(text.replace("testcase", "case"))
+
+
 # -- SARIF ----------------------------------------------------------------------------------------------
 
 SCHEMA = ROOT / "build" / "schemas" / "sarif-2.1.0-rtm.5.json"
@@ -92,7 +110,7 @@ def test_sarif_of_an_audit_is_valid_by_its_schema(tmp_path: Path) -> None:
     config.write_text("listener 1883\nallow_anonymous true\nnonsense 1\n")
     schema = json.loads(SCHEMA.read_text("utf-8"))
     validator = jsonschema.Draft4Validator(schema, format_checker=jsonschema.FormatChecker())
-    log = json.loads(rendered(audit([config]), "sarif"))
+    log = json.loads(sarif.render(audit([config])))
     assert [error.message for error in validator.iter_errors(log)] == []
 
 

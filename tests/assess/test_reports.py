@@ -1,7 +1,6 @@
 """The formats: complete, valid, and deaf to what an attacker writes into them."""
 
 import csv
-import html.parser
 import io
 import json
 import os
@@ -11,23 +10,20 @@ from datetime import date
 from pathlib import Path
 from xml.etree import ElementTree
 
-import markupsafe
 import msgspec
 import pytest
 
 from assess.reports import HOSTILE, quiet, report
-from bollard.assess.model import Acceptance, Report, Severity, State, grade
+from bollard.assess.model import Acceptance, Report, Severity, State
 from bollard.assess.report import (
     canonical,
     compare,
     formats,
     junit,
     markdown,
-    page,
     sarif,
     table,
     terminal,
-    words,
 )
 from bollard.base.errors import ConfigError, LocalError
 
@@ -96,96 +92,6 @@ def test_a_report_of_another_schema_is_refused(tmp_path: Path) -> None:
     file.write_text(canonical.render(report(schema="bollard.assessment/99")))
     with pytest.raises(ConfigError, match="schema"):
         canonical.read(file)
-
-
-# -- HTML -----------------------------------------------------------------------------------------------
-
-
-class Elements(html.parser.HTMLParser):
-    """Collects the tags and attributes of a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-
-
-def elements(text: str) -> Elements:
-    parser = Elements()
-    parser.feed(text)
-    return parser
-
-
-def test_hostile_text_adds_no_element_to_the_page() -> None:
-    found = elements(page.render(report()))
-    assert not {"script", "img", "a", "link", "iframe", "form"} & set(found.tags)
-    assert not [name for name, _ in found.attributes if name.startswith("on") or name in ("src", "href")]
-    assert "&lt;script&gt;" in page.render(report())
-
-
-def test_templates_in_hostile_text_are_not_evaluated() -> None:
-    assert "{{7*7}}" in page.render(report())
-
-
-def test_the_page_loads_nothing_and_says_so() -> None:
-    text = page.render(report())
-    assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
-    assert "url(" not in text
-    assert "@import" not in text
-
-
-def test_the_policy_of_the_page_allows_its_own_style() -> None:
-    import base64
-    import hashlib
-
-    text = page.render(quiet())
-    style = re.search("<style>(.*?)</style>", text, re.DOTALL)
-    assert style is not None
-    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
-    assert f"sha256-{digest}" in text.replace("&#43;", "+")
-
-
-def test_an_owner_reads_each_remedy_once_with_all_that_it_ends() -> None:
-    made = report()
-    tasks = words.tasks(made)
-    assert len({task.remedy for task in tasks}) == len(tasks)
-    assert sum(len(task.problems) for task in tasks) == len(words.problems(made))
-    ranks = [task.severity.rank for task in tasks]
-    assert ranks == sorted(ranks, reverse=True)
-    owner = page.render(made).split("For professionals")[0]
-    for task in tasks:
-        assert owner.count(str(markupsafe.escape(task.remedy))) == 1
-
-
-@pytest.mark.parametrize(
-    ("moment", "said"),
-    [("2026-11-03T08:01:00Z", "3 November 2026, 08:01 UTC"), ("yesterday", "yesterday"), ("\x1b", "\\x1b")],
-)
-def test_an_owner_reads_a_day_as_people_write_it(moment: str, said: str) -> None:
-    assert words.day(moment) == said
-
-
-def test_the_page_begins_with_what_an_owner_needs() -> None:
-    text = page.render(report())
-    owner = text.split("For professionals")[0]
-    assert "Do this first" in owner
-    assert "Who can fix it" in owner
-    assert "CWE" not in owner
-    assert "A stranger can send commands to your devices." in owner
-
-
-def test_a_quiet_page_says_that_there_is_nothing_to_do() -> None:
-    assert "Nothing to do now" in page.render(quiet())
-
-
-def test_a_page_about_nothing_does_not_sound_like_good_news() -> None:
-    empty = report(results=(), targets=(), checks={}, notes=(), grade=grade(()))
-    assert "Nothing to do now" not in page.render(empty)
-    assert "No open problem" not in terminal.render(empty) + markdown.render(empty)
 
 
 # -- SARIF ----------------------------------------------------------------------------------------------

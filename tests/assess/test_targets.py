@@ -5,6 +5,7 @@ pass. What a version alone suggests (SCN-35) depends on the machine and is left 
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import re
@@ -172,56 +173,71 @@ def test_a_connection_that_says_nothing_is_kept_for_long_by_mosquitto(tmp_path: 
 def test_a_safe_scan_publishes_nothing(tmp_path: Path) -> None:
     with start_mosquitto(tmp_path, "allow_anonymous true") as broker:
         report = assess(broker.port, active=False)
-        log = list(broker.log)
-    assert not [line for line in log if "Received PUBLISH" in line]
+    # Mosquitto's log comes in blocks; it is whole once it has ended.
+    assert not [line for line in broker.log if "Received PUBLISH" in line]
     assert {"SCN-14", "SCN-18", "SCN-30"} <= ids(report, State.NOT_TESTED)
 
 
 def _most_at_once(log: list[str]) -> int:
-    """How many clients were connected at the same moment, by the broker's log."""
+    """How many connections there were at the same moment, by the broker's log."""
     now = most = 0
     for line in log:
-        if "New client connected from" in line:
+        if "New connection from" in line:
             now += 1
-        elif re.search(r"Client \S+ (closed its connection|disconnected)", line):
+        elif re.search(r"Client \S+ (\[.*\] )?(closed its connection|disconnected|already connected)", line):
             now -= 1
         most = max(most, now)
+    assert now == 0
     return most
 
 
+def _between(log: list[str], first: str, last: str) -> list[str]:
+    """The lines after the one with `first`, up to the connection of the client whose line has `last`."""
+    (begin,) = [at for at, line in enumerate(log) if first in line]
+    (end,) = [at for at, line in enumerate(log) if last in line]
+    (arrived,) = [at for at in range(begin, end) if "New connection from" in log[at]][-1:]
+    return log[begin + 1 : arrived]
+
+
+async def _left(port: int) -> list[str]:
+    """The topics of all that a newcomer is given: retained messages."""
+    found = []
+    async with Client("127.0.0.1", port, allow_plaintext=True, client_id="watcher") as client:
+        await client.subscribe("#")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                async for message in client.messages:
+                    found.append(message.topic)
+    return found
+
+
+async def _leave(port: int) -> None:
+    async with Client("127.0.0.1", port, allow_plaintext=True, client_id="resident") as client:
+        await client.publish("house/door", b"shut", qos=1, retain=True)
+
+
 @needs_mosquitto
-def test_an_active_scan_is_polite_and_cleans_up(tmp_path: Path) -> None:
-    """By the broker's own log: packets a second, the namespace, and nothing left behind."""
-    rate = 20
-    bounds = Bounds(packets_per_s=rate, timeout_s=2.0, listen_s=0.3, patience_s=0.0, echo_s=0.1)
-
-    async def left(port: int) -> list[str]:
-        found = []
-        async with Client("127.0.0.1", port, allow_plaintext=True, client_id="watcher") as client:
-            await client.subscribe("#")
-            try:
-                async with asyncio.timeout(1):
-                    async for message in client.messages:
-                        found.append(message.topic)
-            except TimeoutError:
-                pass
-        return found
-
+@pytest.mark.parametrize(("active", "rate"), [(False, Bounds().packets_per_s), (True, 20.0)])
+def test_a_scan_is_polite_and_cleans_up(tmp_path: Path, active: bool, rate: float) -> None:
+    """By the broker's own log: packets and connections a second, the namespace, and nothing left behind."""
+    bounds = Bounds(packets_per_s=rate, timeout_s=1.0, listen_s=0.3, patience_s=0.0, echo_s=0.1)
     with start_mosquitto(tmp_path, "allow_anonymous true") as broker:
-        began = time.time()
-        assess(broker.port, bounds=bounds)
-        log = list(broker.log)
-        assert asyncio.run(left(broker.port)) == []
-    assert time.time() - began > 2
+        asyncio.run(_leave(broker.port))
+        assess(broker.port, bounds=bounds, active=active)
+        assert asyncio.run(_left(broker.port)) == ["house/door"]
+    log = _between(broker.log, "Client resident disconnected", "as watcher (")
     topics = re.findall(r"Received PUBLISH from \S+ \(.*?, '(.*?)'", "\n".join(log))
-    assert topics
+    assert bool(topics) is active
     assert all(topic.startswith("assess/") for topic in topics)
     names = set(re.findall(r"Received CONNECT from (\S+)|as (\S+) \(", "\n".join(log)))
+    assert names
     assert all(name.startswith(("mqttassess-", "+")) for pair in names for name in pair if name)
     done = [line for line in log if "Received" in line or "New connection from" in line]
-    seconds = Counter(line.partition(":")[0] for line in done)
-    assert max(seconds.values()) <= rate + 1
-    assert _most_at_once(log) <= bounds.connections
+    seconds = Counter(int(line.partition(":")[0]) for line in done)
+    assert len(done) > 2 * rate
+    # The log has whole seconds, and a broker on a busy machine logs a little late what came in time.
+    assert max(sum(seconds[each + more] for more in range(3)) for each in list(seconds)) <= 4 * rate + 1
+    assert 1 <= _most_at_once(log) <= bounds.connections
 
 
 @needs_amqtt
@@ -232,17 +248,6 @@ def test_amqtt_that_lets_everybody_in(tmp_path: Path) -> None:
     # It keeps connections after malformed packets; without 5.0 it tells no limits.
     expect(report, OPEN | PLAINTEXT | {"SCN-30"}, {"SCN-23"})
     assert "SCN-27" in ids(report, State.NOT_TESTED)
-
-
-def test_bollard_as_up_leaves_it_has_nothing_open(tmp_path: Path) -> None:
-    with Daemon(tmp_path / "state") as broker:
-        bounds = dataclasses.replace(FAST, patience_s=31.0)
-        report = assess(broker.port, active=False, ca_file=broker.ca_file, bounds=bounds)
-    expect(report, set(), set())
-    assert grade(report.results).letter == "A"
-    assert {"SCN-02", "SCN-04", "SCN-05", "SCN-06", "SCN-25", "TLS-02", "TLS-04", "TLS-07", "TLS-08"} <= ids(
-        report, State.PASS
-    )
 
 
 def test_bollard_from_inside_with_two_identities(tmp_path: Path) -> None:

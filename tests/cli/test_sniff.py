@@ -4,6 +4,7 @@ import gzip
 import json
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -66,17 +67,44 @@ def test_sarif_names_the_file_of_the_capture(scene: Path) -> None:
     assert places == {scene.as_uri()}
 
 
-def test_a_capture_without_problems_ends_with_nought(tmp_path: Path) -> None:
-    path = tmp_path / "empty.pcap"
-    path.write_bytes(pcap(Tape()))
-    done = run(path)
-    assert done.return_value == 0
-    assert "Nothing could be looked at." in done.output
+def test_a_capture_without_problems_ends_with_nought(scene: Path) -> None:
+    assert run(scene, "--only", "PCP-13").return_value == 0
+
+
+def _http(tape: Tape) -> None:
+    Talk(tape, ("10.1.2.3", 40_000), ("10.9.9.9", 80)).up(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").close()
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--fail-on", "never"), ("--quiet",)])
+@pytest.mark.parametrize("filled", [False, True], ids=["no frames", "no MQTT"])
+def test_a_capture_in_which_nothing_could_be_tested_is_no_pass(
+    tmp_path: Path, filled: bool, options: tuple[str, ...]
+) -> None:
+    tape = Tape()
+    if filled:
+        _http(tape)
+    path = tmp_path / "quiet.pcap"
+    path.write_bytes(pcap(tape))
+    done = run(path, *options)
+    assert done.return_value == 2
+    assert f"{path}: nothing could be tested (" in done.stderr
+    assert ("no frames" in done.stderr) is not filled
+
+
+def test_one_empty_capture_beside_a_good_one_is_no_pass_and_beside_a_bad_one_still_a_problem(
+    scene: Path, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.pcap"
+    empty.write_bytes(pcap(Tape()))
+    assert run(scene, empty, "--only", "PCP-13").return_value == 2
+    done = run(scene, empty)
+    assert done.return_value == 1
+    assert "empty.pcap: nothing could be tested" in done.stderr
+    assert "scene.pcap: nothing" not in done.stderr
 
 
 def test_fail_on_and_only_decide_about_the_exit_code(scene: Path) -> None:
     assert run(scene, "--fail-on", "never").return_value == 0
-    assert run(scene, "--only", "PCP-13").return_value == 0
     assert run(scene, "--only", "PCP-11", "--fail-on", "high").return_value == 0
 
 
@@ -120,6 +148,18 @@ def test_what_cannot_be_read_is_said_with_its_name_and_what_to_do(
     assert isinstance(done.exception, LocalError)
     assert done.exception.exit_code == 2
     assert str(path) in str(done.exception)
+
+
+@pytest.mark.parametrize("server", ["bad name/99", "203.0.113.9/99", "http://x", "-x", "", "10.1.2", "a..b"])
+def test_a_known_server_that_can_be_none_is_refused(scene: Path, server: str) -> None:
+    done = run(scene, "--known", server)
+    assert isinstance(done.exception, click.UsageError)
+    assert "no address, network or name" in str(done.exception)
+
+
+@pytest.mark.parametrize("server", ["203.0.113.9", "2001:db8::/32", "broker.example", "my_nas", "localhost"])
+def test_addresses_networks_and_names_are_known_servers(scene: Path, server: str) -> None:
+    assert run(scene, "--known", server, "--only", "PCP-13").return_value == 0
 
 
 def test_a_name_for_several_files_is_refused(scene: Path) -> None:

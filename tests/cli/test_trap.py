@@ -1,11 +1,16 @@
 """`bollard trap` from the outside: its words, its exit codes, its certificate."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
+import click
+import pytest
 from click.testing import CliRunner, Result
 
+from bollard.assess.trap.endpoints import ENDPOINTS, UNSERVED
+from bollard.base.errors import LocalError
 from bollard.cli.trap import command
 from bollard.wire.codec import encode
 from bollard.wire.connect import Connect
@@ -74,3 +79,42 @@ def test_addresses_that_strangers_reach_and_unknown_endpoints_are_refused() -> N
         result = invoke(*wrong)
         assert result.exception is not None
         assert result.exit_code != 0
+
+
+def test_an_unknown_endpoint_is_refused_with_those_that_there_are() -> None:
+    said = str(invoke("--only", "DEV-99").exception)
+    assert "DEV-99" in said.partition(":")[0]
+    assert all(each.id in said for each in ENDPOINTS)
+
+
+@pytest.mark.parametrize("empty", ["", "   "])
+def test_an_empty_command_is_a_usage_error(empty: str) -> None:
+    assert isinstance(invoke("--run", empty).exception, click.UsageError)
+
+
+def test_an_unknown_placeholder_is_named_with_those_that_there_are() -> None:
+    result = invoke("--run", "mosquitto_sub -h {hostt} -p {port} -t {topic}")
+    assert isinstance(result.exception, LocalError)
+    said = str(result.exception)
+    assert "there is no {hostt}, {topic}" in said
+    assert "{host} {port} {plain_port} {cafile} {crlfile} {endpoint}" in said
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_program_that_ends_without_connecting_is_said_without_details(options: tuple[str, ...]) -> None:
+    result = invoke("--run", "true", "--wait", "2", "--only", "DEV-01", *options)
+    assert result.return_value == 2
+    told = result.stderr if options else result.stdout
+    assert "The device never came, not even to the good endpoint; its command ended by itself with 0." in told
+
+
+def test_help_and_the_manual_tell_how_many_ways_are_served_and_which_is_not() -> None:
+    numbers = {18: "eighteen", 19: "nineteen", 20: "twenty", 21: "twenty-one"}
+    served = numbers[len(ENDPOINTS)]
+    (unserved,) = UNSERVED
+    told = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
+    manual = " ".join((Path(__file__).parents[2] / "docs/TRAP.md").read_text("utf-8").split())
+    for text in (told, manual):
+        assert re.search(rf"in {served} ways", text)
+        assert f"{ENDPOINTS[0].id} to {ENDPOINTS[-1].id}" in text
+        assert f"{unserved} has none of its own" in text

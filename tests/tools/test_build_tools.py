@@ -1,29 +1,18 @@
 """The scripts that `make` sets up with: what they find missing, and what they clear away."""
 
-import importlib.util
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-TOOLS = Path(__file__).parent.parent.parent / "tools"
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from server.tools import TOOLS, load_tool
 
 
 def test_an_old_interpreter_is_told_which_one_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 10, 0, "final", 0))
-    (first, *_) = load("preflight").missing("pure")
+    (first, *_) = load_tool("preflight").missing("pure")
     assert "Python 3.10 is too old" in first
     assert "PYTHON=" in first
 
@@ -33,7 +22,7 @@ def test_missing_headers_and_compiler_are_told_with_their_packages(
 ) -> None:
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    told = " ".join(load("preflight").missing("compiled"))
+    told = " ".join(load_tool("preflight").missing("compiled"))
     assert "apt install python3-dev" in told
     assert "apt install gcc" in told
 
@@ -41,7 +30,7 @@ def test_missing_headers_and_compiler_are_told_with_their_packages(
 def test_the_uncompiled_variant_needs_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert load("preflight").missing("pure") == []
+    assert load_tool("preflight").missing("pure") == []
 
 
 def test_what_has_no_source_any_more_leaves_the_build(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """tools/policy_cost.py: both configurations can be served, and what it measures is what it says."""
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -9,19 +7,12 @@ import pytest
 
 from bollard.policy.rules import parse_policy
 from bollard.server.load import load_config
+from server.tools import load_tool
 
-PATH = Path(__file__).parents[2] / "tools" / "policy_cost.py"
 
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("policy_cost", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["policy_cost"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("policy_cost")
 
 
 def test_both_configurations_are_right_and_one_has_so_many_rules(tool: ModuleType, tmp_path: Path) -> None:

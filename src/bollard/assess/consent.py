@@ -6,6 +6,7 @@ program can make it with OpenSSL. Which key is the owner's is for people to agre
 
 import hashlib
 import os
+from datetime import date
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -66,10 +67,20 @@ def fingerprint(key: Ed25519PublicKey) -> str:
     return hashlib.sha256(encoded).hexdigest()
 
 
-def sign(scope_file: Path, key_file: Path) -> str:
-    """Sign a scope file, after it was checked. Returns the fingerprint. Raises `ConfigError` or `LocalError`."""
+def sign(scope_file: Path, key_file: Path, today: date) -> tuple[Scope, str]:
+    """Sign a scope file, after it was checked. Returns what it says, and the fingerprint.
+
+    One that expired before `today` is refused: its signature could never count, so the date is a mistake that its
+    owner can still mend here. One that is valid later may be signed ahead. Raises `ConfigError` or `LocalError`.
+    """
     data = _read(scope_file)
-    parse_scope(data, scope_file)
+    scope = parse_scope(data, scope_file)
+    if scope.valid_until < today:
+        raise ConfigError(
+            f"this expired on {scope.valid_until}; it was not signed",
+            scope_file,
+            remedy="Set valid_until to the last day on which you allow it.",
+        )
     try:
         key = serialization.load_pem_private_key(_read(key_file), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -84,7 +95,7 @@ def sign(scope_file: Path, key_file: Path) -> str:
         raise LocalError(
             f"cannot write {signature_of(scope_file)}: {error.strerror}", "Check the folder and its rights."
         ) from None
-    return fingerprint(key.public_key())
+    return scope, fingerprint(key.public_key())
 
 
 def verify(scope_file: Path, owner_key: Path) -> tuple[Scope, str]:

@@ -77,8 +77,9 @@ class Status(enum.StrEnum):
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the catalogue: everything about a check but its code.
 
-    `owner_text` is one sentence for whoever owns the system and knows nothing of MQTT. `remediation` names, for
-    each broker product, what to change. `relevant` names, for each standard, the provisions that the evidence is
+    `owner_text` is one sentence for whoever owns the system and knows nothing of MQTT. `remedy` says
+    what to do in the words of the field, `owner_remedy` in those of the owner ("" in older reports). `remediation`
+    names, for each broker product, what to change. `relevant` names, for each standard, the provisions that the evidence is
     relevant to; it says nothing about compliance. `modifiers` names what raises the severity by one step. `subject`
     is what one result is about: a listener, a host, a file, a device.
     """
@@ -96,6 +97,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     evidence: str
     subject: str = "listener"
     remedy: str
+    owner_remedy: str = ""
     remediation: dict[str, str] = {}
     group: str
     cwe: int
@@ -250,7 +252,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The canonical report: all that a renderer needs, without the catalogue at hand.
 
     `complete` is False for the state of a scan that was interrupted; `done` then names what need not be looked at
-    again.
+    again. `unused` are acceptances that have no effect, each in a sentence that says why.
     """
 
     schema: str = SCHEMA
@@ -267,6 +269,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     grade: Grade
     results: tuple[Result, ...] = ()
     fixed: tuple[Result, ...] = ()
+    unused: tuple[str, ...] = ()
     checks: dict[str, Definition] = {}
     attempts: tuple[Attempt, ...] = ()
     notes: tuple[str, ...] = ()

@@ -7,14 +7,14 @@ them. Several hosts are looked at side by side, up to a limit. What a probe find
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from bollard import __version__
 from bollard.assess import catalogue
+from bollard.assess.envelope import enclose, timestamp
 from bollard.assess.model import (
     Attempt,
     Caution,
@@ -310,26 +310,15 @@ def assemble(
     before = earlier or Report(
         kind="scan", tool="", tool_version="", started="", finished="", grade=grade(())
     )
-    results = (*before.results, *(result for host in hosts for result in host.results))
-    concerned = {result.check for result in results}
-    return Report(
-        kind="scan",
-        tool="bollard",
-        tool_version=__version__,
-        started=before.started or timestamp(started),
-        finished=timestamp(datetime.now(UTC)),
+    return enclose(
+        "scan",
+        (*before.results, *(result for host in hosts for result in host.results)),
+        before.started or timestamp(started),
         authorization=authorization,
         settings=described(settings),
         complete=complete,
         done=(*before.done, *(host.label for host in hosts)),
         targets=(*before.targets, *(target for host in hosts for target in host.targets)),
-        grade=grade(results),
-        results=results,
-        checks={
-            each.definition.id: each.definition
-            for each in catalogue.checks()
-            if each.definition.id in concerned
-        },
         attempts=(*before.attempts, *(attempt for host in hosts for attempt in host.attempts)),
         notes=(*before.notes, *(note for host in hosts for note in host.notes)),
     )
@@ -353,8 +342,3 @@ def described(settings: Settings) -> dict[str, Any]:
         "listen_s": bounds.listen_s,
         "patience_s": bounds.patience_s,
     }
-
-
-def timestamp(moment: datetime) -> str:
-    """A moment in UTC, to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

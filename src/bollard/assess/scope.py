@@ -62,13 +62,15 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The scope file: who allows what, until when.
 
     `targets` are host names, addresses or networks, each of them with `:port` if only that port is meant.
-    `intrusive` allows what strains a target; it counts only in a file that its owner has signed.
+    `intrusive` allows what strains a target; it counts only in a file that its owner has signed. Both days of
+    `valid_from` and `valid_until` count, in UTC; without the first, it counts at once.
     """
 
     version: int
     authorized_by: str
     valid_until: date
     targets: tuple[str, ...]
+    valid_from: date | None = None
     active: bool = False
     public: bool = False
     intrusive: bool = False
@@ -179,22 +181,38 @@ def parse_scope(data: bytes, path: Path) -> Scope:
     """What a scope file says whose bytes are `data`, checked. Raises `ConfigError`, which names `path`."""
     try:
         scope = msgspec.convert(tomllib.loads(data.decode("utf-8")), Scope)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise ConfigError(
-            f"this is no scope file: {error}",
-            path,
-            remedy="It needs version, authorized_by, valid_until and targets; active, public and intrusive are "
-            "optional.",
-        ) from None
+    except UnicodeDecodeError:
+        raise _no_scope("it is no text in UTF-8", path) from None
+    except (ValueError, RecursionError) as error:
+        raise _no_scope(str(error), path) from None
     if scope.version != 1:
         raise ConfigError(f"scope files of version {scope.version} are not known here", path)
     if not scope.authorized_by.strip():
         raise ConfigError(
             "authorized_by is empty", path, remedy="Name who allows this, and how to reach them."
         )
+    if scope.valid_from is not None and scope.valid_from > scope.valid_until:
+        raise ConfigError("valid_until is before valid_from", path)
     for target in scope.targets:
         _check_entry(target, path)
     return scope
+
+
+def _no_scope(why: str, path: Path) -> ConfigError:
+    return ConfigError(
+        f"this is no scope file: {why}",
+        path,
+        remedy="It needs version, authorized_by, valid_until and targets; valid_from, active, public and intrusive "
+        "are optional.",
+    )
+
+
+def check_day(scope: Scope, today: date) -> None:
+    """Raise `LocalError` unless the permission counts on the day `today`."""
+    if scope.valid_until < today:
+        raise LocalError(f"the scope file expired on {scope.valid_until}", "Ask for permission again.")
+    if scope.valid_from is not None and scope.valid_from > today:
+        raise LocalError(f"the scope file is not valid before {scope.valid_from}", "Wait until then.")
 
 
 def _check_entry(entry: str, path: Path) -> None:
@@ -212,8 +230,8 @@ def authorize(places: Sequence[Place], consent: Consent, today: date) -> None:
     if len(places) > MAX_ADDRESSES:
         raise LocalError(f"more than {MAX_ADDRESSES} addresses", "Scan them in several runs.")
     scope = consent.scope
-    if scope is not None and scope.valid_until < today:
-        raise LocalError(f"the scope file expired on {scope.valid_until}", "Ask for permission again.")
+    if scope is not None:
+        check_day(scope, today)
     for place in places:
         _authorize_one(place, consent)
     if consent.active and scope is not None and not scope.active:

@@ -1,11 +1,11 @@
 """`bollard audit`: what is wrong in a broker's configuration, with file, line and what to write instead."""
 
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from bollard.cli.reporting import FORMATS, conclude, refuse_unknown, report_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from bollard.assess.model import Report
 
 PRODUCTS = ("mosquitto", "emqx", "nanomq", "hivemq", "vernemq", "rabbitmq", "amqtt", "bollard")
-FORMATS = ("text", "json", "html", "sarif", "junit", "markdown", "csv")
-SEVERITIES = ("critical", "high", "medium", "low", "never")
-FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command()
@@ -25,15 +22,9 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the canonical report (JSON).")
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option(
-    "-o", "--out", type=FILE, multiple=True, help="Write a report: .json .html .sarif .xml .md .csv .txt"
-)
-@click.option("--details", is_flag=True, help="Print the evidence, and why something was not tested.")
-@click.option(
     "--only", multiple=True, metavar="CHECK", help="Make only this check, such as CFG-01; repeatable."
 )
-@click.option("--accept", type=FILE, help="Accepted risks (TOML): [[accept]] check, target, reason, expires.")
-@click.option("--baseline", type=FILE, help="An earlier report (JSON): shows what is new, open, fixed.")
-@click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True)
+@report_options
 def command(files: tuple[Path, ...], product: str | None, version: str, **options: Any) -> int:
     """Assess the configuration of a broker, with everything that it includes.
 
@@ -46,43 +37,20 @@ def command(files: tuple[Path, ...], product: str | None, version: str, **option
 
     Exit code: 1 if an open problem is as severe as --fail-on, 2 if a file could not be read.
     """
-    from bollard.assess.configs.audit import audit
-    from bollard.assess.model import Severity
-    from bollard.assess.report import compare
+    from bollard.assess.configs.audit import audit, checks
 
-    report = audit(files, product or "", version, frozenset(options["only"]))
-    report = compare.revise(report, options["baseline"], options["accept"], datetime.now(UTC).date())
-    _tell(report, options)
-    threshold = None if options["fail_on"] == "never" else Severity(options["fail_on"])
-    return 1 if compare.exceeds(report, threshold) else 0
+    only = frozenset(each.upper() for each in options["only"])
+    refuse_unknown(only, [each.definition.id for each in checks()])
+    report = audit(files, product or "", version, only)
+    return conclude(report, options, to_write)[1]
 
 
-def _tell(report: "Report", options: dict[str, Any]) -> None:
-    from bollard.assess.report import terminal
-    from bollard.assess.report.formats import ENDINGS, write
-
-    for path in options["out"]:
-        write(path, rendered(report, ENDINGS.get(path.suffix.lower(), "text")))
-    kind = "json" if options["as_json"] else options["format_"]
-    if kind != "text":
-        click.echo(rendered(report, kind), nl=False)
-    elif options["out"] and not options["details"]:
-        click.echo(f"Grade {report.grade.letter}. Written: {', '.join(map(str, options['out']))}")
-    else:
-        text = terminal.render(report, colour=sys.stdout.isatty(), details=options["details"])
-        click.echo(text + "".join(f"{line}\n" for line in to_write(report)), nl=False)
+def to_write(report: "Report") -> str:
+    """For each open problem its places and the lines to write instead, as text."""
+    return "".join(f"{line}\n" for line in _to_write(report))
 
 
-def rendered(report: "Report", kind: str) -> str:
-    """The report in a format; text with what to write."""
-    from bollard.assess.report.formats import FORMATS as RENDERERS
-
-    text = RENDERERS[kind](report)
-    return text + "".join(f"{line}\n" for line in to_write(report)) if kind == "text" else text
-
-
-def to_write(report: "Report") -> "Iterator[str]":
-    """For each open problem its places and the lines to write instead."""
+def _to_write(report: "Report") -> "Iterator[str]":
     from bollard.assess.report.words import clean
 
     for result in (each for each in report.results if each.open):

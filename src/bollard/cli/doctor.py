@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bollard.cli.audit import FILE, SEVERITIES, rendered, to_write
+from bollard.base.errors import LocalError
+from bollard.cli.audit import to_write
+from bollard.cli.reporting import conclude, report_options
 from bollard.cli.target import find_config, target_options
 
 if TYPE_CHECKING:
@@ -32,13 +34,11 @@ _TRANSPORTS = {"tls": "tls", "wss": "wss", "plaintext": "tcp", "ws": "ws"}
 @target_options
 @click.option("--json", "as_json", is_flag=True, help="Print the canonical report (JSON).")
 @click.option(
-    "-o", "--out", type=FILE, multiple=True, help="Write a report: .json .html .sarif .xml .md .csv .txt"
+    "--backup",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Your newest backup: judge its age and whether it is sound.",
 )
-@click.option("--details", is_flag=True, help="Print the evidence, and why something was not tested.")
-@click.option("--backup", type=FILE, help="Your newest backup: judge its age and whether it is sound.")
-@click.option("--accept", type=FILE, help="Accepted risks (TOML): [[accept]] check, target, reason, expires.")
-@click.option("--baseline", type=FILE, help="An earlier report (JSON): shows what is new, open, fixed.")
-@click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True)
+@report_options
 def command(directory: Path | None, config_file: Path | None, **options: Any) -> int:
     """Judge this installation: configuration, listeners, files, certificates, store, policy, record.
 
@@ -50,17 +50,12 @@ def command(directory: Path | None, config_file: Path | None, **options: Any) ->
       bollard doctor
       bollard doctor --backup /backup/sessions.db -o health.html
 
-    Exit code: 1 if an open problem is as severe as --fail-on, 2 if the installation could not be read.
+    Exit code: 1 if an open problem is as severe as --fail-on, 2 if the installation or the backup could not be
+    read.
     """
-    from bollard.assess.model import Severity
-    from bollard.assess.report import compare
-
     started = datetime.now(UTC)
     report = _examine(directory, config_file, options["backup"], started)
-    report = compare.revise(report, options["baseline"], options["accept"], started.date())
-    _tell(report, options)
-    threshold = None if options["fail_on"] == "never" else Severity(options["fail_on"])
-    return 1 if compare.exceeds(report, threshold) else 0
+    return conclude(report, options, to_write)[1]
 
 
 def _examine(
@@ -69,6 +64,8 @@ def _examine(
     from bollard.assess.doctor import combine, examine
     from bollard.server.installation import gather, running_status
 
+    if backup is not None:
+        _check_backup(backup)
     config = find_config(directory, config_file)
     status = running_status(config)
     evidence, missing = gather(config, backup, status)
@@ -76,6 +73,18 @@ def _examine(
     installation = examine(name, evidence, missing)
     hosts, notes = _scan(status, config.state_dir)
     return combine(config.file, name, installation, hosts, notes, started)
+
+
+def _check_backup(path: Path) -> None:
+    """Raise `LocalError` for a backup that cannot be read: a timer with a wrong path has to alarm."""
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise LocalError(
+            f"the backup {path} could not be read: {error.strerror}",
+            "Name your newest backup with --backup, as `bollard store backup` wrote it.",
+        ) from None
 
 
 def _scan(status: "Status | None", state_dir: Path) -> "tuple[list[HostReport], list[str]]":
@@ -129,18 +138,3 @@ def _settings(state_dir: Path) -> "Settings":
         ca_file=root if root.exists() else None,
         bounds=Bounds(packets_per_s=PACKETS_PER_S, listen_s=1.0, patience_s=31.0),
     )
-
-
-def _tell(report: "Report", options: dict[str, Any]) -> None:
-    from bollard.assess.report import canonical, terminal
-    from bollard.assess.report.formats import ENDINGS, write
-
-    for path in options["out"]:
-        write(path, rendered(report, ENDINGS.get(path.suffix.lower(), "text")))
-    if options["as_json"]:
-        click.echo(canonical.render(report), nl=False)
-    elif options["out"] and not options["details"]:
-        click.echo(f"Grade {report.grade.letter}. Written: {', '.join(map(str, options['out']))}")
-    else:
-        text = terminal.render(report, colour=sys.stdout.isatty(), details=options["details"])
-        click.echo(text + "".join(f"{line}\n" for line in to_write(report)), nl=False)

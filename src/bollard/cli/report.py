@@ -1,13 +1,12 @@
 """`bollard report`: a report again, in another format, beside an earlier one, with accepted risks."""
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-FORMATS = ("text", "json", "html", "sarif", "junit", "markdown", "csv")
-SEVERITIES = ("critical", "high", "medium", "low", "never")
+from bollard.cli.reporting import FORMATS, SEVERITIES, exit_code, revised, unknown_ending
+
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -39,20 +38,21 @@ def command(
 
     Exit code: 0; with --fail-on, 1 if an open problem is as severe as that or worse.
     """
-    from bollard.assess.model import Severity
-    from bollard.assess.report import canonical, compare, terminal
-    from bollard.assess.report.formats import ENDINGS, FORMATS, write
+    from bollard.assess.report import canonical, terminal
+    from bollard.assess.report.formats import ENDINGS, write
+    from bollard.assess.report.formats import FORMATS as RENDERERS
 
-    report = compare.revise(canonical.read(file), baseline, accept, datetime.now(UTC).date())
-    kind = format_ or (ENDINGS.get(out.suffix.lower(), "text") if out is not None else "text")
+    if out is not None and format_ is None and (fault := unknown_ending(out)):
+        raise click.UsageError(f"{fault} Or say which format it is with --format.")
+    report = revised(canonical.read(file), baseline, accept)
+    kind = format_ or (ENDINGS[out.suffix.lower()] if out is not None else "text")
     if kind == "text":
         colour = out is None and sys.stdout.isatty()
         text = terminal.render(report, colour=colour, details=details)
     else:
-        text = FORMATS[kind](report)
+        text = RENDERERS[kind](report)
     if out is not None:
         write(out, text)
     else:
         click.echo(text, nl=False)
-    threshold = None if fail_on == "never" else Severity(fail_on)
-    return 1 if compare.exceeds(report, threshold) else 0
+    return exit_code(report, fail_on)

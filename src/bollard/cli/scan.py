@@ -10,6 +10,7 @@ import click
 
 from bollard.base.errors import LocalError
 from bollard.base.types import Secret
+from bollard.cli.reporting import NOTHING_TESTED, conclude, refuse_unknown, report_options
 
 if TYPE_CHECKING:
     from bollard.assess.model import Report
@@ -17,19 +18,15 @@ if TYPE_CHECKING:
     from bollard.assess.probes.room import Identity
     from bollard.assess.scope import Consent, Place
 
-SEVERITIES = ("critical", "high", "medium", "low", "never")
 FILE = click.Path(path_type=Path, dir_okay=False)
+#: What a scan's checks are about.
+SUBJECTS = ("listener", "host")
 READABLE = click.Path(path_type=Path, dir_okay=False, exists=True)
-NOTHING_ANSWERED = 2
 
 
 @click.command()
 @click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
 @click.option("--json", "as_json", is_flag=True, help="Print the canonical report (JSON).")
-@click.option(
-    "-o", "--out", type=FILE, multiple=True, help="Write a report: .json .html .sarif .xml .md .csv .txt"
-)
-@click.option("--details", is_flag=True, help="Print the evidence, and why something was not tested.")
 @click.option("--active", is_flag=True, help="Also publish canaries, in a random namespace of its own.")
 @click.option(
     "--only", multiple=True, metavar="CHECK", help="Make only this check, such as SCN-04; repeatable."
@@ -60,12 +57,8 @@ NOTHING_ANSWERED = 2
 @click.option(
     "--allow-public", "public", is_flag=True, help="For public addresses that the scope file names."
 )
-@click.option(
-    "--accept", type=READABLE, help="Accepted risks (TOML): [[accept]] check, target, reason, expires."
-)
-@click.option("--baseline", type=READABLE, help="An earlier report (JSON): shows what is new, open, fixed.")
 @click.option("--resume", type=FILE, help="Keep the state of a long scan here, and go on from it.")
-@click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True)
+@report_options
 @click.option(
     "--rate",
     type=click.FloatRange(0.1, 1000),
@@ -101,15 +94,12 @@ def command(targets: tuple[str, ...], **options: Any) -> int:
     import asyncio
 
     from bollard.assess import plan
-    from bollard.assess.model import Severity
-    from bollard.assess.report import compare
     from bollard.assess.scope import authorize, parse_target
 
     started = datetime.now(UTC)
-    today = started.date()
     consent = _consent(options)
     places = [place for target in targets for place in parse_target(target)]
-    authorize(places, consent, today)
+    authorize(places, consent, started.date())
     settings = _settings(options)
     state = _State(options["resume"], settings, started, _authorization(consent, places))
     progress = _Progress(sys.stderr.isatty(), plan.hosts_of(places), len(state.done))
@@ -130,12 +120,8 @@ def command(targets: tuple[str, ...], **options: Any) -> int:
     progress.end()
     report = state.report(complete=True)
     state.save(report)
-    report = compare.revise(report, options["baseline"], options["accept"], today)
-    _tell(report, options)
-    if not report.targets:
-        return NOTHING_ANSWERED
-    threshold = None if options["fail_on"] == "never" else Severity(options["fail_on"])
-    return 1 if compare.exceeds(report, threshold) else 0
+    report, code = conclude(report, options)
+    return code if report.targets else NOTHING_TESTED
 
 
 class _State:
@@ -171,6 +157,8 @@ class _State:
         """What to say when the user has had enough."""
         if self._path is None:
             return "Interrupted: nothing was kept. With --resume FILE a scan can go on later."
+        if not self.done and not self._hosts:
+            return f"Interrupted: no host is through yet, so {self._path} was not written. Nothing was kept."
         return f"Interrupted: {self._path} keeps what is through. The same command goes on from there."
 
     def report(self, *, complete: bool) -> "Report":
@@ -256,11 +244,8 @@ def _settings(options: dict[str, Any]) -> "Settings":
     from bollard.assess.probes.room import Bounds
 
     only = frozenset(each.upper() for each in options["only"])
-    unknown = only - {
-        each.definition.id for each in catalogue.checks() if each.definition.subject in ("listener", "host")
-    }
-    if unknown:
-        raise click.UsageError(f"A scan has no check {', '.join(sorted(unknown))}.")
+    known = [each.definition.id for each in catalogue.checks() if each.definition.subject in SUBJECTS]
+    refuse_unknown(only, known)
     return Settings(
         identities=_identities(options),
         ca_file=options["ca_file"],
@@ -348,18 +333,3 @@ def _password(path: Path | None) -> Secret | None:
             return Secret(file.readline(65_538).rstrip(b"\r\n"))
     except OSError as error:
         raise LocalError(f"cannot read {path}: {error.strerror}", "Check the path and its rights.") from error
-
-
-def _tell(report: Any, options: dict[str, Any]) -> None:
-    from bollard.assess.report import canonical, terminal
-    from bollard.assess.report.formats import ENDINGS, FORMATS, write
-
-    for path in options["out"]:
-        write(path, FORMATS[ENDINGS.get(path.suffix.lower(), "text")](report))
-    if options["as_json"]:
-        click.echo(canonical.render(report), nl=False)
-    elif not options["out"] or options["details"]:
-        colour = sys.stdout.isatty()
-        click.echo(terminal.render(report, colour=colour, details=options["details"]), nl=False)
-    else:
-        click.echo(f"Grade {report.grade.letter}. Written: {', '.join(map(str, options['out']))}")

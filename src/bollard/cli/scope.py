@@ -1,5 +1,6 @@
 """`bollard scope`: the owner's key, and signed permission to strain a broker."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -16,8 +17,8 @@ def command() -> None:
     """Permission to assess: make a key, sign a scope file, verify it.
 
     A scope file is TOML: version = 1, authorized_by, valid_until (a date) and targets (hosts, addresses,
-    networks), and what is allowed beyond looking: active, public, intrusive, each true or false. Whoever owns the
-    targets signs it; whoever scans verifies it with the owner's public key.
+    networks), and what is allowed beyond looking: active, public, intrusive, each true or false. valid_from (a
+    date) is for later. Whoever owns the targets signs it; whoever scans verifies it with the owner's public key.
 
     \b
     Example:
@@ -51,7 +52,7 @@ def key(file: Path, as_json: bool) -> None:
 @click.option("--key", "key_file", type=READABLE, required=True, help="The owner's key (PEM, Ed25519).")
 @json_option
 def sign(scope_file: Path, key_file: Path, as_json: bool) -> None:
-    """Sign SCOPE_FILE: writes SCOPE_FILE.sig beside it.
+    """Sign SCOPE_FILE: writes SCOPE_FILE.sig beside it. What has expired is not signed.
 
     Without this program, OpenSSL 3 does the same: openssl pkeyutl -sign -rawin -inkey owner.key -in scope.toml
     -out scope.toml.sig
@@ -62,7 +63,10 @@ def sign(scope_file: Path, key_file: Path, as_json: bool) -> None:
     from bollard.assess.consent import sign as make
     from bollard.assess.consent import signature_of
 
-    shown = make(scope_file, key_file)
+    today = datetime.now(UTC).date()
+    scope, shown = make(scope_file, key_file, today)
+    if scope.valid_from is not None and scope.valid_from > today:
+        click.echo(f"{scope_file}: allows nothing before {scope.valid_from}.", err=True)
     if as_json:
         say_json({"signature_file": str(signature_of(scope_file)), "fingerprint": shown})
         return
@@ -74,15 +78,17 @@ def sign(scope_file: Path, key_file: Path, as_json: bool) -> None:
 @click.option("--owner-key", type=READABLE, required=True, help="The owner's public key (PEM, Ed25519).")
 @json_option
 def verify(scope_file: Path, owner_key: Path, as_json: bool) -> None:
-    """Check the signature of SCOPE_FILE, and say what it allows.
+    """Check signature and dates of SCOPE_FILE, and say what it allows. Exit code: 2 if it does not count today.
 
     \b
     Example:  bollard scope verify scope.toml --owner-key owner.key.pub
     """
     from bollard.assess.consent import verify as check
     from bollard.assess.report.words import clean
+    from bollard.assess.scope import check_day
 
     scope, shown = check(scope_file, owner_key)
+    check_day(scope, datetime.now(UTC).date())
     allowed = [name for name in ("active", "public", "intrusive") if getattr(scope, name)]
     if as_json:
         say_json(

@@ -1,5 +1,8 @@
 """`bollard sniff`: what a recording of a network tells about the MQTT in it."""
 
+import contextlib
+import ipaddress
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -9,13 +12,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from bollard.cli.output import visible
+from bollard.cli.reporting import FORMATS, NOTHING_TESTED, conclude, refuse_unknown, report_options
+
 if TYPE_CHECKING:
     from bollard.assess.capture.sniff import Capture, Settings
     from bollard.assess.model import Report
 
-FORMATS = ("text", "json", "html", "sarif", "junit", "markdown", "csv")
-SEVERITIES = ("critical", "high", "medium", "low", "never")
-FILE = click.Path(path_type=Path, dir_okay=False)
 #: Between two words on progress, on a terminal and elsewhere.
 TERMINAL_S, LOG_S = 0.2, 10.0
 
@@ -26,10 +29,6 @@ TERMINAL_S, LOG_S = 0.2, 10.0
     "--json", "as_json", is_flag=True, help="Print the canonical report (JSON), inventory included."
 )
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="text", show_default=True)
-@click.option(
-    "-o", "--out", type=FILE, multiple=True, help="Write a report: .json .html .sarif .xml .md .csv .txt"
-)
-@click.option("--details", is_flag=True, help="Print the evidence, and why something was not tested.")
 @click.option(
     "--known", multiple=True, metavar="SERVER", help="A server that belongs here: address, network or name."
 )
@@ -43,9 +42,7 @@ TERMINAL_S, LOG_S = 0.2, 10.0
 @click.option(
     "--only", multiple=True, metavar="CHECK", help="Make only this check, such as PCP-02; repeatable."
 )
-@click.option("--accept", type=FILE, help="Accepted risks (TOML): [[accept]] check, target, reason, expires.")
-@click.option("--baseline", type=FILE, help="An earlier report (JSON): shows what is new, open, fixed.")
-@click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True)
+@report_options
 @click.option("--quiet", is_flag=True, help="Say nothing about progress.")
 def command(files: tuple[str, ...], **options: Any) -> int:
     """Assess recorded traffic: pcap or pcapng, also compressed with gzip; "-" reads standard input.
@@ -59,25 +56,50 @@ def command(files: tuple[str, ...], **options: Any) -> int:
               tcpdump -w - -i eth0 tcp | bollard sniff -
 
     Ctrl-C ends the reading; what was read is judged. Record only where you may.
-    Exit code: 1 if an open problem is as severe as --fail-on, 2 if a file could not be read.
+    Exit code: 1 if an open problem is as severe as --fail-on, 2 if a file could not be read, or nothing in it
+    could be tested.
     """
     from bollard.assess.capture.sniff import Settings, assemble, checks
-    from bollard.assess.model import Severity
-    from bollard.assess.report import compare
 
+    only = frozenset(each.upper() for each in options["only"])
+    refuse_unknown(only, [each.definition.id for each in checks()])
     if options["name"] and len(files) > 1:
         raise click.UsageError("--name names one file. Give that file alone, or leave --name out.")
+    for each in options["known"]:
+        _check_known(each)
     started = datetime.now(UTC)
-    settings = Settings(
-        known=options["known"], tls_ports=options["tls_port"], only=frozenset(options["only"])
-    )
-    checks(settings.only)
+    settings = Settings(known=options["known"], tls_ports=options["tls_port"], only=only)
     captures = _read_all(files, options["name"], settings, quiet=options["quiet"])
-    report = assemble(captures, settings, started)
-    report = compare.revise(report, options["baseline"], options["accept"], datetime.now(UTC).date())
-    _tell(report, options)
-    threshold = None if options["fail_on"] == "never" else Severity(options["fail_on"])
-    return 1 if compare.exceeds(report, threshold) else 0
+    report, code = conclude(assemble(captures, settings, started), options)
+    untested = _say_untested(report)
+    return NOTHING_TESTED if untested and not code else code
+
+
+def _check_known(server: str) -> None:
+    """Refuse what can be no server: it would never match, and silently."""
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_network(server, strict=False)
+        return
+    if not re.fullmatch(r"(?!-)[\w-]+(\.[\w-]+)*", server) or re.fullmatch(r"[\d.]+", server):
+        raise click.UsageError(
+            f"--known: {visible(server)!r} is no address, network or name. Such as 203.0.113.9, 203.0.113.0/24 or "
+            "broker.example."
+        )
+
+
+def _say_untested(report: "Report") -> bool:
+    """Tell of each recording in which nothing could be tested, for silence is no good news. Is there one?"""
+    from bollard.assess.model import State
+
+    tested = {each.target for each in report.results if each.state in (State.FAIL, State.PASS)}
+    untested = [each for each in report.targets if each.name not in tested]
+    for each in untested:
+        click.echo(
+            f"{visible(each.name)}: nothing could be tested ({visible(each.product)}). Record where the devices "
+            "or the server can be heard, while they talk.",
+            err=True,
+        )
+    return bool(untested)
 
 
 def _read_all(files: Sequence[str], name: str, settings: "Settings", *, quiet: bool) -> "list[Capture]":
@@ -139,19 +161,3 @@ class _Progress:
         """The line in place has served its turn."""
         if self._shown and self._terminal:
             click.echo("\r\x1b[K", err=True, nl=False)
-
-
-def _tell(report: "Report", options: dict[str, Any]) -> None:
-    from bollard.assess.report import terminal
-    from bollard.assess.report.formats import ENDINGS, FORMATS, write
-
-    for path in options["out"]:
-        write(path, FORMATS[ENDINGS.get(path.suffix.lower(), "text")](report))
-    kind = "json" if options["as_json"] else options["format_"]
-    if kind != "text":
-        click.echo(FORMATS[kind](report), nl=False)
-    elif options["out"] and not options["details"]:
-        click.echo(f"Grade {report.grade.letter}. Written: {', '.join(map(str, options['out']))}")
-    else:
-        text = terminal.render(report, colour=sys.stdout.isatty(), details=options["details"])
-        click.echo(text, nl=False)

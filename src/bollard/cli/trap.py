@@ -3,24 +3,20 @@
 import asyncio
 import ipaddress
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bollard.cli.output import visible
+from bollard.cli.reporting import NOTHING_TESTED, conclude, refuse_unknown, report_options
 
 if TYPE_CHECKING:
-    from bollard.assess.model import Report
     from bollard.assess.trap.endpoints import Endpoint
     from bollard.assess.trap.forge import Papers
     from bollard.assess.trap.run import Settings
 
-SEVERITIES = ("critical", "high", "medium", "low", "never")
 FILE = click.Path(path_type=Path, dir_okay=False)
-READABLE = click.Path(path_type=Path, dir_okay=False, exists=True)
-NOTHING_CAME = 2
 #: Seconds for the attempts at one endpoint, where nothing was said: a device in a hand, and a command.
 BY_HAND_S, BY_COMMAND_S = 120.0, 20.0
 
@@ -31,7 +27,7 @@ BY_HAND_S, BY_COMMAND_S = 120.0, 20.0
 @click.option("--bind", default="127.0.0.1", show_default=True, help="Address of this machine to listen on.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8883, show_default=True, help="TLS; 0: any.")
 @click.option("--plain-port", type=click.IntRange(0, 65_535), default=1883, show_default=True, help="No TLS.")
-@click.option("--run", "run_command", default="", metavar="CMD", help="Start the device with this, as below.")
+@click.option("--run", "run_command", metavar="CMD", help="Start the device with this, as below.")
 @click.option(
     "--jobs", type=click.IntRange(1, 32), default=4, show_default=True, help="Commands at one time."
 )
@@ -62,21 +58,14 @@ BY_HAND_S, BY_COMMAND_S = 120.0, 20.0
 @click.option("--qr", is_flag=True, help="Show where the test root is to be had as a QR code.")
 @click.option("--allow-any-address", is_flag=True, help="Listen on addresses that strangers can reach.")
 @click.option("--json", "as_json", is_flag=True, help="Print the canonical report (JSON).")
-@click.option(
-    "-o", "--out", type=FILE, multiple=True, help="Write a report: .json .html .sarif .xml .md .csv .txt"
-)
-@click.option("--details", is_flag=True, help="Print the evidence, and why something was not tested.")
-@click.option(
-    "--accept", type=READABLE, help="Accepted risks (TOML): [[accept]] check, target, reason, expires."
-)
-@click.option("--baseline", type=READABLE, help="An earlier report (JSON): shows what is new, open, fixed.")
-@click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True)
+@report_options
 def command(**options: Any) -> int:
-    """Assess a device: be the server that it should refuse, in twenty ways, and see what it does.
+    """Assess a device: be the server that it should refuse, in nineteen ways, and see what it does.
 
     Set the device to this machine and install the test root on it; the command says how, and goes through the
-    endpoints at one address while the device connects again and again. --run starts a program as the device, at
-    a port for each endpoint; {host} {port} {cafile} {crlfile} {plain_port} {endpoint} in it are replaced.
+    endpoints at one address while the device connects again and again: DEV-01 to DEV-19. DEV-20 has none of its
+    own; it is about what a device sends unbidden. --run starts a program as the device, at a port for each
+    endpoint; {host} {port} {cafile} {crlfile} {plain_port} {endpoint} in it are replaced, and {{x}} stays {x}.
 
     \b
     Example:
@@ -86,17 +75,15 @@ def command(**options: Any) -> int:
     Passwords that the device sends are not kept. Exit code: 1 if an open problem is as severe as --fail-on, 2 if
     the device never came.
     """
-    from bollard.assess.model import Severity
-    from bollard.assess.report import compare
     from bollard.assess.trap.run import trap
 
-    report = asyncio.run(trap(_settings(options), _Voice(options)))
-    report = compare.revise(report, options["baseline"], options["accept"], datetime.now(UTC).date())
-    _tell(report, options)
-    if not report.grade.ran and not any(attempt.evidence.get("visits") for attempt in report.attempts):
-        return NOTHING_CAME
-    threshold = None if options["fail_on"] == "never" else Severity(options["fail_on"])
-    return 1 if compare.exceeds(report, threshold) else 0
+    report, code = conclude(asyncio.run(trap(_settings(options), _Voice(options))), options)
+    if report.grade.ran or any(attempt.evidence.get("visits") for attempt in report.attempts):
+        return code
+    if options["as_json"] or options["out"]:
+        for each in report.notes:
+            click.echo(visible(each), err=True)
+    return NOTHING_TESTED
 
 
 def _settings(options: dict[str, Any]) -> "Settings":
@@ -105,17 +92,15 @@ def _settings(options: dict[str, Any]) -> "Settings":
 
     _check_bind(options["bind"], options["allow_any_address"])
     only = frozenset(each.upper() for each in options["only"])
-    unknown = only - {each.definition.id for each in CHECKS}
-    if unknown:
-        raise click.UsageError(f"The trap has no endpoint {', '.join(sorted(unknown))}.")
-    by_command = bool(options["run_command"])
+    refuse_unknown(only, [each.definition.id for each in CHECKS])
+    by_command = _check_command(options["run_command"])
     return Settings(
         device=options["device"],
         hosts=tuple(dict.fromkeys(options["hosts"])) or (options["bind"],),
         bind=options["bind"],
         port=options["port"],
         plain_port=options["plain_port"],
-        command=options["run_command"],
+        command=options["run_command"] or "",
         jobs=options["jobs"],
         attempts=options["attempts"],
         wait_s=options["wait_s"] or (BY_COMMAND_S if by_command else BY_HAND_S),
@@ -125,6 +110,20 @@ def _settings(options: dict[str, Any]) -> "Settings":
         settle_s=options["settle_s"],
         only=only,
     )
+
+
+def _check_command(command: str | None) -> bool:
+    """Is there a command, and can it be one? Refused before anything is opened."""
+    from bollard.assess.trap.device import PLACEHOLDERS, words
+
+    if command is None:
+        return False
+    if not command.strip():
+        raise click.UsageError(
+            "--run needs the command that starts the device; without a command leave it out."
+        )
+    words(command, dict.fromkeys(PLACEHOLDERS, ""))
+    return True
 
 
 def _check_bind(bind: str, allow_any: bool) -> None:
@@ -185,18 +184,3 @@ class _Voice:
         if (check, line) != self._last and (not self._options["run_command"] or sys.stderr.isatty()):
             click.echo(visible(line), err=True)
         self._last = (check, line)
-
-
-def _tell(report: "Report", options: dict[str, Any]) -> None:
-    from bollard.assess.report import canonical, terminal
-    from bollard.assess.report.formats import ENDINGS, FORMATS, write
-
-    for path in options["out"]:
-        write(path, FORMATS[ENDINGS.get(path.suffix.lower(), "text")](report))
-    if options["as_json"]:
-        click.echo(canonical.render(report), nl=False)
-    elif not options["out"] or options["details"]:
-        text = terminal.render(report, colour=sys.stdout.isatty(), details=options["details"])
-        click.echo(text, nl=False)
-    else:
-        click.echo(f"Grade {report.grade.letter}. Written: {', '.join(map(str, options['out']))}")

@@ -26,7 +26,6 @@ from bollard.assess.capture.evidence import Traffic, Unread
 from bollard.assess.capture.sniff import Capture, Settings, checks, is_known, read
 from bollard.assess.model import Facts, State, judge
 from bollard.assess.report.formats import FORMATS
-from bollard.base.errors import LocalError
 from bollard.wire.codec import encode
 from bollard.wire.connect import Auth, Connect
 from bollard.wire.properties import Properties
@@ -303,14 +302,8 @@ def test_a_card_of_many_addresses_is_called_a_routers() -> None:
     assert assets(found)["d1"].hardware[0] == "24:00:00:00:00:01 (a router's)"
 
 
-def test_an_unknown_check_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(LocalError) as caught:
-        checks(frozenset({"SCN-01"}))
-    assert "PCP-13" in caught.value.remedy
-
-
 def test_more_devices_than_there_is_room_for_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bollard.assess.capture.notebook.MAX_DEVICES", 3)
+    monkeypatch.setattr("bollard.assess.capture.roster.MAX_DEVICES", 3)
     tape = Tape()
     for number in range(1, 9):
         device(tape, number, connect(f"d{number}"))

@@ -5,7 +5,7 @@ import pytest
 from assess.capture.reading import assets, read_bytes, read_tape, states
 from assess.capture.scene import BROKER, connack, connect, old_connect, websocket_frames
 from bollard.wire.codec import encode
-from bollard.wire.connect import Connect, Pingreq, Pingresp
+from bollard.wire.connect import Pingreq, Pingresp
 from bollard.wire.properties import Properties
 from bollard.wire.publish import encode_publish
 from bollard.wire.subscribe import Suback, Subscribe, SubscribeFilter
@@ -165,12 +165,6 @@ def test_what_stops_being_mqtt_is_left_and_counted() -> None:
     line = talk(tape).up(connect("d")).up(b"\x00\x00\x00")
     line.up(encode_publish(b"t", b"1"))
     assert read_tape(tape).traffic.unread.talks == {"directions that are no legal MQTT": 1}
-
-
-def test_a_client_that_says_who_it_is_only_by_its_address_gets_that_name() -> None:
-    tape = Tape()
-    talk(tape).up(encode(Connect(client_id=""), 4), encode_publish(b"t", b"1"))
-    assert "client id" not in assets(read_tape(tape))["10.1.2.3"].facts
 
 
 def upgrade(path: bytes = b"/mqtt", more: bytes = b"") -> bytes:

@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bollard.assess.configs.audit import audit
 from bollard.assess.configs.emqx_acl import read_emqx_acl
 from bollard.assess.configs.hocon import read_hocon
 from bollard.assess.configs.source import Place, Reading
 
-from .audited import Case, results, states
+from .audited import Case, cases, expect, never_raises, results
 
 AUTH = "authentication = [{mechanism = password_based, backend = built_in_database}]\n"
 CLOSED = "listeners.tcp.default.enable = false\nlisteners.ws.default.enable = false\n"
@@ -75,7 +74,6 @@ NANOMQ: list[Case] = [
     ("logged", "log { level = warn }\n", {"22": "pass"}),
     ("the older format", "listener=nmq-tcp://0.0.0.0:1883\nallow_anonymous=true\n", {"27": "fail", "29": "fail"}),
 ]  # fmt: skip
-ALL = [("emqx", *case) for case in EMQX] + [("nanomq", *case) for case in NANOMQ]
 FILES = {
     "open.acl": '%% head\n{allow, all, subscribe, ["$SYS/#"]}.\n{allow, all}.\n',
     "legacy.acl": '{allow, {security_profile, legacy}}.\n{allow, {user, "anna"}, all, ["#"]}.\n',
@@ -84,15 +82,11 @@ FILES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("product", "text", "wanted"), [(c[0], c[2], c[3]) for c in ALL], ids=[f"{c[0]} {c[1]}" for c in ALL]
-)
+@cases(emqx=EMQX, nanomq=NANOMQ)
 def test_the_checks_say_what_the_configuration_does(
     tmp_path: Path, product: str, text: str, wanted: dict[str, str]
 ) -> None:
-    found = results(tmp_path, product, text, **FILES)
-    assert states(found, wanted) == wanted
-    assert "hunter2" not in repr(found)
+    expect(tmp_path, product, text, wanted, FILES)
 
 
 def test_versions_have_their_own_defaults(tmp_path: Path) -> None:
@@ -167,9 +161,7 @@ _tokens = st.sampled_from([
 def test_no_text_makes_the_audit_raise(
     tmp_path_factory: pytest.TempPathFactory, product: str, text: str
 ) -> None:
-    path = tmp_path_factory.getbasetemp() / "fuzzed.conf"
-    path.write_text(text, encoding="utf-8", errors="replace")
-    assert len(audit([path], product).results) == 29
+    never_raises(tmp_path_factory, product, text)
 
 
 @settings(deadline=None)

@@ -15,7 +15,7 @@ from bollard.policy.default import DEFAULT_POLICY
 from bollard.server.config import Address
 from bollard.server.defaults import config_text
 
-from .audited import Case, results, states
+from .audited import Case, cases, expect, never_raises, results, states
 
 BOLLARD: list[Case] = [
     ("nothing", "", {"01": "pass", "02": "pass", "04": "pass", "05": "pass", "18": "pass", "20": "pass", "21": "pass", "22": "pass", "28": "pass", "29": "pass"}),
@@ -77,11 +77,6 @@ AMQTT: list[Case] = [
     ("a plugin of somebody", "plugins:\n  - mine.Plugin\n", {"02": "inconclusive", "29": "fail"}),
     ("anchors", "a: &x 1\n", {"29": "fail"}),
 ]  # fmt: skip
-ALL = (
-    [("bollard", *case) for case in BOLLARD]
-    + [("hivemq", *case) for case in HIVEMQ]
-    + [("amqtt", *case) for case in AMQTT]
-)
 FILES = {
     "policy.toml": DEFAULT_POLICY,
     "open.toml": 'version = 1\n[template.open]\npublish = ["#"]\n[group.all]\nmembers = ["*"]\napply = ["open"]\n',
@@ -90,15 +85,11 @@ FILES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("product", "text", "wanted"), [(c[0], c[2], c[3]) for c in ALL], ids=[f"{c[0]} {c[1]}" for c in ALL]
-)
+@cases(bollard=BOLLARD, hivemq=HIVEMQ, amqtt=AMQTT)
 def test_the_checks_say_what_the_configuration_does(
     tmp_path: Path, product: str, text: str, wanted: dict[str, str]
 ) -> None:
-    found = results(tmp_path, product, text, **FILES)
-    assert states(found, wanted) == wanted
-    assert "hunter2" not in repr(found)
+    expect(tmp_path, product, text, wanted, FILES)
 
 
 def test_what_the_first_run_writes_has_nothing_open(tmp_path: Path) -> None:
@@ -209,6 +200,4 @@ _tokens = st.sampled_from([
 def test_no_text_makes_the_audit_raise(
     tmp_path_factory: pytest.TempPathFactory, product: str, text: str
 ) -> None:
-    path = tmp_path_factory.getbasetemp() / "fuzzed"
-    path.write_text(text, encoding="utf-8", errors="replace")
-    assert len(audit([path], product).results) == 29
+    never_raises(tmp_path_factory, product, text)

@@ -379,13 +379,35 @@ def test_two_passwords_of_one_user_are_not_carried_over(tmp_path: Path) -> None:
         (tmp_path / name).write_text(f"anna:{hashed(name)}\n")
     conf = "per_listener_settings true\nlistener 8883\npassword_file one\nlistener 8884\npassword_file two\n"
     (tmp_path / "mosquitto.conf").write_text(conf)
-    assert adopt(tmp_path / "mosquitto.conf").carried == []
+    adoption = adopt(tmp_path / "mosquitto.conf")
+    assert adoption.carried == []
+    assert "different passwords" in adoption.enrolments[0].reason
 
 
 def test_a_name_that_changes_cannot_keep_its_password(tmp_path: Path) -> None:
     adoption = with_passwords(tmp_path, f"anna@example.org:{hashed('one')}\n")
     assert adoption.enrolments[0].identity == "anna-example.org"
     assert adoption.carried == []
+    assert "this name had to change" in adoption.enrolments[0].reason
+    assert "pbkdf2" not in adoption.enrolments[0].reason
+
+
+def test_an_authority_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "there.crt").write_text("x")
+    path = tmp_path / "mosquitto.conf"
+    for name, missing in (("there.crt", False), ("gone.crt", True)):
+        path.write_text(f"listener 8883\ncertfile c\nkeyfile k\ncafile {name}\n")
+        told = [note.text for note in adopt(path).notes if note.text.startswith("cafile ")]
+        assert ["no such file" in text for text in told] == [missing]
+
+
+def test_a_password_file_named_as_acl_file_is_not_quoted(tmp_path: Path) -> None:
+    (tmp_path / "pw").write_text(f"anna:{hashed('one')}\nbert:in the clear\nhunter2\n")
+    path = tmp_path / "mosquitto.conf"
+    path.write_text("listener 8883\nacl_file pw\n")
+    told = "\n".join(map(str, adopt(path).unread))
+    assert told.count("pw:") == 3
+    assert not any(secret in told for secret in ("$7$", "anna", "clear"))
 
 
 @pytest.mark.parametrize("form", ["fields", "encoded"])

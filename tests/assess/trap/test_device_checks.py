@@ -11,7 +11,7 @@ import pytest
 from assess.trap.running import by_id, trapped
 from bollard.assess.checks.device import CHECKS
 from bollard.assess.model import Facts, Severity, State, Verdict
-from bollard.assess.trap.evidence import Rung, Stay, Trapped, Visit
+from bollard.assess.trap.evidence import OVERSIZE, Rung, Stay, Trapped, Visit
 
 FOOLISH = Path(__file__).parent / "devices" / "foolish_device.py"
 JUDGES = {each.definition.id: each.judge for each in CHECKS}
@@ -76,6 +76,16 @@ def test_malformed_packets() -> None:
     assert verdict("DEV-15", visit(3, case="x"), wanted=4).state is State.INCONCLUSIVE
 
 
+def test_a_device_may_wait_for_a_large_packet_and_must_come_back() -> None:
+    waits = visit(3, case=OVERSIZE, ended="ours")
+    back = verdict("DEV-15", waits, visit(3, case="x"), wanted=2)
+    assert back.state is State.PASS
+    assert "waited for one of 256 MiB" in back.observed
+    assert verdict("DEV-15", waits, wanted=2).state is State.INCONCLUSIVE
+    assert verdict("DEV-15", waits, visit(3, case="x", ended="ours"), wanted=2).state is State.INCONCLUSIVE
+    assert verdict("DEV-15", waits, crashed=True, command="SIGKILL").state is State.FAIL
+
+
 def test_a_refused_method() -> None:
     refused, plain = visit(2, method="X", mqtt=5), visit(3, credential="password", mqtt=5)
     assert verdict("DEV-16", refused, plain).state is State.FAIL
@@ -123,3 +133,24 @@ def test_a_foolish_device_is_caught_at_each_step() -> None:
         "DEV-17": State.FAIL,
     }
     assert results["DEV-17"].severity is Severity.CRITICAL
+
+
+def test_a_device_that_hid_connections_in_a_flood_has_passed_nothing_and_failed_all_the_same() -> None:
+    hidden = verdict("DEV-03", visit(), turned_away=7)
+    assert hidden.state is State.INCONCLUSIVE
+    assert (
+        hidden.observed
+        == "The device refused each time (1). But 7 more of its connections were cut off unseen."
+    )
+    assert verdict("DEV-03", visit(Rung.CONNECT), turned_away=7).state is State.FAIL
+
+
+def test_a_visit_that_was_cut_off_proves_what_it_showed_and_nothing_by_its_end() -> None:
+    assert verdict("DEV-03", visit(ended="cut")).state is State.INCONCLUSIVE
+    assert verdict("DEV-03", visit(Rung.CREDENTIAL, ended="cut")).severity is Severity.CRITICAL
+    cut = visit(Rung.CREDENTIAL, case="x", ended="cut")
+    assert verdict("DEV-15", visit(3, case="y"), cut).state is State.PASS
+    assert verdict("DEV-15", visit(3, case="y"), cut, wanted=2).state is State.INCONCLUSIVE
+    assert verdict("DEV-14", visit(3, proof_sent=True, ended="cut")).state is State.INCONCLUSIVE
+    acted = visit(3, proof_sent=True, ended="cut", acted=True)
+    assert verdict("DEV-14", acted).state is State.FAIL

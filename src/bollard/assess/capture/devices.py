@@ -20,6 +20,13 @@ MAX_NAME = 256
 MAX_ADDRESSES_OF_A_CARD = 4
 
 
+#: What a device has few of, by name.
+_FEW = (
+    *("addresses", "cards", "servers", "versions", "transports", "users", "will"),
+    *("tls", "fingerprints"),
+)
+
+
 def add(few: dict[str, None], value: str, limit: int = MAX_FEW) -> None:
     """Note `value` if there is room."""
     if value and len(few) < limit:
@@ -28,11 +35,19 @@ def add(few: dict[str, None], value: str, limit: int = MAX_FEW) -> None:
 
 @dataclass(slots=True)
 class Device:
-    """What opened connections under one client id or, where none was seen, from one address."""
+    """What opened connections under one client id, without one from one address under one user name, or, where no
+    CONNECT was seen, from one address.
+
+    `connected`: a CONNECT was seen. `waits` is set while the server may still assign a client id: the key that it
+    has in the notes until then, and the one that it has without an id.
+    """
 
     name: str
-    known: bool
     first_ns: int
+    client_id: str = ""
+    connected: bool = False
+    waits: tuple[str, str] | None = None
+    assigned: bool = False
     last_ns: int = 0
     addresses: dict[str, None] = field(default_factory=dict)
     cards: dict[str, None] = field(default_factory=dict)
@@ -54,25 +69,33 @@ class Device:
     bridge: bool = False
 
     def absorb(self, other: "Device") -> None:
-        """Take in what was seen of the same device by its address alone."""
-        for name in ("addresses", "cards", "servers", "versions", "transports", "users", "subscribed", "tls"):
+        """Take in what was seen of the same device under another key."""
+        for name in _FEW:
             mine: dict[str, None] = getattr(self, name)
-            mine.update(getattr(other, name))
-        self.fingerprints.update(other.fingerprints)
+            for value in getattr(other, name):
+                add(mine, value)
+        for each in other.subscribed:
+            add(self.subscribed, each, MAX_TOPICS)
         for topic, count in other.published.items():
-            self.published[topic] = self.published.get(topic, 0) + count
+            if topic in self.published or len(self.published) < MAX_TOPICS:
+                self.published[topic] = self.published.get(topic, 0) + count
         self.sent += other.sent
         self.received += other.received
         self.retained += other.retained
         self.connects += other.connects
         self.refused += other.refused
+        self.bridge = self.bridge or other.bridge
+        self.assigned = self.assigned or other.assigned
+        if other.keepalive_s >= 0:
+            self.keepalive_s = other.keepalive_s
         self.first_ns = min(self.first_ns, other.first_ns)
         self.last_ns = max(self.last_ns, other.last_ns)
 
     def asset(self, makers: Makers, routers: set[str]) -> Asset:
         """The device as the report lists it."""
         facts: dict[str, Any] = {
-            "client id": self.name if self.known else "",
+            "client id": self.client_id,
+            "id given by the server": self.assigned,
             "versions": list(self.versions),
             "over": list(self.transports),
             "servers": list(self.servers),
@@ -95,11 +118,14 @@ class Device:
             name=self.name,
             kind="device",
             addresses=tuple(self.addresses),
-            hardware=tuple(
-                f"{card} (a router's)" if card in routers else makers.describe(card) for card in self.cards
-            ),
+            hardware=_hardware(self.cards, makers, routers),
             facts={key: value for key, value in facts.items() if value not in ("", [], {}, 0, False)},
         )
+
+
+def _hardware(cards: Iterable[str], makers: Makers, routers: set[str]) -> tuple[str, ...]:
+    """Network cards with their makers, or marked as those of a router."""
+    return tuple(f"{card} (a router's)" if card in routers else makers.describe(card) for card in cards)
 
 
 def _counted(topics: dict[bytes, int]) -> dict[str, int]:
@@ -140,9 +166,7 @@ class ServerNotes:
             name=name,
             kind="server",
             addresses=(self.address,),
-            hardware=tuple(
-                f"{card} (a router's)" if card in routers else makers.describe(card) for card in self.cards
-            ),
+            hardware=_hardware(self.cards, makers, routers),
             facts={key: value for key, value in facts.items() if value not in ("", [], 0)},
         )
 

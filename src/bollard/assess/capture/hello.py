@@ -1,8 +1,10 @@
-"""What a recorded ClientHello says, and its fingerprint. Nothing raises, whatever the bytes are."""
+"""What a ClientHello says, and its fingerprint. Nothing raises, whatever the bytes are."""
 
 import hashlib
 import struct
 from dataclasses import dataclass
+
+from bollard.assess.probes.hello import read_extensions
 
 _SNI, _GROUPS, _SIGNATURES, _ALPN, _VERSIONS = 0, 10, 13, 16, 43
 _LABELS = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3"}
@@ -47,7 +49,7 @@ def read_client_hello(body: bytes) -> ClientHello | None:
         suites = _numbers(body[position + 2 : position + 2 + size])
         position += 2 + size
         position += 1 + body[position]
-        extensions = _extensions(body[position + 2 :])
+        extensions = read_extensions(body[position + 2 :])
     except (IndexError, struct.error):
         return None
     versions = _numbers(extensions.get(_VERSIONS, b"")[1:])
@@ -57,19 +59,9 @@ def read_client_hello(body: bytes) -> ClientHello | None:
         extensions=tuple(each for each in extensions if not _grease(each)),
         groups=_numbers(extensions.get(_GROUPS, b"")[2:]),
         signatures=_numbers(extensions.get(_SIGNATURES, b"")[2:]),
-        sni=_text(extensions.get(_SNI, b"")[5:]),
+        sni=_server_name(extensions.get(_SNI, b"")),
         alpn=_protocols(extensions.get(_ALPN, b"")[2:]),
     )
-
-
-def _extensions(data: bytes) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    position = 0
-    while position + 4 <= len(data):
-        number, size = struct.unpack_from(">HH", data, position)
-        found[number] = data[position + 4 : position + 4 + size]
-        position += 4 + size
-    return found
 
 
 def _numbers(data: bytes) -> tuple[int, ...]:
@@ -80,6 +72,10 @@ def _numbers(data: bytes) -> tuple[int, ...]:
 def _grease(number: int) -> bool:
     """Values that clients strew in so that servers learn to ignore what they don't know (RFC 8701)."""
     return number & 0x0F0F == 0x0A0A and number >> 8 == number & 0xFF
+
+
+def _server_name(data: bytes) -> str:
+    return _text(data[5 : 5 + int.from_bytes(data[3:5], "big")])
 
 
 def _text(data: bytes) -> str:

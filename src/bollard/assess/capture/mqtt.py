@@ -55,6 +55,7 @@ class MqttTalk:
 
     def end(self, how: str, frame: int, time_ns: int) -> None:
         if self.device is not None:
+            self.device = self.notes.roster.settle(self.device)
             self.device.last_ns = max(self.device.last_ns, time_ns)
         for sink in self.sinks:
             if isinstance(sink, _Side):
@@ -63,7 +64,7 @@ class MqttTalk:
     def present(self, time_ns: int) -> Device:
         """The device of this connection; known by its address alone until it says who it is."""
         if self.device is None:
-            self.device = self.notes.device("", self.flow, time_ns)
+            self.device = self.notes.roster.device("", self.flow, time_ns)
         return self.device
 
     def connect(self, buffer: bytes, header: int, body: int, end: int, frame: int, time_ns: int) -> None:
@@ -84,6 +85,8 @@ class MqttTalk:
         self.version = packet.version
         self.label = label or {V311: "3.1.1", V5: "5.0"}[packet.version]
         self.subscribing.clear()
+        if self.device is not None:
+            self.notes.roster.settle(self.device)
         self.device = self.notes.connect(self, packet, frame, time_ns)
 
 
@@ -169,7 +172,9 @@ class _Side:
         packet = self._decoded(buffer, header, body, end)
         notes, place = talk.notes, (talk.flow, frame, time_ns)
         if isinstance(packet, Connack):
-            notes.connack(talk.present(time_ns), packet.code, place)
+            assigned = packet.properties.assigned_client_identifier or ""
+            talk.device = notes.roster.settle(talk.present(time_ns), assigned)
+            notes.connack(talk.device, packet.code, place)
         elif isinstance(packet, Subscribe):
             filters = tuple(each.filter for each in packet.filters)
             notes.subscribe(talk.present(time_ns), filters)

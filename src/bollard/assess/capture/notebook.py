@@ -10,16 +10,10 @@ from typing import TYPE_CHECKING
 
 from bollard.assess.capture import masking
 from bollard.assess.capture.attacks import Attacks
-from bollard.assess.capture.devices import (
-    MAX_DEVICES,
-    MAX_SERVERS,
-    MAX_TOPICS,
-    Device,
-    ServerNotes,
-    add,
-)
+from bollard.assess.capture.devices import MAX_TOPICS, Device, add
 from bollard.assess.capture.evidence import Login, Seen, SharedLogin, Token
 from bollard.assess.capture.flow import Flow
+from bollard.assess.capture.roster import Roster
 from bollard.assess.probes.ears import kinds_of_secret
 from bollard.wire.connect import Auth, Connect
 
@@ -72,8 +66,7 @@ class Notebook:
     """The notes of one capture. `known` are servers that the user expects, as addresses or networks say."""
 
     def __init__(self) -> None:
-        self.devices: dict[str, Device] = {}
-        self.servers: dict[tuple[str, int], ServerNotes] = {}
+        self.roster = Roster(self.unread)
         self.topics: dict[bytes, TopicNote] = {}
         self.attacks = Attacks()
         self.clear = self.clear_inside = self.inferred = 0
@@ -91,7 +84,7 @@ class Notebook:
         self.tokens: dict[tuple[str, str], Token] = {}
         self._credentials: dict[str, _Credential] = {}
 
-    # ------------------------------------------------------------------ who
+    # ------------------------------------------------------------------ connections
 
     def unread(self, what: str) -> None:
         """Count something that could not be read."""
@@ -104,7 +97,7 @@ class Notebook:
         self.clear += 1
         self.clear_inside += inside
         self.inferred += inferred
-        server = self.server(flow, frame, time_ns)
+        server = self.roster.server(flow, frame, time_ns)
         if server is not None:
             server.clear += 1
             add(server.transports, "WebSocket" if transport == "ws" else "TCP")
@@ -113,44 +106,17 @@ class Notebook:
         text = f"MQTT in the clear{how}" + (", its beginning not in the capture" if inferred else "")
         note(self.clear_seen, f"{flow.client} {flow.target} {text}", text, (flow, frame, time_ns))
 
-    def server(self, flow: Flow, frame: int, time_ns: int) -> ServerNotes | None:
-        """The notes on the server of `flow`; None when there is no room for another."""
-        key = (flow.server, flow.server_port)
-        found = self.servers.get(key)
-        if found is None:
-            if len(self.servers) >= MAX_SERVERS:
-                self.unread("connections to servers beyond those that are listed")
-                return None
-            found = self.servers[key] = ServerNotes(*key, flow.place(frame, time_ns))
-        add(found.cards, flow.server_mac)
-        return found
-
-    def device(self, client_id: str, flow: Flow, time_ns: int) -> Device:
-        """The device of that id or, for "", of that address; one for all of those beyond the bound."""
-        name = client_id[:256] if client_id else flow.client
-        key = f"id {name}" if client_id else f"at {name}"
-        found = self.devices.get(key)
-        if found is None:
-            if len(self.devices) >= MAX_DEVICES:
-                self.unread("packets of devices beyond those that are listed")
-                key, name = "", "others"
-                found = self.devices.get(key)
-            if found is None:
-                found = self.devices[key] = Device(name, bool(client_id), time_ns)
-        found.last_ns = time_ns
-        add(found.addresses, flow.client)
-        add(found.cards, flow.client_mac)
-        add(found.servers, flow.target)
-        return found
-
     # ------------------------------------------------------------------ packets
 
     def connect(self, talk: "MqttTalk", packet: Connect, frame: int, time_ns: int) -> Device:
         """A CONNECT, with the credentials in it."""
         flow = talk.flow
         where = (flow, frame, time_ns)
-        device = self.device(packet.client_id, flow, time_ns)
         self.connects += 1
+        if packet.client_id:
+            device = self.roster.device(packet.client_id, flow, time_ns)
+        else:
+            device = self.roster.unnamed(packet, flow, time_ns)
         device.connects += 1
         device.keepalive_s = packet.keepalive_s
         device.bridge = device.bridge or talk.bridge

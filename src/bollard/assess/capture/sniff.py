@@ -3,12 +3,11 @@
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import BinaryIO
 
 import msgspec
 
-from bollard import __version__
 from bollard.assess import catalogue
 from bollard.assess.capture.devices import Device, ServerNotes, add, routers
 from bollard.assess.capture.dialogs import Opening
@@ -21,6 +20,7 @@ from bollard.assess.capture.ledger import Entry, Ledger
 from bollard.assess.capture.masking import utc
 from bollard.assess.capture.notebook import Notebook
 from bollard.assess.capture.streams import Budget, Counts, Reader, Streams
+from bollard.assess.envelope import enclose, timestamp
 from bollard.assess.model import (
     Asset,
     Attempt,
@@ -31,12 +31,9 @@ from bollard.assess.model import (
     Result,
     Status,
     Target,
-    grade,
     judge,
 )
-from bollard.assess.plan import timestamp
 from bollard.assess.scope import reach_of
-from bollard.base.errors import LocalError
 
 SUBJECT = "capture"
 #: TLS flows of which a report tells; the count tells of the rest.
@@ -112,10 +109,11 @@ def read(file: BinaryIO, name: str, settings: Settings, progress: Progress, path
     except KeyboardInterrupt:
         complete = False
     walk.finish()
-    flows = walk.ledger.flows({address for address, _ in walk.notes.servers})
+    flows = walk.ledger.flows({address for address, _ in walk.notes.roster.servers})
     for entry, _ in flows:
         _enter(walk.notes, entry)
-    traffic = _traffic(name, walk, [flow for _, flow in flows], settings)
+    devices = merged(list(walk.notes.roster.devices.values()))
+    traffic = _traffic(name, walk, [flow for _, flow in flows], len(devices), settings)
     notes = [frames.fault] if frames.fault else []
     if not complete:
         notes.append(f"reading was broken off after frame {walk.frames}")
@@ -126,7 +124,7 @@ def read(file: BinaryIO, name: str, settings: Settings, progress: Progress, path
         name=name,
         file=path,
         traffic=traffic,
-        inventory=inventory(walk.notes),
+        inventory=inventory(devices, list(walk.notes.roster.servers.values())),
         notes=tuple(notes),
         complete=complete,
     )
@@ -135,7 +133,7 @@ def read(file: BinaryIO, name: str, settings: Settings, progress: Progress, path
 def _enter(notes: Notebook, entry: Entry) -> None:
     """Put what TLS shows of a client and a server beside what is known of them."""
     flow = entry.flow
-    server = notes.server(flow, entry.frame, entry.time_ns)
+    server = notes.roster.server(flow, entry.frame, entry.time_ns)
     facts = [f"{version} {suite}" for version, suite in zip(entry.versions, entry.suites, strict=False)]
     if server is not None:
         server.tls += entry.count
@@ -145,7 +143,7 @@ def _enter(notes: Notebook, entry: Entry) -> None:
             add(server.tls_facts, each)
         for each in entry.subjects:
             add(server.certificates, each)
-    device = notes.device("", flow, entry.time_ns)
+    device = notes.roster.device("", flow, entry.time_ns)
     add(device.transports, "TLS")
     for each in facts:
         add(device.tls, each)
@@ -156,15 +154,18 @@ def _enter(notes: Notebook, entry: Entry) -> None:
 
 
 def merged(devices: Sequence[Device]) -> list[Device]:
-    """Devices, where what is known by an address alone belongs to the one client id that was seen there."""
+    """Devices, where what is known by an address alone belongs to the one device that connected from there.
+
+    Those take in what is merged into them, so it is done once.
+    """
     at: dict[str, list[Device]] = {}
     for each in devices:
-        if each.known:
+        if each.connected:
             for address in each.addresses:
                 at.setdefault(address, []).append(each)
     kept = []
     for each in devices:
-        owners = at.get(each.name, []) if not each.known else []
+        owners = at.get(each.name, []) if not each.connected else []
         if len(owners) == 1:
             owners[0].absorb(each)
         else:
@@ -172,10 +173,8 @@ def merged(devices: Sequence[Device]) -> list[Device]:
     return kept
 
 
-def inventory(notes: Notebook) -> tuple[Asset, ...]:
+def inventory(devices: Sequence[Device], servers: Sequence[ServerNotes]) -> tuple[Asset, ...]:
     """All devices, then all servers."""
-    devices = merged(list(notes.devices.values()))
-    servers = list(notes.servers.values())
     cards: list[Device | ServerNotes] = [*devices, *servers]
     shared = routers(
         (each.cards, each.addresses if isinstance(each, Device) else (each.address,)) for each in cards
@@ -184,7 +183,7 @@ def inventory(notes: Notebook) -> tuple[Asset, ...]:
     return tuple(each.asset(makers, shared) for each in cards)
 
 
-def _traffic(name: str, walk: _Walk, flows: list[TlsFlow], settings: Settings) -> Traffic:
+def _traffic(name: str, walk: _Walk, flows: list[TlsFlow], devices: int, settings: Settings) -> Traffic:
     notes, counts = walk.notes, walk.streams.counts
     attacks = notes.attacks
     talks = dict(notes.talks)
@@ -223,8 +222,8 @@ def _traffic(name: str, walk: _Walk, flows: list[TlsFlow], settings: Settings) -
         commands=notes.commands,
         retained_commands=tuple(notes.retained_commands.values()),
         new_senders=tuple(notes.new_senders.values()),
-        servers=_servers(list(notes.servers.values()), flows, settings.known),
-        devices=len(merged(list(notes.devices.values()))),
+        servers=_servers(list(notes.roster.servers.values()), flows, settings.known),
+        devices=devices,
         unread=Unread(frames=walk.unread, streams=msgspec.to_builtins(counts), talks=talks),
     )
 
@@ -280,34 +279,24 @@ def _said(unread: Unread, counts: Counts) -> list[str]:
 
 
 def checks(only: frozenset[str] = frozenset()) -> tuple[Check, ...]:
-    """The checks on captures, or those of them named in `only`. Raises LocalError for a name that is none."""
-    mine = [each for each in catalogue.checks() if each.definition.subject == SUBJECT]
-    unknown = only - {each.definition.id for each in mine}
-    if unknown:
-        names = ", ".join(each.definition.id for each in mine)
-        raise LocalError(f"{', '.join(sorted(unknown))}: no check on captures", f"There are: {names}.")
+    """The checks on captures, or those of them named in `only`."""
+    mine = (each for each in catalogue.checks() if each.definition.subject == SUBJECT)
     return tuple(each for each in mine if not only or each.definition.id in only)
 
 
 def assemble(captures: Sequence[Capture], settings: Settings, started: datetime) -> Report:
     """The report about these captures."""
     made = checks(settings.only)
-    results = tuple(_judged(check, each) for each in captures for check in made)
     several = len(captures) > 1
-    return Report(
-        kind="sniff",
-        tool="bollard",
-        tool_version=__version__,
-        started=timestamp(started),
-        finished=timestamp(datetime.now(UTC)),
+    return enclose(
+        "sniff",
+        (_judged(check, each) for each in captures for check in made),
+        timestamp(started),
         complete=all(each.complete for each in captures),
         settings={"known": list(settings.known), "tls_ports": list(settings.tls_ports)},
         targets=tuple(
             Target(name=each.name, kind="capture", product=_summary(each.traffic)) for each in captures
         ),
-        grade=grade(results),
-        results=results,
-        checks={each.definition.id: each.definition for each in made},
         attempts=tuple(
             Attempt(
                 probe="capture",

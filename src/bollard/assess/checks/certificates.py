@@ -36,7 +36,8 @@ PUBLISHED_KEYS = {
     severity="H",
     group="SV",
     cwe=295,
-    owner="Devices cannot tell this server from an impostor.",
+    owner="Your devices cannot tell the server from an impostor, because nobody they know vouches for its identity "
+    "card.",
     technical="The server's chain does not lead to the authority that was given, or, if none was, to one of the "
     "system's. A private authority is no fault: give its file, so that it can be judged.",
     remedy="certificate",
@@ -65,7 +66,8 @@ def chain(facts: Facts) -> Verdict:
     severity="H",
     group="SV",
     cwe=297,
-    owner="This server's certificate is made out to another name, so devices must skip the check or fail.",
+    owner="The server's identity card is made out to another name, so your devices must either refuse it or stop "
+    "checking.",
     technical="No subjectAltName covers the name under which the server was asked for; a Common Name does not count.",
     remedy="certificate",
     evidence="e4",
@@ -88,7 +90,8 @@ def name(facts: Facts) -> Verdict:
     severity="H",
     group="SV",
     cwe=298,
-    owner="When this server's certificate ends, your devices stop connecting.",
+    owner="The server's identity card is running out or has run out, and without a valid one your devices stop "
+    "connecting.",
     technical="The certificate is expired or not yet valid (high), or less than a third of its life is left (low).",
     remedy="certificate",
     evidence="e4",
@@ -117,7 +120,7 @@ def dates(facts: Facts) -> Verdict:
     severity="H",
     group="CY",
     cwe=326,
-    owner="This server's certificate can be forged with enough computing power.",
+    owner="The server's identity card can be forged by somebody with enough computers.",
     technical="The key is RSA of less than 2,048 bits or an elliptic curve of less than 224, or the signature is "
     "by SHA-1 or MD5.",
     remedy="certificate",
@@ -144,7 +147,7 @@ def key_strength(facts: Facts) -> Verdict:
     severity="L",
     group="SV",
     cwe=298,
-    owner="This server's certificate lives so long that a stolen key would serve for years.",
+    owner="The server's identity card is valid for so long that a thief could use a stolen copy for years.",
     technical="A public authority's certificate of more than 200 days, issued since 2026-03-15; or (as a note) a "
     "private one of more than 398 days.",
     remedy="certificate",
@@ -169,7 +172,7 @@ def lifetime(facts: Facts) -> Verdict:
     severity="C",
     group="SS",
     cwe=321,
-    owner="This server uses a key that anyone can download: its protection protects nothing.",
+    owner="The server uses a secret key that anybody can download, so its encryption protects nothing.",
     technical="The public key is one whose private half is published with a product.",
     remedy="certificate",
     evidence="e4",
@@ -191,7 +194,7 @@ def published_key(facts: Facts) -> Verdict:
     severity="M",
     group="AU",
     cwe=287,
-    owner="This server should only let in devices that hold a certificate, and lets in others.",
+    owner="The server should let in only devices with an identity card, and lets in others too.",
     technical="The operator says that clients need certificates (--expect-mtls), and a client without one got an "
     "answer of MQTT.",
     remedy="mtls",
@@ -215,7 +218,7 @@ def client_certificate(facts: Facts) -> Verdict:
     severity="H",
     group="AU",
     cwe=295,
-    owner="This server asks devices for a certificate and takes any, also one that somebody made up.",
+    owner="The server asks devices for an identity card and accepts even one that somebody made up.",
     technical="Without a certificate the connection is ended, and with one of an authority that nobody knows it "
     "is not.",
     remedy="mtls",

@@ -1,13 +1,11 @@
 """The CFG checks: pure judgement over the traits of a configuration. Their texts are rows in config.toml."""
 
-import tomllib
 from collections.abc import Callable
-from importlib import resources
 from typing import Any
 
-from bollard.assess.checks.rows import SEVERITIES
+from bollard.assess.checks.rows import definition, rows
 from bollard.assess.configs.setup import Setup, Trait
-from bollard.assess.model import Check, Definition, Facts, Location, State, Verdict, untested
+from bollard.assess.model import Check, Facts, Location, State, Verdict, untested
 
 #: What one result tells of at most; the count tells of the rest.
 MAX_PLACES = 50
@@ -58,28 +56,7 @@ def _place(trait: Trait) -> str:
     return f"{place}: {setting}{trait.said}"
 
 
-def _definition(row: dict[str, Any]) -> Definition:
-    return Definition(
-        id=row["id"],
-        title=row["title"],
-        subject="file",
-        owner_text=row["owner"],
-        technical_text=row["technical"],
-        severity=SEVERITIES[row["severity"]],
-        modifiers=("internet",) if row.get("internet") else (),
-        requires=(Setup.__name__,),
-        evidence=row.get("evidence", "e5"),
-        remedy=row["remedy"],
-        remediation=row.get("remediation", {}),
-        group=row["group"],
-        cwe=row["cwe"],
-    )
-
-
-def _rows() -> list[dict[str, Any]]:
-    text = resources.files("bollard.assess.checks").joinpath("config.toml").read_text("utf-8")
-    rows: list[dict[str, Any]] = tomllib.loads(text)["check"]
-    return rows
-
-
-CHECKS = tuple(Check(_definition(row), judge_traits(row["id"])) for row in _rows())
+CHECKS = tuple(
+    Check(definition(row, "e5", subject="file", requires=(Setup.__name__,)), judge_traits(row["id"]))
+    for row in rows("config.toml")
+)

@@ -4,27 +4,25 @@ A finding needs no more than one visit. A good verdict needs a device that went 
 many refusals as attempts were wanted: silence is none.
 """
 
-import tomllib
 from collections.abc import Callable, Iterable
-from importlib import resources
 from itertools import pairwise
 from typing import Any
 
-from bollard.assess.checks.rows import SEVERITIES
+from bollard.assess.checks.rows import definition, rows
 from bollard.assess.model import (
     Caution,
     Check,
-    Definition,
     Duty,
     Facts,
     Severity,
+    State,
     Verdict,
     fails,
     passes,
     unsure,
     untested,
 )
-from bollard.assess.trap.evidence import RUNGS, Rung, Stay, Trapped, Visit
+from bollard.assess.trap.evidence import OVERSIZE, RUNGS, Rung, Stay, Trapped, Visit
 
 #: Whoever waits so long between connections burdens nobody, growing waits or not.
 POLITE_GAP_S = 10.0
@@ -47,7 +45,16 @@ def judge_stay(id: str) -> Callable[[Facts], Verdict]:
         if id in trapped.skipped:
             return _left_out(id, trapped)
         stay = trapped.stays.get(id)
-        return judgement(stay, trapped) if stay is not None else untested("this endpoint was not asked for")
+        if stay is None:
+            return untested("this endpoint was not asked for")
+        found = judgement(stay, trapped)
+        if found.state is State.PASS and stay.turned_away:
+            # Else a device could hide the one bad connection in a flood of good ones.
+            return unsure(
+                f"{found.observed} But {stay.turned_away} more of its connections were cut off unseen.",
+                shown=found.evidence,
+            )
+        return found
 
     return judge
 
@@ -111,6 +118,8 @@ def _refused(stay: Stay, trapped: Trapped, shown: dict[str, Any]) -> Verdict:
 
 
 def _silence(stay: Stay) -> str:
+    if stay.visits:
+        return f"The device connected here, and within {stay.watched_s:.0f} s came to nothing that can be judged."
     return f"The device did not come here within {stay.watched_s:.0f} s" + (
         f"; {stay.command}." if stay.command else "; that says nothing."
     )
@@ -137,7 +146,7 @@ def _plaintext(stay: Stay, trapped: Trapped) -> Verdict:
 
 
 def _scram(stay: Stay, trapped: Trapped) -> Verdict:
-    proofs = [each for each in stay.visits if each.proof_sent]
+    proofs = [each for each in stay.visits if each.proof_sent and (each.ended != "cut" or each.acted)]
     shown = _shown(stay)
     if not proofs:
         if not stay.tries:
@@ -151,7 +160,7 @@ def _scram(stay: Stay, trapped: Trapped) -> Verdict:
 
 
 def _malformed(stay: Stay, trapped: Trapped) -> Verdict:
-    cases = [each for each in stay.visits if each.case]
+    cases = [each for each in stay.visits if each.case and (each.ended != "cut" or each.accepted)]
     shown = _shown(stay) | {"cases": list(dict.fromkeys(each.case for each in cases))}
     if stay.crashed:
         return fails(f"The device's program crashed: {stay.command}.", shown=shown, proven=True)
@@ -160,12 +169,16 @@ def _malformed(stay: Stay, trapped: Trapped) -> Verdict:
         return fails(
             f"The device took a command right after {taken[0]}.", shown=shown, proven=True, taken=taken
         )
-    stuck = list(dict.fromkeys(each.case for each in cases if each.ended == "ours"))
+    # Who waits for what was announced does nothing wrong, if it has not made room for all of it at once.
+    waited = {each.case for each in cases if each.ended == "ours"}
+    stuck = [case for case in dict.fromkeys(each.case for each in cases) if case in waited - {OVERSIZE}]
     if stuck:
         return unsure(f"The device neither hung up nor went on after {stuck[0]}.", shown=shown, stuck=stuck)
     if len(cases) < stay.wanted:
         return unsure(f"The device came to only {len(cases)} of {stay.wanted} cases.", shown=shown)
-    return passes(f"The device hung up at all {len(cases)} malformed packets, and came back.", shown=shown)
+    hung_up = sum(each.case not in waited for each in cases)
+    patient = ", waited for one of 256 MiB" if OVERSIZE in waited else ""
+    return passes(f"The device hung up at {hung_up} malformed packets{patient}, and came back.", shown=shown)
 
 
 def _method_refused(stay: Stay, trapped: Trapped) -> Verdict:
@@ -289,28 +302,10 @@ def _credential(visit: Visit) -> str:
     return f"{visit.credential} of {visit.credential_bytes} bytes, salted hash {visit.credential_hash}"
 
 
-def _definition(row: dict[str, Any]) -> Definition:
-    return Definition(
-        id=row["id"],
-        title=row["title"],
-        subject="device",
-        owner_text=row["owner"],
-        technical_text=row["technical"],
-        severity=SEVERITIES[row["severity"]],
-        caution=Caution.ACTIVE,
-        requires=(Trapped.__name__,),
-        evidence="e7",
-        remedy=row["remedy"],
-        group=row["group"],
-        cwe=row["cwe"],
-        duty_holder=Duty.DEVICE_MAKER,
-    )
-
-
-def _rows() -> list[dict[str, Any]]:
-    text = resources.files("bollard.assess.checks").joinpath("device.toml").read_text("utf-8")
-    rows: list[dict[str, Any]] = tomllib.loads(text)["check"]
-    return rows
-
-
-CHECKS = tuple(Check(_definition(row), judge_stay(row["id"])) for row in _rows())
+_SHARED = {
+    "subject": "device",
+    "caution": Caution.ACTIVE,
+    "requires": (Trapped.__name__,),
+    "duty_holder": Duty.DEVICE_MAKER,
+}
+CHECKS = tuple(Check(definition(row, "e7", **_SHARED), judge_stay(row["id"])) for row in rows("device.toml"))

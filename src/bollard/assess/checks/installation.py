@@ -3,6 +3,7 @@
 from bollard.assess.checks.rows import check
 from bollard.assess.model import Duty, Facts, Severity, Verdict, fails, passes, untested
 from bollard.assess.probes.own import (
+    AuthorityKeys,
     Backup,
     Lifetime,
     Lifetimes,
@@ -33,7 +34,7 @@ MAX_LISTED = 20
     severity="H",
     group="SS",
     cwe=732,
-    owner="Other users of this computer can read or change what keeps your devices safe.",
+    owner="Other users of this computer can read or change the files that keep your devices safe.",
     technical="The state directory, or a file in it, lets others than its owner in, or belongs to somebody else.",
     remedy="modes",
     evidence="e8",
@@ -58,7 +59,8 @@ def modes(facts: Facts) -> Verdict:
     severity="H",
     group="SV",
     cwe=298,
-    owner="Your devices will soon refuse to connect, or do so already: a certificate of the server runs out.",
+    owner="An identity card of the server is running out or has run out, and without a valid one your devices stop "
+    "connecting.",
     technical="A certificate in the state directory has expired, a server certificate has less than 7 days left, or "
     "an authority less than 90.",
     remedy="renewal",
@@ -101,7 +103,7 @@ def _left(each: Lifetime, now: int) -> str:
     severity="H",
     group="AV",
     cwe=354,
-    owner="What the server keeps for devices that are away is damaged; part of it may be lost.",
+    owner="What the server stores for your devices is damaged, and part of it may be lost.",
     technical="The database of sessions and retained messages did not pass its own check.",
     remedy="store",
     evidence="e5",
@@ -122,7 +124,7 @@ def store(facts: Facts) -> Verdict:
     severity="M",
     group="AV",
     cwe=1188,
-    owner="If this computer breaks, what the server keeps is gone: there is no fresh copy.",
+    owner="If this computer breaks, what the server stores is lost: there is no fresh copy.",
     technical="The backup that was named is older than eight days, or damaged.",
     remedy="backup",
     evidence="e5",
@@ -146,7 +148,7 @@ def backup(facts: Facts) -> Verdict:
     severity="L",
     group="AZ",
     cwe=863,
-    owner="Some of your access rules have no effect, or allow more than you may think.",
+    owner="Some of your rules on who may do what have no effect, or allow more than you may think.",
     technical="A reading of the policy found rules that are idle, contradict others or reach further than the rest.",
     remedy="policy",
     evidence="e5",
@@ -169,7 +171,7 @@ def policy(facts: Facts) -> Verdict:
     severity="M",
     group="SU",
     cwe=1188,
-    owner="Somebody has switched a protection of this server off.",
+    owner="Somebody has switched off a protection of the server.",
     technical="An option whose name begins with allow_ is on.",
     remedy="options",
     evidence="e5",
@@ -190,7 +192,8 @@ def options(facts: Facts) -> Verdict:
     severity="L",
     group="SS",
     cwe=522,
-    owner="The paper that opens the server's master key is still on the same computer as the key.",
+    owner="The recovery sheet, which opens the server's most important key, still lies on the same computer as that "
+    "key.",
     technical="The recovery sheet of the root key is in the state directory; who copies the one has the other.",
     remedy="recovery",
     evidence="e8",
@@ -238,7 +241,7 @@ def record(facts: Facts) -> Verdict:
     severity="M",
     group="SU",
     cwe=250,
-    owner="A mistake in the server would give away the whole computer rather than the server alone.",
+    owner="An attacker who finds a mistake in the server's program gets the whole computer.",
     technical="The running process belongs to the super-user, whose rights it does not need.",
     remedy="user",
     evidence="e8",
@@ -259,7 +262,7 @@ def user(facts: Facts) -> Verdict:
     severity="I",
     group="AV",
     cwe=1176,
-    owner="This installation is slower than it could be.",
+    owner="The server is slower than it could be.",
     technical="The modules on the way of a message run as plain Python rather than compiled.",
     remedy="compiled",
     evidence="e5",
@@ -274,4 +277,36 @@ def variant(facts: Facts) -> Verdict:
     return fails(f"{found.version} runs as plain Python.")
 
 
-CHECKS = (modes, lifetimes, store, backup, policy, options, recovery, record, user, variant)
+@check(
+    "DOC-11",
+    "The authorities' keys can be opened in a way that should be gone",
+    severity="M",
+    group="SS",
+    cwe=522,
+    owner="The server's most important secrets can still be opened without what you chose to lock them with.",
+    technical="A key of an authority is not encrypted, or is still in a file, or a file that opens the keys is still "
+    "there although the configuration says another way.",
+    remedy="authority-keys",
+    evidence="e8",
+    needs=(AuthorityKeys,),
+    subject="installation",
+    duty=Duty.OWNER,
+)
+def authority_keys(facts: Facts) -> Verdict:
+    found = facts.get(AuthorityKeys)
+    places = [*found.unprotected, *found.left][:MAX_LISTED]
+    if found.unprotected:
+        return fails(
+            f"{len(found.unprotected)} keys of authorities are not encrypted.",
+            severity=Severity.HIGH,
+            places=places,
+        )
+    if found.left:
+        return fails(f"{found.left[0]} should be gone: {found.opened_by}.", places=places)
+    return passes(f"{found.opened_by}.")
+
+
+CHECKS = (
+    *(modes, lifetimes, store, backup, policy, options, recovery, record, user, variant),
+    authority_keys,
+)

@@ -1,11 +1,23 @@
-"""What to do about it, by topic: a sentence for everyone, and the words of each broker product.
+"""What to do about it, by topic: a sentence for the owner, one for who does it, and the words of each product.
 
 Shared by all checks of the same cause. Names of options are those of the products' own documentation; a product
 that has no such setting has no entry.
 """
 
-REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
-    "network": (
+from typing import NamedTuple
+
+
+class Remedy(NamedTuple):
+    """`owner`: what an owner asks for. `sentence`: what a professional does. `products`: where, in each product."""
+
+    owner: str
+    sentence: str
+    products: dict[str, str]
+
+
+REMEDIES: dict[str, Remedy] = {
+    "network": Remedy(
+        "Close the server off from the Internet, so that only your own devices can reach it.",
         "Let the broker listen only where its devices are: bind it to that network, and let a firewall or a VPN "
         "keep everybody else out.",
         {
@@ -19,7 +31,9 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
             "bollard": 'bind = "192.0.2.10:8883" under [[listener]]',
         },
     ),
-    "tls": (
+    "tls": Remedy(
+        "Set up an encrypted way in, together with any new passwords, move every device to it, and close the "
+        "old way last, once all have moved.",
         "Open a way in that is encrypted (TLS), move every device to it, then close the one that is not.",
         {
             "mosquitto": "listener 8883, with certfile and keyfile; remove the listener on 1883",
@@ -32,7 +46,9 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
             "bollard": "take allow_plaintext out of the [[listener]]: TLS is what is left",
         },
     ),
-    "authenticate": (
+    "authenticate": Remedy(
+        "Give every device and app a name and password of its own (or a proof-of-identity file; your "
+        "technician chooses), and let nobody else in.",
         "Give every device and application its own name and secret or certificate, and let nobody else in.",
         {
             "mosquitto": "allow_anonymous false, and password_file made with mosquitto_passwd",
@@ -45,7 +61,8 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
             "bollard": "take allow_anonymous out of the [[listener]]; bollard enroll NAME for each device",
         },
     ),
-    "throttle": (
+    "throttle": Remedy(
+        "Make the server slow down after a few wrong passwords, and answer every wrong guess in the same way.",
         "Answer every failed login alike, slow down after a few, and lock out an address that goes on.",
         {
             "mosquitto": "nothing built in: a firewall rule fed by the log (fail2ban), or certificates instead of passwords",
@@ -54,7 +71,9 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
             "bollard": "on by default; leave the limits of failed attempts as they are",
         },
     ),
-    "acl": (
+    "acl": Remedy(
+        "Your technician lists with you what each device needs to send and receive; the server then allows "
+        "just that.",
         "Write down for each device what it has to send and to receive (its topics), allow just that, and deny the rest.",
         {
             "mosquitto": "acl_file with a pattern for each device, such as: pattern readwrite devices/%u/#",
@@ -67,7 +86,8 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
             "bollard": "policy.toml: the template device is such a rule; bollard why NAME publish TOPIC explains it",
         },
     ),
-    "admin-topics": (
+    "admin-topics": Remedy(
+        "Let only the person who looks after the server see what it tells about itself.",
         "Let only administrators see what the server tells about itself (the topics under $SYS and $CONTROL).",
         {
             "mosquitto": "no topic or pattern in acl_file that covers $SYS/# or $CONTROL/#; or sys_interval 0",
@@ -78,7 +98,9 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
             "bollard": "denied unless policy.toml grants it",
         },
     ),
-    "data": (
+    "data": Remedy(
+        "Keep passwords and personal data out of the messages, or encrypt them first; delete those that the server "
+        "has stored.",
         "Keep secrets and personal data out of messages, or encrypt them before they are sent; clear what the server has "
         "kept of them.",
         {
@@ -86,7 +108,9 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
             "bollard": "bollard pub TOPIC --retain with an empty message clears a retained one",
         },
     ),
-    "sessions": (
+    "sessions": Remedy(
+        "Tie each device's name to its own password (or proof-of-identity file), so that no other can take "
+        "its place.",
         "Tie the name under which a device connects (its client id) to its password or certificate, so that nobody can "
         "take its place.",
         {
@@ -97,7 +121,8 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
             "bollard": "always so: a session belongs to identity and client id together",
         },
     ),
-    "revocation": (
+    "revocation": Remedy(
+        "When somebody's access ends, delete what they left on the server as well.",
         "When somebody's access ends, end their connections, sessions, wills and retained messages with it.",
         {
             "mosquitto": "restart after removing a user, and delete its persistent sessions",
@@ -106,7 +131,8 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
             "bollard": "bollard devices revoke NAME",
         },
     ),
-    "limits": (
+    "limits": Remedy(
+        "Set limits in the server, so that one device or intruder cannot use up what all need.",
         "Set limits in the server, so that one device or intruder cannot use up what all need.",
         {
             "mosquitto": "max_keepalive, max_packet_size, max_connections, max_queued_bytes, persistent_client_expiration",
@@ -119,11 +145,23 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
             "bollard": "on by default, under [limits]",
         },
     ),
-    "parser": (
+    "versions": Remedy(
+        "Find out which devices use the outdated version, update or replace them, and then switch it off in "
+        "the server.",
+        "Refuse MQTT 3.1, and update or replace the devices that speak nothing newer.",
+        {
+            "mosquitto": "accept_protocol_versions 4, 5 for each listener (2.1)",
+            "vernemq": "listener.ssl.allowed_protocol_versions = 4,5, and so for each other kind of listener",
+            "bollard": "always so",
+        },
+    ),
+    "parser": Remedy(
+        "Update the server's software: it takes garbled messages that it should refuse.",
         "Update the server software: it accepts garbled messages that it should refuse.",
         {"mosquitto": "2.0.22 or later", "emqx": "a supported release; mqtt.strict_mode = true"},
     ),
-    "update": (
+    "update": Remedy(
+        "Install the current version of the server's software, and see that updates are installed from now on.",
         "Install the vendor's current release and subscribe to its security announcements.",
         {
             "mosquitto": "the distribution's updates, or a current release from mosquitto.org",
@@ -131,7 +169,8 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
             "bollard": "pip install --upgrade bollard",
         },
     ),
-    "origin": (
+    "origin": Remedy(
+        "Let web pages talk to the server only if they are your own.",
         "Let browsers connect only from the web pages that you run yourself.",
         {
             "mosquitto": "websockets_origin (2.1), or a reverse proxy that checks the Origin",
@@ -139,7 +178,8 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
             "bollard": 'origins = ["https://console.example"] under [[listener]]',
         },
     ),
-    "close": (
+    "close": Remedy(
+        "Let the control panel and the inner entrances of the server be reached only by those who look after it.",
         "Let administration and cluster ports answer only on the machine itself or in their own network.",
         {
             "emqx": 'dashboard.listeners.http.bind = "127.0.0.1:18083"',
@@ -148,7 +188,8 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
             "rabbitmq": "management.tcp.ip = 127.0.0.1; ERL_EPMD_ADDRESS=127.0.0.1",
         },
     ),
-    "tls-strength": (
+    "tls-strength": Remedy(
+        "Switch off the old and weak kinds of encryption in the server, and switch on the current ones.",
         "Allow only current encryption: TLS 1.2 and 1.3, with forward secrecy and authenticated ciphers.",
         {
             "mosquitto": "tls_version tlsv1.2 (the lowest), ciphers ECDHE+AESGCM:ECDHE+CHACHA20",
@@ -159,7 +200,9 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
             "bollard": "always so",
         },
     ),
-    "certificate": (
+    "certificate": Remedy(
+        "Get the server a new identity card: from an issuer that your devices know, with the right name, a strong "
+        "key, and automatic renewal.",
         "Issue a new server certificate: from an authority that the devices know, with the server's name in it (as a "
         "subjectAltName), a strong key, and a renewal that happens by itself.",
         {
@@ -172,7 +215,8 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
             "bollard": "names in bollard.toml say what the certificate covers; it renews itself",
         },
     ),
-    "mtls": (
+    "mtls": Remedy(
+        "Let the server check the identity card of every device before it lets it in.",
         "Require a client certificate of your own authority, and check its chain and dates.",
         {
             "mosquitto": "require_certificate true, cafile (your device authority), use_identity_as_username true",
@@ -184,11 +228,15 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
             "bollard": "bollard enroll NAME --certificate",
         },
     ),
-    "post-quantum": (
+    "post-quantum": Remedy(
+        "Nothing urgent: with one of the next updates, ask for encryption that withstands the computers of the "
+        "future.",
         "Update the encryption library to one with hybrid key exchange (OpenSSL 3.5 or later), where it is on by default.",
         {},
     ),
-    "exposed-credentials": (
+    "exposed-credentials": Remedy(
+        "Take every password that was seen as known to strangers: encrypt the device's connection first, then give "
+        "it a new password.",
         "Take every password and token that was seen as known to strangers: move the device to an encrypted connection "
         "(TLS) first, then give it a new one.",
         {
@@ -198,29 +246,37 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
             "bollard": "bollard devices rotate NAME",
         },
     ),
-    "own-credentials": (
+    "own-credentials": Remedy(
+        "Give each device a password (or proof-of-identity file) of its own, so that one of them can be shut "
+        "out alone.",
         "Give each device a name and a secret or certificate of its own, so that one of them can be shut out alone.",
         {
             "mosquitto": "one line of mosquitto_passwd for each device",
             "bollard": "bollard enroll NAME for each device",
         },
     ),
-    "register": (
+    "register": Remedy(
+        "Compare the list with what you own; find out what each unknown device is, or take it off the network.",
         "Compare the list with what you own; find out what each unknown device is, or take it off the network.",
         {"bollard": "bollard devices lists those that have an identity"},
     ),
-    "no-fallback": (
+    "no-fallback": Remedy(
+        "Ask for a setting or an update that makes the device try again later with encryption, and never go on "
+        "without.",
         "Let the device try again with TLS, later and later, and never without; close the ways in that are not encrypted.",
         {
             "mosquitto": "remove the listener on 1883",
             "bollard": "there is no way in without TLS unless you allow one",
         },
     ),
-    "verify-server": (
+    "verify-server": Remedy(
+        "Ask for a setting or an update that makes the device check the server's identity card each time: its "
+        "issuer, name and dates.",
         "Let the device check the server's certificate each time: its authority, its name and its dates.",
         {"bollard": "bollard enroll NAME --for RECIPE prints such settings for many kinds of devices"},
     ),
-    "watch": (
+    "watch": Remedy(
+        "Find out who it was; block whoever guesses, and give the devices different names.",
         "Find out who it was; block an address that guesses, and give devices that share a client id different ones.",
         {
             "mosquitto": "a firewall rule fed by the log (fail2ban)",
@@ -228,48 +284,67 @@ REMEDIES: dict[str, tuple[str, dict[str, str]]] = {
             "bollard": "on by default; bollard log shows who was refused and why",
         },
     ),
-    "segment": (
+    "segment": Remedy(
+        "Put such devices into a network of their own, and ask their maker what is sent there and why.",
         "Put such devices into a network of their own, let them reach only the servers that they need, and ask the maker "
         "what is sent there.",
         {},
     ),
-    "modes": (
+    "modes": Remedy(
+        "Let nobody but the server read and change its files.",
         "Give the directory and all in it to the user that the broker runs as, and to nobody else.",
         {"bollard": "chown -R bollard: STATE; chmod -R go= STATE"},
     ),
-    "renewal": (
+    "renewal": Remedy(
+        "Keep the server running, so that it renews its identity cards by itself, and replace the one that it "
+        "cannot renew.",
         "Let the broker run, so that it renews its certificates; replace an authority while the old one still holds.",
         {"bollard": "bollard authority show; bollard authority rotate"},
     ),
-    "store": (
+    "store": Remedy(
+        "Restart the server, which saves what can be read, then have the disk and the memory of the computer "
+        "checked.",
         "Restart the broker: it saves what can be read. Then look for the cause: the disk, the memory, the power.",
         {"bollard": "bollard store check; bollard store restore BACKUP"},
     ),
-    "backup": (
+    "backup": Remedy(
+        "Have a copy made every day on another computer, and try once whether it can be restored.",
         "Copy the store every day to another machine, and try once whether the copy can be restored.",
         {"bollard": "bollard store backup FILE, from a timer; bollard doctor --backup FILE judges it"},
     ),
-    "policy": (
+    "policy": Remedy(
+        "Read the remarks in the part for professionals, and repair or remove the rules that they are about.",
         "Read each remark, and repair or remove the rule that it is about.",
         {"bollard": "bollard policy check; bollard why NAME publish TOPIC"},
     ),
-    "options": (
+    "options": Remedy(
+        "Switch the protection on again, or write down why it is off and until when.",
         "Take the option out again, or accept the risk with a reason and an end.",
         {"bollard": "remove the line that begins with allow_ from bollard.toml"},
     ),
-    "recovery": (
+    "recovery": Remedy(
+        "Print the recovery sheet, put it in a safe place, and delete it from this computer.",
         "Print the recovery sheet, or move it to a medium in a safe place, and delete it here.",
         {"bollard": "ca/server-root-recovery.txt in the state directory"},
     ),
-    "record": (
+    "authority-keys": Remedy(
+        "Finish the move of the server's secret keys to the lock that you chose, and destroy what still opens them.",
+        "Stop the broker and run `bollard authority unlock` with the way that the configuration says: it moves and "
+        "wipes what is left. Destroy older copies of what is named.",
+        {"bollard": "unlock in [authorities]; ca.pass, ca.sealed and ca/*.key in the state directory"},
+    ),
+    "record": Remedy(
+        "Find out who has been on this computer, and change nothing there until then.",
         "Find out who has been on this machine. Keep the files as they are, and the log's head on another machine.",
         {"bollard": "bollard log verify; bollard log head"},
     ),
-    "user": (
+    "user": Remedy(
+        "Let the server run as a user of its own, with no further rights on the computer.",
         "Run the broker as a user of its own, without rights.",
         {"bollard": "User=bollard and StateDirectory=bollard in the systemd unit"},
     ),
-    "compiled": (
+    "compiled": Remedy(
+        "Have it installed again in its faster form, if speed matters to you.",
         "Install the package where a C compiler is, or a wheel that is compiled.",
         {"bollard": "pip install --force-reinstall bollard, without BOLLARD_PURE"},
     ),

@@ -3,7 +3,7 @@
 Those about TLS, servers and the inventory have their own file, and share the helpers here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bollard.assess.capture.evidence import Seen, Traffic, shown
 from bollard.assess.checks.rows import check
@@ -47,11 +47,16 @@ def sample(seen: Sequence[Seen]) -> list[str]:
     return shown(tuple(seen[:MAX_LISTED]))
 
 
-def _in_clear(traffic: Traffic) -> Verdict | None:
-    """Why nothing can be said about what only MQTT in the clear shows; None if it can."""
-    if not traffic.mqtt:
-        return untested(NO_MQTT)
-    return None if traffic.clear else untested(ALL_SECRET)
+def of_clear_traffic(judge: Callable[[Traffic], Verdict]) -> Callable[[Facts], Verdict]:
+    """A judgement over what only MQTT in the clear shows: without any there is nothing to judge, and it says so."""
+
+    def judge_facts(facts: Facts) -> Verdict:
+        traffic = facts.get(Traffic)
+        if not traffic.mqtt:
+            return untested(NO_MQTT)
+        return judge(traffic) if traffic.clear else untested(ALL_SECRET)
+
+    return judge_facts
 
 
 @check(
@@ -60,7 +65,8 @@ def _in_clear(traffic: Traffic) -> Verdict | None:
     severity="H",
     group="TC",
     cwe=319,
-    owner="Devices in this network talk without protection: whoever is in between can read and change everything.",
+    owner="Devices in this network talk unencrypted: anybody on the way, such as a guest in your Wi-Fi, can read "
+    "and change what they say.",
     technical="MQTT without TLS was found by its content, on whatever port, over TCP or WebSocket.",
     remedy="tls",
     evidence="e6",
@@ -93,7 +99,7 @@ def in_clear(facts: Facts) -> Verdict:
     severity="C",
     group="TC",
     cwe=523,
-    owner="Passwords of devices travel in the open; whoever saw them can use them.",
+    owner="Passwords of devices travel unencrypted; whoever saw them go by can use them.",
     technical="A CONNECT without TLS carried a password. Of each its length and a hash salted for this run are kept.",
     remedy="exposed-credentials",
     evidence="e6",
@@ -101,11 +107,8 @@ def in_clear(facts: Facts) -> Verdict:
     subject="capture",
     duty=Duty.INTEGRATOR,
 )
-def passwords(facts: Facts) -> Verdict:
-    traffic = facts.get(Traffic)
-    cannot = _in_clear(traffic)
-    if cannot is not None:
-        return cannot
+@of_clear_traffic
+def passwords(traffic: Traffic) -> Verdict:
     if traffic.logins:
         listed = [
             f"{each.place}: {each.client}, user {each.user or 'without name'}, {each.length} bytes, hash {each.hash}"
@@ -124,7 +127,7 @@ def passwords(facts: Facts) -> Verdict:
     severity="C",
     group="TC",
     cwe=319,
-    owner="Access tokens travel in the open; whoever saw them can use them until they end.",
+    owner="Digital keys of devices travel unencrypted; whoever saw them go by can use them until they run out.",
     technical="A signed token (JWT) or a bearer secret stood in a CONNECT, a message or the head of a WebSocket "
     "upgrade without TLS. Its own end is told; the token is not kept.",
     remedy="exposed-credentials",
@@ -133,11 +136,8 @@ def passwords(facts: Facts) -> Verdict:
     subject="capture",
     duty=Duty.INTEGRATOR,
 )
-def tokens(facts: Facts) -> Verdict:
-    traffic = facts.get(Traffic)
-    cannot = _in_clear(traffic)
-    if cannot is not None:
-        return cannot
+@of_clear_traffic
+def tokens(traffic: Traffic) -> Verdict:
     if not traffic.tokens:
         return quiet(traffic, "No token was seen in the clear.")
     listed = [
@@ -163,7 +163,7 @@ def tokens(facts: Facts) -> Verdict:
     severity="H",
     group="PR",
     cwe=200,
-    owner="What these devices tell, passwords or personal data among it, can be read by others on the way.",
+    owner="What these devices send, passwords or personal data among it, can be read by others on the way.",
     technical="Payloads in the clear hold what looks like passwords, tokens, keys, addresses or positions, or names "
     "of topics speak of such things. The first messages of each topic are looked through; values are not kept.",
     remedy="data",
@@ -172,11 +172,8 @@ def tokens(facts: Facts) -> Verdict:
     subject="capture",
     duty=Duty.INTEGRATOR,
 )
-def sensitive(facts: Facts) -> Verdict:
-    traffic = facts.get(Traffic)
-    cannot = _in_clear(traffic)
-    if cannot is not None:
-        return cannot
+@of_clear_traffic
+def sensitive(traffic: Traffic) -> Verdict:
     evidence = {
         "messages": sample(traffic.secrets),
         "topics": sample(traffic.sensitive_topics),
@@ -205,7 +202,7 @@ def sensitive(facts: Facts) -> Verdict:
     severity="H",
     group="SS",
     cwe=798,
-    owner="Several devices use the same password: whoever opens one of them has them all.",
+    owner="Several devices share one password: whoever opens one of them can get in as all of them.",
     technical="The same user name and password came from client ids at different addresses.",
     remedy="own-credentials",
     evidence="e6",
@@ -213,11 +210,8 @@ def sensitive(facts: Facts) -> Verdict:
     subject="capture",
     duty=Duty.DEVICE_MAKER,
 )
-def shared(facts: Facts) -> Verdict:
-    traffic = facts.get(Traffic)
-    cannot = _in_clear(traffic)
-    if cannot is not None:
-        return cannot
+@of_clear_traffic
+def shared(traffic: Traffic) -> Verdict:
     listed = [
         f"user {each.user or 'without name'}, hash {each.hash}: {', '.join(each.clients)} at "
         f"{', '.join(each.addresses)}"
@@ -241,7 +235,7 @@ def shared(facts: Facts) -> Verdict:
     severity="M",
     group="LM",
     cwe=778,
-    owner="Somebody seems to try passwords, or two devices fight over one name.",
+    owner="Somebody seems to be guessing passwords, or two devices fight over one name.",
     technical="Ten refused logins of one address within five minutes, ten different refused subscriptions, or ten "
     "CONNECTs of one client id within a minute.",
     remedy="watch",
@@ -249,11 +243,8 @@ def shared(facts: Facts) -> Verdict:
     needs=(Traffic,),
     subject="capture",
 )
-def attacks(facts: Facts) -> Verdict:
-    traffic = facts.get(Traffic)
-    cannot = _in_clear(traffic)
-    if cannot is not None:
-        return cannot
+@of_clear_traffic
+def attacks(traffic: Traffic) -> Verdict:
     if traffic.attacks:
         return fails(f"Signs that were seen: {len(traffic.attacks)}.", signs=sample(traffic.attacks))
     if not traffic.connects:
@@ -267,7 +258,7 @@ def attacks(facts: Facts) -> Verdict:
     severity="M",
     group="AZ",
     cwe=862,
-    owner="Commands to devices are stored on the server, or come from somebody else than before.",
+    owner="Commands to devices are stored on the server, or come from somebody who did not send them before.",
     technical="A client retained a message on a topic that looks like one of commands: each device that connects "
     "obeys it again. A second client that publishes to such a topic is told of as well; that may be in order.",
     remedy="acl",
@@ -275,11 +266,8 @@ def attacks(facts: Facts) -> Verdict:
     needs=(Traffic,),
     subject="capture",
 )
-def commands(facts: Facts) -> Verdict:
-    traffic = facts.get(Traffic)
-    cannot = _in_clear(traffic)
-    if cannot is not None:
-        return cannot
+@of_clear_traffic
+def commands(traffic: Traffic) -> Verdict:
     evidence = {
         "retained": sample(traffic.retained_commands),
         "new_senders": sample(traffic.new_senders),

@@ -16,7 +16,7 @@ _REFUSALS = (42, 43, 44, 45, 46, 48)
     severity="I",
     group="AM",
     cwe=1059,
-    owner="This is the list of devices that were seen; each of them should be known to somebody.",
+    owner="These devices were seen in the network; somebody should know each of them.",
     technical="Client ids, addresses, network cards, versions, topics and ClientHello fingerprints make the inventory.",
     remedy="register",
     evidence="e6",
@@ -41,7 +41,7 @@ def inventory(facts: Facts) -> Verdict:
     severity="H",
     group="CY",
     cwe=327,
-    owner="Some devices use a protection that has been broken for years.",
+    owner="Some devices use encryption that has been broken for years.",
     technical="A handshake ended in TLS below 1.2, in a broken suite, or with a certificate of a weak key or hash. "
     "Suites that are only old, without forward secrecy or authenticated encryption, count as medium.",
     remedy="tls-strength",
@@ -77,7 +77,7 @@ def weak_tls(facts: Facts) -> Verdict:
     severity="H",
     group="SV",
     cwe=757,
-    owner="When protection fails, this device goes on without: an attacker need only disturb it.",
+    owner="When encryption fails, a device goes on without it: an attacker need only disturb the connection.",
     technical="After a TLS handshake had failed or was refused, the same client sent a CONNECT in the clear to the "
     "same server within five minutes.",
     remedy="no-fallback",
@@ -107,7 +107,7 @@ def downgrade(facts: Facts) -> Verdict:
     severity="H",
     group="SV",
     cwe=295,
-    owner="This device talks to servers whose identity cannot be right, so an impostor can command it.",
+    owner="A device talks to a server whose identity card is wrong, so an impostor could command it.",
     technical="Up to TLS 1.2 the server's certificate was in the clear: it had expired, was not yet valid, or does "
     "not cover the name that the client asked for, and the client sent data nevertheless. Whether the client knows "
     "the authority cannot be seen, and TLS 1.3 hides certificates.",
@@ -152,7 +152,7 @@ def bad_certificate(facts: Facts) -> Verdict:
     severity="M",
     group="SU",
     cwe=1327,
-    owner="Devices in this network report to a server on the Internet that nobody has vouched for.",
+    owner="Devices in this network report to a server on the Internet that nobody here has vouched for.",
     technical="MQTT, in the clear or in TLS, went to a public address that is not among the known ones (--known).",
     remedy="segment",
     evidence="e6",
@@ -179,7 +179,7 @@ def outside(facts: Facts) -> Verdict:
     severity="L",
     group="SV",
     cwe=297,
-    owner="Some devices cannot check to whom they talk, because no name is asked for or given.",
+    owner="Some devices cannot check which server they talk to, because no name is asked for or given.",
     technical="A ClientHello without a server name (SNI), or a server certificate without a subjectAltName.",
     remedy="verify-server",
     evidence="e6",

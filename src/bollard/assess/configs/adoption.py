@@ -48,7 +48,10 @@ class Enrolment:
 
 @dataclass(slots=True)
 class Adoption:
-    """The whole outcome. `config` and `policy` are complete texts of bollard.toml and policy.toml."""
+    """The whole outcome. `config` and `policy` are complete texts of bollard.toml and policy.toml.
+
+    `foreign` is the first line that is wrong if the source is no configuration of the broker at all.
+    """
 
     source: str
     version: str
@@ -57,6 +60,7 @@ class Adoption:
     notes: list[Note] = field(default_factory=list)
     enrolments: list[Enrolment] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
+    foreign: Place | None = None
 
     @property
     def carried(self) -> list[Enrolment]:

@@ -3,45 +3,23 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from bollard import __version__
 from bollard.assess import catalogue
 from bollard.assess.checks.config import CHECKS
 from bollard.assess.configs.products import PRODUCTS, recognise
 from bollard.assess.configs.setup import Setup
 from bollard.assess.configs.source import read_text
-from bollard.assess.model import (
-    Attempt,
-    Check,
-    Definition,
-    Facts,
-    Report,
-    Result,
-    Status,
-    Target,
-    grade,
-    judge,
-)
+from bollard.assess.envelope import enclose, timestamp
+from bollard.assess.model import Attempt, Check, Facts, Report, Result, Status, Target, judge
 from bollard.base.errors import LocalError
 
 
 def checks(only: frozenset[str] = frozenset()) -> tuple[Check, ...]:
     """The CFG checks, or those of them named in `only`, with the standards that they are relevant to."""
-    wanted = (each for each in CHECKS if not only or each.definition.id in only)
-    return tuple(Check(_with_standards(each.definition), each.judge) for each in wanted)
-
-
-def _with_standards(definition: Definition) -> Definition:
-    relevant = {
-        each.name: each.groups[definition.group]
-        for each in catalogue.standards()
-        if definition.group in each.groups
-    }
-    changes: dict[str, Any] = {"relevant": relevant}
-    return msgspec.structs.replace(definition, **changes)
+    mine = {each.definition.id for each in CHECKS}
+    return tuple(each for each in catalogue.checks() if each.definition.id in (only & mine if only else mine))
 
 
 def read_setup(path: Path, product: str = "", version: str = "") -> Setup:
@@ -73,20 +51,14 @@ def audit(
     started = datetime.now(UTC)
     setups = [read_setup(path, product, version) for path in paths]
     made = checks(only)
-    results = tuple(result for setup in setups for result in _results(setup, made))
-    return Report(
-        kind="audit",
-        tool="bollard",
-        tool_version=__version__,
-        started=_timestamp(started),
-        finished=_timestamp(datetime.now(UTC)),
+    return enclose(
+        "audit",
+        (result for setup in setups for result in _results(setup, made)),
+        timestamp(started),
         targets=tuple(
             Target(name=each.file, kind="configuration", product=f"{each.product} {each.version}".strip())
             for each in setups
         ),
-        grade=grade(results),
-        results=results,
-        checks={each.definition.id: each.definition for each in made},
         attempts=tuple(
             Attempt(
                 probe="configuration",
@@ -104,7 +76,3 @@ def audit(
 def _results(setup: Setup, made: Sequence[Check]) -> list[Result]:
     facts = Facts([setup])
     return [judge(each, setup.file, facts) for each in made]
-
-
-def _timestamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from bollard.assess.configs.source import Reading, Setting
@@ -62,3 +62,12 @@ class Flat:
             near = difflib.get_close_matches(key[:120], names, 1, NEAR)
             if near:
                 self.reading.missed(setting.place, key, f'unknown key. Did you mean "{near[0]}"?')
+
+
+def read_flat(path: Path, read: Callable[[Flat, Path, str], None]) -> Flat:
+    """The settings that `read` finds in the text of the file at `path`; a file that cannot be read is listed."""
+    flat = Flat(path)
+    text = flat.reading.text(path)
+    if text is not None:
+        read(flat, path, text)
+    return flat

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bollard.assess.configs.mosquitto_keys import DIRECTIVES, HIDDEN, SAME, VERSIONS, Directive
-from bollard.assess.configs.source import NOWHERE, Place, Reading, Setting, lines
+from bollard.assess.configs.source import NOWHERE, Place, Reading, Setting, lines, word
 
 MAX_FILES = 256
 MAX_SECTIONS = 1_024
@@ -20,6 +20,8 @@ _SECRET_OPTION = re.compile(r"pass|secret|token|key|credential|dsn|uri", re.IGNO
 _DURATION = re.compile(r"(\d{1,9})([shdwmy])")
 _SECONDS = {"s": 1, "h": 3_600, "d": 86_400, "w": 604_800, "m": 2_592_000, "y": 31_536_000}
 _NUMBER = re.compile(r"[+-]?(0[xX][0-9a-fA-F]{1,8}|\d{1,18})")
+#: What lines of ACL files begin with, which are not mosquitto.conf.
+_ELSEWHERE_TOO = ("user", "topic", "pattern")
 _FLAGS = {"true": "true", "1": "true", "false": "false", "0": "false"}
 
 
@@ -72,8 +74,17 @@ class MosquittoFile:
         self._named_plugins: dict[str, Plugin] = {}
         self._security_seen = False
         self._default_listener: Section | None = None
+        self._understood = False
         self._file(path, None, 0)
         self.version = version if version in VERSIONS else self._needs
+
+    @property
+    def foreign(self) -> Place | None:
+        """The first line that is no directive, if the file is no mosquitto.conf at all: nothing in it is one
+        but what other files of Mosquitto begin lines with as well."""
+        places = [each.place for each in self.reading.unread]
+        wrong = [place for place in places if place.line and place.file == str(self.path)]
+        return wrong[0] if wrong and not self._understood else None
 
     @property
     def sections(self) -> list[Section]:
@@ -143,12 +154,12 @@ class _FileReader:
             return
         directive = DIRECTIVES.get(key)
         if directive is None:
-            # Its value may be a secret under a misspelt name: only the name is told.
+            # It may be a secret, or the line of a password file: told is only what is nearly a name of ours.
             near = (
                 () if self._whole.reading.full else difflib.get_close_matches(key[:80].lower(), DIRECTIVES, 1)
             )
             hint = f'. Did you mean "{near[0]}"?' if near else ""
-            self._missed(place, key, f"unknown directive{hint}")
+            self._missed(place, word(key) if near else "", f"unknown directive{hint}")
             return
         value = _value(directive, rest)
         if value is None:
@@ -162,6 +173,7 @@ class _FileReader:
 
     def _put(self, key: str, directive: Directive, setting: Setting) -> None:
         whole = self._whole
+        whole._understood = whole._understood or key not in _ELSEWHERE_TOO
         if key == "include_dir":
             self._include(setting)
         elif key == "listener":
@@ -262,7 +274,7 @@ class _FileReader:
     def _plugin_option(self, name: str, rest: str, place: Place) -> None:
         if self._plugin is None or not rest:
             reason = "expected a value" if self._plugin else "this option needs a plugin above it"
-            self._missed(place, f"plugin_opt_{name}", reason)
+            self._missed(place, f"plugin_opt_{word(name)}", reason)
             return
         value = HIDDEN if _SECRET_OPTION.search(name) else rest
         self._plugin.options[name] = Setting(f"plugin_opt_{name}", value, place)

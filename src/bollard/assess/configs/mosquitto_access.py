@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bollard.assess.configs.source import Place, Reading, lines
+from bollard.assess.configs.source import word as as_word
 from bollard.base.errors import PeerError
 from bollard.base.types import Secret
 from bollard.wire.topics import check_filter
@@ -96,7 +97,8 @@ def read_acl(path: Path, reading: Reading, asked: Place) -> AclFile | None:
                 (acl.patterns if word == "pattern" else rules).append(rule)
         elif word:
             reason = "expected user, topic or pattern" if word != "user" else "expected a name after user"
-            reading.missed(place, line, reason)
+            # It may be the line of a password file, named in the wrong place.
+            reading.missed(place, as_word(word), reason)
     if text.count("\n") > MAX_RULES:
         reading.missed(Place(str(path), MAX_RULES), "", "longer than is read")
     return acl

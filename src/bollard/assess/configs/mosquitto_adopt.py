@@ -27,6 +27,7 @@ def adopt(path: Path, version: str = "", *, passwords: bool = True) -> Adoption:
     _carry_passwords(broker, adoption)
     _tell_always(broker, adoption)
     adoption.unread = list(broker.reading.unread)
+    adoption.foreign = broker.file.foreign
     return adoption
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bollard.assess.configs.adoption import Adoption, Kind, array, quoted
 from bollard.assess.configs.mosquitto import Section
 from bollard.assess.configs.mosquitto_effective import Listener, Mosquitto
-from bollard.assess.configs.source import Setting, shown
+from bollard.assess.configs.source import Setting, read_text, shown
 
 _TLS_PORT = 8883
 _HOST_NAME = re.compile(r"(?=[^a-zA-Z]*[a-zA-Z])[A-Za-z0-9]([A-Za-z0-9-]{0,62}\.?){0,8}")
@@ -320,11 +320,21 @@ class ConfigMaker:
 
     def _say(self, key: str, setting: Setting) -> None:
         if key in _WITHOUT:
-            self._note(Kind.CHANGED, f"{key} has no counterpart: {_WITHOUT[key]}.", setting)
+            self._note(
+                Kind.CHANGED, f"{key} has no counterpart: {_WITHOUT[key]}.{self._missing(setting)}", setting
+            )
         elif _BY_HAND.get(key):
             self._note(
                 Kind.BY_HAND, f"{key} {shown(setting.value)} is not carried over: {_BY_HAND[key]}.", setting
             )
+
+    def _missing(self, setting: Setting) -> str:
+        """A remark if `setting` names an authority's file that cannot be read: whom the old broker let in by it
+        cannot be told from its own files either."""
+        if setting.key != "cafile":
+            return ""
+        text, reason = read_text(self._broker.file.path.parent / setting.value)
+        return "" if text is not None else f" {shown(setting.value)} could not be looked at: {reason}."
 
 
 def _is_host(text: str) -> bool:

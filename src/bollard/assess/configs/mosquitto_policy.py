@@ -280,16 +280,22 @@ class PolicyMaker:
             for user, each in realm.dynamic.clients.items()
         }
         for user in self._users:
+            identity = self._names.identity(user)
             reason = _why_enrol(user, self._realms, self._broker)
             if user in dynamic and dynamic[user].disabled:
                 self._adoption.note(Kind.CHANGED, f'"{shown(user)}" is disabled, so it needs no enrolment.')
                 continue
             kind = "certificate" if certificates and not reason else "password"
             reason = reason or "known by its certificate, or by an authority that this broker does not know"
-            identity = self._names.identity(user)
-            stored = NOTHING
-            if self._passwords and kind == "password" and identity == user:
-                stored = _stored(user, self._broker)
+            hashes = _hashes(user, self._broker) if kind == "password" else set()
+            stored = _usable(hashes)
+            if stored and not self._passwords:
+                stored, reason = NOTHING, "no passwords were to be carried over"
+            elif stored and identity != user:
+                stored = NOTHING
+                reason = "a password is carried over only under the same name, and this name had to change"
+            elif len(hashes) > 1:
+                reason = "it has different passwords on different listeners, so it gets a new one"
             self._adoption.enrolments.append(Enrolment(identity, user, kind, reason, stored))
 
 
@@ -321,7 +327,7 @@ def _why_enrol(user: str, realms: Sequence[Realm], broker: Mosquitto) -> str:
         security = listener.security
         if security.passwords and user in security.passwords.users:
             kind = security.passwords.users[user].kind
-            return f"its password is kept as {kind}, in a form that is not carried over, so it gets a new one"
+            return f"its password is kept as {kind}, in a form or at a cost that is not carried over, so it gets a new one"
         if security.dynamic and user in security.dynamic.clients:
             return "its password in the dynamic security file cannot be carried over, so it gets a new one"
         if security.psk and user in security.psk:
@@ -329,8 +335,8 @@ def _why_enrol(user: str, realms: Sequence[Realm], broker: Mosquitto) -> str:
     return ""
 
 
-def _stored(user: str, broker: Mosquitto) -> Secret:
-    """The hash of the password of `user`, if it can be checked here and is the same on all listeners."""
+def _hashes(user: str, broker: Mosquitto) -> set[bytes]:
+    """The hashes of the password of `user` on all listeners."""
     found: set[bytes] = set()
     for listener in broker.listeners:
         security = listener.security
@@ -338,9 +344,14 @@ def _stored(user: str, broker: Mosquitto) -> Secret:
             found.add(security.passwords.users[user].stored.reveal())
         if security.dynamic and user in security.dynamic.clients:
             found.add(security.dynamic.clients[user].stored.reveal())
-    if len(found) != 1:
+    return found
+
+
+def _usable(hashes: set[bytes]) -> Secret:
+    """The one of `hashes`, if it can be checked here."""
+    if len(hashes) != 1:
         return NOTHING
-    stored = found.pop()
+    (stored,) = hashes
     try:
         check_stored(stored.decode())
     except (LocalError, UnicodeDecodeError):

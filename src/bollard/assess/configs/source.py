@@ -4,6 +4,7 @@ A parser never raises for what a file holds: what it does not understand it list
 known here of any product.
 """
 
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,10 @@ MAX_FILE_BYTES = 4_194_304
 MAX_SHOWN = 120
 #: Attack: a file of nothing but nonsense, which would fill the report.
 MAX_UNREAD = 1_000
+
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+#: Hashes of passwords as crypt(3), mosquitto_passwd and Argon2 write them.
+_HASH = re.compile(r"\$[0-9A-Za-z]{1,12}\$\S+")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,7 +83,7 @@ class Reading:
     def missed(self, place: Place, text: str, reason: str) -> None:
         """List `text` at `place` as not understood. Beyond `MAX_UNREAD` only that there is more is told."""
         if len(self.unread) < MAX_UNREAD:
-            self.unread.append(Unread(place, shown(text), reason))
+            self.unread.append(Unread(place, shown(_HASH.sub("(hidden)", text[: 4 * MAX_SHOWN])), reason))
         elif not self.full:
             self.unread.append(Unread(place, "", "from here on more was not understood than is listed"))
 
@@ -119,6 +124,11 @@ def read_text(path: Path) -> tuple[str | None, str]:
 def lines(text: str) -> list[str]:
     """`text` in lines as C programs see them: only at line feeds, without carriage returns at the end."""
     return [line.rstrip("\r") for line in text.split("\n")]
+
+
+def word(text: str) -> str:
+    """`text` if it looks like a name of a setting, else nothing: other text may be, or hold, a secret."""
+    return text if _WORD.fullmatch(text) else ""
 
 
 def shown(text: str) -> str:

@@ -6,7 +6,7 @@ Document type declarations are refused: entities are an attack on memory and on 
 from pathlib import Path
 from xml.parsers import expat  # declarations and entities are refused below
 
-from bollard.assess.configs.flat import Flat
+from bollard.assess.configs.flat import Flat, read_flat
 from bollard.assess.configs.source import Place, Setting
 
 MAX_DEPTH = 64
@@ -19,11 +19,7 @@ class _Refused(Exception):
 
 def read_xml(path: Path) -> Flat:
     """The settings in the file at `path`; raises nothing."""
-    flat = Flat(path)
-    text = flat.reading.text(path)
-    if text is not None:
-        _Reader(flat, path).read(text)
-    return flat
+    return read_flat(path, lambda flat, file, text: _Reader(flat, file).read(text))
 
 
 class _Reader:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bollard.assess.configs.flat import Flat
+from bollard.assess.configs.flat import Flat, read_flat
 from bollard.assess.configs.source import Place, Setting, lines
 
 MAX_DEPTH = 64
@@ -30,11 +30,7 @@ class _Level:
 
 def read_yaml(path: Path) -> Flat:
     """The settings in the file at `path`; raises nothing."""
-    flat = Flat(path)
-    text = flat.reading.text(path)
-    if text is not None:
-        _Reader(flat, path).read(text)
-    return flat
+    return read_flat(path, lambda flat, file, text: _Reader(flat, file).read(text))
 
 
 class _Reader:

@@ -223,7 +223,7 @@ def _read_server_hello(body: bytes, answer: Answer) -> None:
         version = int.from_bytes(body[:2], "big")
         position = 35 + body[34]
         suite, compression = struct.unpack_from(">HB", body, position)
-        extensions = _read_extensions(body[position + 5 :])
+        extensions = read_extensions(body[position + 5 :])
     except (IndexError, struct.error):
         return
     answer.tls = True
@@ -231,7 +231,8 @@ def _read_server_hello(body: bytes, answer: Answer) -> None:
     answer.version = int.from_bytes(extensions[43], "big") if 43 in extensions else version
 
 
-def _read_extensions(data: bytes) -> dict[int, bytes]:
+def read_extensions(data: bytes) -> dict[int, bytes]:
+    """The extensions of a hello by their numbers; what is cut short ends with what there is."""
     found: dict[int, bytes] = {}
     position = 0
     while position + 4 <= len(data):

@@ -74,6 +74,15 @@ class Recovery(Evidence, frozen=True, kw_only=True):
     age_s: int = 0
 
 
+class AuthorityKeys(Evidence, frozen=True, kw_only=True):
+    """What opens the keys of the authorities, in words. `unprotected` are key files that nothing encrypts,
+    `left` files that open the keys, or hold them, and should be gone by what the configuration says."""
+
+    opened_by: str
+    unprotected: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
 class Record(Evidence, frozen=True, kw_only=True):
     """What a check of the audit log said; `fault` is "" when it is whole."""
 

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import msgspec
 
+from bollard.assess import catalogue
 from bollard.assess.model import Acceptance, Report, Result, Severity, State, grade
 from bollard.assess.report import canonical
 from bollard.base.errors import ConfigError
+
+#: Targets that a sentence lists.
+MAX_TARGETS = 5
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,9 +55,10 @@ def read_acceptances(path: Path) -> tuple[Acceptance, ...]:
         file = msgspec.convert(tomllib.loads(path.read_text("utf-8")), _File)
     except OSError as error:
         raise ConfigError(f"cannot read the accepted risks: {error.strerror}", path) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+    except (ValueError, RecursionError) as error:
+        why = "they are no text in UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise ConfigError(
-            f"these are no accepted risks: {error}",
+            f"these are no accepted risks: {why}",
             path,
             remedy='Each [[accept]] needs check, reason and expires = "YYYY-MM-DD"; target and by are optional.',
         ) from None
@@ -76,7 +81,10 @@ def _check(acceptance: Acceptance, path: Path) -> None:
 
 
 def accept(report: Report, acceptances: Sequence[Acceptance], today: date) -> Report:
-    """`report`, with every failure marked that is accepted as of `today`, and graded without those."""
+    """`report`, with every failure marked that is accepted as of `today`, and graded without those.
+
+    Acceptances that cannot have an effect are named in `unused`; those of checks that another command makes are not.
+    """
     valid = [each for each in acceptances if date.fromisoformat(each.expires) >= today]
     results = tuple(
         msgspec.structs.replace(result, accepted=_acceptance(result, valid))
@@ -84,7 +92,22 @@ def accept(report: Report, acceptances: Sequence[Acceptance], today: date) -> Re
         else result
         for result in report.results
     )
-    return msgspec.structs.replace(report, results=results, grade=grade(results))
+    unused = tuple(sentence for each in acceptances if (sentence := _unused(each, report, today)))
+    return msgspec.structs.replace(report, results=results, grade=grade(results), unused=unused)
+
+
+def _unused(acceptance: Acceptance, report: Report, today: date) -> str:
+    """Why this acceptance has no effect; "" if it has one, or concerns a check that was not asked for."""
+    name = f"{acceptance.check} at {acceptance.target}" if acceptance.target else acceptance.check
+    known = {each.definition.id for each in catalogue.checks()}
+    targets = sorted({result.target for result in report.results if result.check == acceptance.check})
+    if acceptance.check not in known and not targets:
+        return f"{name}: there is no check of this name"
+    if date.fromisoformat(acceptance.expires) < today:
+        return f"{name}: expired on {acceptance.expires}"
+    if targets and acceptance.target and acceptance.target not in targets:
+        return f"{name}: there is no such target here, only {', '.join(targets[:MAX_TARGETS])}"
+    return ""
 
 
 def _acceptance(result: Result, acceptances: Sequence[Acceptance]) -> Acceptance | None:
@@ -95,12 +118,32 @@ def _acceptance(result: Result, acceptances: Sequence[Acceptance]) -> Acceptance
 
 
 def revise(report: Report, baseline: Path | None, accepted: Path | None, today: date) -> Report:
-    """`report` beside the earlier one in the file `baseline`, with the acceptances in the file `accepted`."""
+    """`report` beside the earlier one in the file `baseline`, with the acceptances in the file `accepted`.
+
+    A note says so where the two reports are of different things.
+    """
     if baseline is not None:
-        report = compare(report, canonical.read(baseline))
+        earlier = canonical.read(baseline)
+        strange = _incomparable(report, earlier)
+        report = compare(report, earlier)
+        if strange:
+            report = msgspec.structs.replace(report, notes=(*report.notes, strange))
     if accepted is not None:
         report = accept(report, read_acceptances(accepted), today)
     return report
+
+
+def _incomparable(report: Report, earlier: Report) -> str:
+    """Why the comparison of these two says little; "" if they are of the same kind and have a target in common."""
+    if earlier.kind != report.kind:
+        return (
+            f"The earlier report is one of `bollard {earlier.kind}`, this one of `bollard {report.kind}`: "
+            "what is called new, open or fixed means little."
+        )
+    before, now = ({_key(each)[1] for each in one.results} for one in (earlier, report))
+    if before and now and before.isdisjoint(now):
+        return "The earlier report has no target in common with this one: nothing could be compared."
+    return ""
 
 
 def exceeds(report: Report, threshold: Severity | None) -> bool:

@@ -46,7 +46,12 @@ def render(report: Report) -> str:
 def _result(result: Result) -> list[str]:
     change = f" *{escape(result.change)}*" if result.change else ""
     lines = [f"- {escape(words.place(result))}: {escape(result.observed)}{change}"]
-    return lines + [f"  - {escape(key)}: {escape(value)}" for key, value in words.facts(result.evidence)]
+    for label, texts in words.lines(result.evidence):
+        if len(texts) == 1:
+            lines.append(f"  - {escape(label)}: {escape(texts[0])}")
+        else:
+            lines += [f"  - {escape(label)}:", *(f"    - {escape(text)}" for text in texts)]
+    return lines
 
 
 def _others(report: Report) -> list[str]:
@@ -59,4 +64,5 @@ def _others(report: Report) -> list[str]:
                 f"- Accepted until {escape(result.accepted.expires)}: {escape(result.check)} "
                 f"{escape(result.title)}, {escape(result.target)}: {escape(result.accepted.reason)}"
             )
+    lines += [f"- Acceptance without effect: {escape(each)}" for each in report.unused]
     return ["## Fixed and accepted", "", *lines, ""] if lines else []

@@ -12,7 +12,7 @@ from importlib import resources
 import jinja2
 
 from bollard.assess.model import Report, State
-from bollard.assess.report import inventory, words
+from bollard.assess.report import inventory, owner, words
 
 
 @cache
@@ -39,6 +39,7 @@ def _style() -> tuple[str, str]:
 def render(report: Report) -> str:
     """The page."""
     style, style_hash = _style()
+    tasks = words.tasks(report)
     return (
         _environment()
         .get_template("trap.html.j2" if report.kind == "trap" else "report.html.j2")
@@ -47,9 +48,12 @@ def render(report: Report) -> str:
             style=style,
             style_hash=style_hash,
             words=words,
+            owner=owner,
             inventory=inventory,
             problems=words.problems(report),
-            tasks=words.tasks(report),
+            tasks=tasks,
+            helper=owner.helper(tasks),
+            absent=owner.absent(report),
             notes=words.notes(report),
             accepted=words.accepted(report),
             unclear=words.of_state(report, State.INCONCLUSIVE),

@@ -35,6 +35,7 @@ def render(report: Report, *, colour: bool = False, details: bool = False) -> st
         f"Fixed: {result.check} {clean(result.title)}, {clean(result.target)}" for result in report.fixed
     ]
     lines += [_accepted(result) for result in words.accepted(report)]
+    lines += [f"Acceptance without effect: {clean(each)}" for each in report.unused]
     lines += _rest(report, State.INCONCLUSIVE, "Unclear", details=True)
     lines += _rest(report, State.NOT_TESTED, "Not tested", details)
     lines += [f"Note: {clean(note)}" for note in report.notes]

@@ -19,10 +19,10 @@ MONTHS = (
 )
 GRADES = {
     "A": "Nothing wrong was found in what was looked at.",
-    "B": "Small things to tidy up.",
-    "C": "Something should be repaired soon.",
-    "D": "Something serious should be repaired now.",
-    "F": "Strangers can misuse this. Act today.",
+    "B": "Small things to tidy up at the next service.",
+    "C": "Something should be repaired within weeks.",
+    "D": "Something serious should be repaired within days.",
+    "F": "Strangers can do harm here. Act today.",
     "?": "Nothing could be tested, so there is no grade.",
 }
 STATES = {
@@ -33,17 +33,17 @@ STATES = {
 }
 #: How soon, in the words of the owner's page.
 URGENCY = {
-    Severity.CRITICAL: "act today",
-    Severity.HIGH: "serious",
-    Severity.MEDIUM: "repair soon",
-    Severity.LOW: "tidy up",
+    Severity.CRITICAL: "today",
+    Severity.HIGH: "within days",
+    Severity.MEDIUM: "within weeks",
+    Severity.LOW: "at the next service",
     Severity.INFO: "good to know",
 }
 DUTIES = {
-    "broker operator": "whoever runs the server",
-    "device maker": "the maker of the device",
-    "integrator": "whoever set the system up",
-    "owner": "you, the owner",
+    "broker operator": "the person or firm that set up your message server (often the one that looks after your computers)",
+    "device maker": "the maker of the device; ask where you bought it",
+    "integrator": "the person or firm that set up your devices and apps",
+    "owner": "you, or the person or firm that looks after your computers",
 }
 
 
@@ -77,13 +77,18 @@ class Task(NamedTuple):
         return URGENCY[self.severity]
 
     @property
+    def statements(self) -> list[str]:
+        """What is wrong, in sentences; a setting and what it leads to may be told by the same one."""
+        return list(dict.fromkeys(each.definition.owner_text for each in self.problems))
+
+    @property
     def remedy(self) -> str:
-        return self.problems[0].definition.remedy
+        return _asked(self.problems[0].definition)
 
     @property
     def who(self) -> str:
         """Whoever can fix it, each once."""
-        return " or ".join(dict.fromkeys(each.who for each in self.problems))
+        return ", or ".join(dict.fromkeys(each.who for each in self.problems))
 
     @property
     def ids(self) -> str:
@@ -106,17 +111,27 @@ def tasks(report: Report) -> list[Task]:
     """What is to be done about the open problems, the most urgent first."""
     groups: dict[str, list[Problem]] = {}
     for problem in problems(report):
-        groups.setdefault(problem.definition.remedy, []).append(problem)
+        groups.setdefault(_asked(problem.definition), []).append(problem)
     return [Task(tuple(group)) for group in groups.values()]
 
 
+def _asked(definition: Definition) -> str:
+    """What an owner asks for; a report of an older version has only the words of the field."""
+    return definition.owner_remedy or definition.remedy
+
+
 def day(moment: str) -> str:
-    """A moment of the report, such as 2026-11-23T10:32:06Z, as people write it; what is none stays as it is."""
+    """A moment of the report, such as 2026-11-23T10:32:06Z, as people write it where the page is made.
+
+    What is no moment stays as it is.
+    """
     try:
-        at = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S%z")
-    except ValueError:
+        at = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S%z").astimezone()
+    except (ValueError, OverflowError):
         return clean(moment)
-    return f"{at.day} {MONTHS[at.month - 1]} {at.year}, {at:%H:%M} UTC"
+    # A zone without a name of its own gives its distance, such as -03.
+    zone = f"{at:%Z}" if f"{at:%Z}"[:1].isalpha() else f"UTC{at:%Z}"
+    return f"{at.day} {MONTHS[at.month - 1]} {at.year}, {at:%H:%M} {zone}"
 
 
 def notes(report: Report) -> list[Problem]:
@@ -156,6 +171,16 @@ def accepted(report: Report) -> list[Result]:
 def facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Evidence as pairs of label and text, cleaned."""
     return [(clean(key.replace("_", " ")), _shown(value)) for key, value in evidence.items()]
+
+
+def lines(evidence: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Evidence as pairs of label and texts, cleaned: of a list, each item is a line of its own."""
+    return [
+        (clean(key.replace("_", " ")), [_shown(each) for each in value])
+        if isinstance(value, list | tuple) and value
+        else (clean(key.replace("_", " ")), [_shown(value)])
+        for key, value in evidence.items()
+    ]
 
 
 def _shown(value: Any) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import shlex
 import signal
 from collections.abc import Mapping
@@ -10,6 +11,9 @@ from collections.abc import Mapping
 from bollard.assess.trap.door import Stand
 from bollard.base.errors import LocalError
 
+#: What may stand in the command, in braces.
+PLACEHOLDERS = ("host", "port", "plain_port", "cafile", "crlfile", "endpoint")
+_PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}|\{([^\W\d]\w*)\}")
 #: Between the end of the command and its next start.
 PAUSE_S = 0.1
 #: Starts without any visit, after which the command is given up.
@@ -17,16 +21,27 @@ MAX_IDLE_STARTS = 3
 
 
 def words(command: str, values: Mapping[str, str]) -> list[str]:
-    """The command as words, each `{name}` replaced by its value. No shell sees it. Raises LocalError."""
+    """The command as words, each `{name}` replaced by its value, and `{{name}}` by `{name}`. No shell sees it.
+
+    Raises LocalError for what is no command, and for a name that has no value: the device would get it as it is.
+    """
     try:
         parts = shlex.split(command)
     except ValueError as error:
         raise LocalError(f"--run: {error}", "Write it as for a shell, with closed quotes.") from None
     if not parts:
         raise LocalError("--run is empty", "For example: --run 'mosquitto_sub -h {host} -p {port} -t x'.")
-    for name, value in values.items():
-        parts = [part.replace("{" + name + "}", value) for part in parts]
-    return parts
+    unknown = {found[2] for part in parts for found in _PLACEHOLDER.finditer(part) if found[2]} - set(values)
+    if unknown:
+        names = ", ".join(f"{{{each}}}" for each in sorted(unknown))
+        known = " ".join(f"{{{each}}}" for each in values)
+        raise LocalError(
+            f"--run: there is no {names}", f"There are {known}. What is meant as it is: {{{{…}}}}."
+        )
+    return [
+        _PLACEHOLDER.sub(lambda found: values[found[2]] if found[2] else f"{{{found[1]}}}", part)
+        for part in parts
+    ]
 
 
 async def run_device(parts: list[str], stand: Stand, *, again: bool) -> None:

@@ -1,14 +1,13 @@
 """Doors: a port that belongs to one endpoint after the other, and what is written down about its visitors."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bollard.assess.trap.evidence import RUNGS, Rung, Stay, Visit
-from bollard.assess.trap.peer import Guest, Manner, attend
-from bollard.assess.trap.wire import Wire
+from bollard.assess.trap.peer import Manner, attend
+from bollard.assess.trap.wire import Wire, hang_up, shut
 
 #: Visitors at one time; more are cut off at once.
 MAX_AT_ONCE = 16
@@ -31,10 +30,16 @@ class Stand:
     decoy: list[Visit] = field(default_factory=list)
     arrivals: int = 0
     inside: int = 0
+    turned_away: int = 0
     lists_fetched: int = 0
     command: str = ""
     crashed: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def full(self) -> bool:
+        """Has the device come as often as anybody may?"""
+        return self.arrivals >= MAX_VISITS
 
     @property
     def age_s(self) -> float:
@@ -48,6 +53,7 @@ class Stand:
             wanted=self.wanted,
             visits=tuple(self.visits),
             decoy=tuple(self.decoy),
+            turned_away=self.turned_away,
             lists_fetched=self.lists_fetched,
             command=self.command,
             crashed=self.crashed,
@@ -75,42 +81,44 @@ class Door:
         return self
 
     async def close(self) -> None:
+        self.stand = self.decoy = None
         if self._server is not None:
-            self._server.close()
+            await shut(self._server)
+        await self.clear()
+
+    async def clear(self) -> None:
+        """The endpoint is through: whoever is still inside has to go, and is booked with what was seen."""
+        self.stand = self.decoy = None
         for each in tuple(self._visitors):
             each.cancel()
         await asyncio.gather(*self._visitors, return_exceptions=True)
 
     async def _arrived(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         stand, task = self.stand, asyncio.current_task()
-        if stand is None or stand.inside >= MAX_AT_ONCE or stand.arrivals >= MAX_VISITS or task is None:
+        if stand is None or task is None:
+            writer.transport.abort()
+            return
+        if stand.inside >= MAX_AT_ONCE or stand.full:
+            stand.turned_away += 1
             writer.transport.abort()
             return
         self._visitors.add(task)
         number, stand.arrivals, stand.inside = stand.arrivals, stand.arrivals + 1, stand.inside + 1
         try:
             await self._attend(stand, Wire(reader, writer), number)
-        except Exception:
-            # The boundary of visits: no device may end the trap. What it did cannot be told, only that it came.
-            self._book(stand, Visit(at_s=stand.age_s, rung=0, ended="malformed", greeted=True))
         finally:
             self._visitors.discard(task)
             stand.inside -= 1
             stand.changed.set()
-            writer.close()
-            with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(1):
-                    await writer.wait_closed()
+            await hang_up(writer)
 
     async def _attend(self, stand: Stand, wire: Wire, number: int) -> None:
-        def told(guest: Guest) -> None:
+        def told(begun: Visit) -> None:
             stand.tell(stand.manner.endpoint.id, "the device speaks MQTT here")
 
-        visit = await attend(wire, self.decoy or stand.manner, round(stand.age_s, 3), number, told)
-        self._book(stand, visit)
-
-    def _book(self, stand: Stand, visit: Visit) -> None:
-        (stand.decoy if self.decoy else stand.visits).append(visit)
+        decoy = self.decoy
+        visit = await attend(wire, decoy or stand.manner, round(stand.age_s, 3), number, told)
+        (stand.decoy if decoy else stand.visits).append(visit)
         stand.tell(stand.manner.endpoint.id, _sentence(visit))
 
 

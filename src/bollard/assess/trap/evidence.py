@@ -6,6 +6,9 @@ import msgspec
 
 from bollard.assess.model import Evidence
 
+#: The case of malformed packets that announces more than it sends.
+OVERSIZE = "a PUBLISH of 256 MiB that does not come"
+
 
 class Rung(enum.IntEnum):
     """How far a device went with a server that it should have refused."""
@@ -26,18 +29,19 @@ RUNGS = {
 }
 
 
-class Visit(msgspec.Struct, frozen=True, kw_only=True):
-    """One connection. `at_s` counts from the start of the endpoint.
+class Visit(msgspec.Struct, kw_only=True):
+    """One connection, written down while it lasts and left alone after. `at_s` counts from the start of the endpoint.
 
-    `ended` is "alert", "closed", "stalled" (the device said nothing more), "ours" (we hung up) or "malformed".
+    `ended` is "alert", "closed", "stalled" (the device said nothing more), "ours" (we hung up), "cut" (the endpoint
+    was through before the visit was) or "malformed".
     `alert` is what the device said in TLS, such as "unknown_ca"; `fault` why our side could not agree with it.
     `plaintext`: it spoke MQTT without TLS. Of a credential, only its kind, its length and a hash remain, made with
     a key of this run that nobody keeps: it shows whether two visits brought the same one.
     """
 
     at_s: float
-    rung: int
-    ended: str
+    rung: int = Rung.ABORTED
+    ended: str = "closed"
     alert: str = ""
     fault: str = ""
     tls: str = ""
@@ -60,12 +64,17 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int = 0
     case: str = ""
 
+    def climb(self, rung: Rung) -> None:
+        """It has gone so far, if not further."""
+        self.rung = max(self.rung, rung)
+
 
 class Stay(msgspec.Struct, frozen=True, kw_only=True):
     """All visits at one endpoint. `wanted` are the attempts that a good verdict needs.
 
     `decoy` are visits where no correct device goes: the plaintext port, or the server that a redirection named.
-    `command` says how the device's command ended, if it did before the endpoint was through.
+    `turned_away` counts connections beyond those that are received, which were cut off at once. `command` says how
+    the device's command ended, if it did before the endpoint was through.
     """
 
     check: str
@@ -74,6 +83,7 @@ class Stay(msgspec.Struct, frozen=True, kw_only=True):
     visits: tuple[Visit, ...] = ()
     decoy: tuple[Visit, ...] = ()
     lists_fetched: int = 0
+    turned_away: int = 0
     command: str = ""
     crashed: bool = False
 
@@ -84,9 +94,11 @@ class Stay(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tries(self) -> tuple[Visit, ...]:
-        """Visits that say something: the device began TLS or MQTT and did not merely stall."""
+        """Visits that say something: the device began TLS or MQTT, did not merely stall, and was not cut off."""
         return tuple(
-            each for each in self.visits if (each.greeted or each.plaintext) and each.ended != "stalled"
+            each
+            for each in self.visits
+            if (each.greeted or each.plaintext) and each.ended not in ("stalled", "cut")
         )
 
 

@@ -1,14 +1,14 @@
 """A device's ClientHello: what it offers. Pure, and never raises, whatever the bytes are."""
 
-import struct
 from dataclasses import dataclass
 
+from bollard.assess.capture.hello import read_client_hello
 from bollard.assess.probes.hello import NAMES, VERSIONS, WEAK
 
 #: A ClientHello with hybrid key shares has a few kilobytes.
 MAX_HELLO_BYTES = 32_768
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
-_SERVER_NAME, _EARLY_DATA, _SUPPORTED_VERSIONS = 0, 42, 43
+_EARLY_DATA = 42
 _VERSION_NAMES = {number: name for name, number in VERSIONS.items()}
 _WEAK_SUITES = frozenset(suite for table in WEAK.values() for suite in table)
 
@@ -28,10 +28,17 @@ def read_hello(data: bytes) -> Hello | None:
     message = _message(data)
     if message is None:
         return None
-    try:
-        return _read(message)
-    except (IndexError, struct.error):
+    offer = read_client_hello(message)
+    if offer is None:
         return Hello()
+    known = [each for each in offer.versions if each in _VERSION_NAMES]
+    return Hello(
+        server_name=offer.sni,
+        lowest=_VERSION_NAMES[min(known)] if known else "",
+        # Each once: a hello may name a suite ten thousand times.
+        weak=tuple(NAMES[each] for each in dict.fromkeys(offer.suites) if each in _WEAK_SUITES),
+        early_data=_EARLY_DATA in offer.extensions,
+    )
 
 
 def _message(data: bytes) -> bytes | None:
@@ -46,32 +53,3 @@ def _message(data: bytes) -> bytes | None:
         if len(joined) >= 4 and len(joined) >= 4 + int.from_bytes(joined[1:4], "big"):
             return joined[4:] if joined[0] == _CLIENT_HELLO else None
     return None
-
-
-def _read(body: bytes) -> Hello:
-    (version,) = struct.unpack_from(">H", body)
-    position = 35 + body[34]
-    (size,) = struct.unpack_from(">H", body, position)
-    suites = struct.unpack_from(f">{size // 2}H", body, position + 2)
-    position += 2 + size
-    position += 1 + body[position]
-    extensions: dict[int, bytes] = {}
-    position += 2
-    while position + 4 <= len(body):
-        number, size = struct.unpack_from(">HH", body, position)
-        extensions.setdefault(number, body[position + 4 : position + 4 + size])
-        position += 4 + size
-    supported = extensions.get(_SUPPORTED_VERSIONS, b"")
-    versions = [int.from_bytes(supported[at : at + 2], "big") for at in range(1, len(supported) - 1, 2)]
-    known = [each for each in versions if each in _VERSION_NAMES] or [version]
-    return Hello(
-        server_name=_server_name(extensions.get(_SERVER_NAME, b"")),
-        lowest=_VERSION_NAMES.get(min(known), ""),
-        weak=tuple(NAMES[each] for each in suites if each in _WEAK_SUITES),
-        early_data=_EARLY_DATA in extensions,
-    )
-
-
-def _server_name(data: bytes) -> str:
-    size = int.from_bytes(data[3:5], "big")
-    return data[5 : 5 + size].decode("ascii", "replace")[:255] if len(data) > 5 else ""

@@ -1,11 +1,14 @@
 """A tiny HTTP server for two files: the test root, for a device that downloads it, and the revocation list."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
+
+from bollard.assess.trap.wire import hang_up, shut
 
 REQUEST_S = 5.0
 MAX_REQUEST_BYTES = 4_096
+#: Requests at one time; more are cut off at once.
+MAX_AT_ONCE = 16
 
 
 class PaperServer:
@@ -16,6 +19,7 @@ class PaperServer:
         self.port = 0
         self._fetched = fetched
         self._server: asyncio.Server | None = None
+        self._inside = 0
 
     async def open(self, bind: str) -> "PaperServer":
         self._server = await asyncio.start_server(self._attend, bind, 0, limit=MAX_REQUEST_BYTES)
@@ -24,9 +28,13 @@ class PaperServer:
 
     async def close(self) -> None:
         if self._server is not None:
-            self._server.close()
+            await shut(self._server)
 
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._inside >= MAX_AT_ONCE:
+            writer.transport.abort()
+            return
+        self._inside += 1
         try:
             async with asyncio.timeout(REQUEST_S):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -43,7 +51,5 @@ class PaperServer:
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
         finally:
-            writer.close()
-            with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(1):
-                    await writer.wait_closed()
+            self._inside -= 1
+            await hang_up(writer)

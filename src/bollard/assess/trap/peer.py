@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bollard.assess.trap.endpoints import Conduct, Endpoint
-from bollard.assess.trap.evidence import Rung, Visit
+from bollard.assess.trap.evidence import OVERSIZE, Rung, Visit
 from bollard.assess.trap.wire import Gone, Wire
-from bollard.base.errors import BollardError, PeerError
+from bollard.base.errors import PeerError
 from bollard.identity.scram import base64_text
 from bollard.wire.codec import Packet, decode, encode
 from bollard.wire.connect import Auth, Connack, Connect, Disconnect, Pingreq, Pingresp
@@ -31,47 +31,24 @@ from bollard.wire.subscribe import Suback, Subscribe, Unsuback, Unsubscribe
 HANDSHAKE_S = 10.0
 MAX_PACKET_BYTES = 262_144
 MAX_PACKETS = 1_000
+#: Of a SCRAM nonce; a longer one comes back cut, which its client cannot take.
+MAX_NONCE_BYTES = 256
+MAX_TOPIC_BYTES = 65_535
 #: Commands for one visit.
 MAX_COMMANDS = 8
 #: After a command was accepted, so long is listened for what follows.
 AFTERWARDS_S = 0.3
 COMMAND = b"bollard-trap: this command has no meaning"
 
-#: What is no MQTT, by name. Each is followed by a command, which only a device takes that goes on regardless.
+#: What is no MQTT, by name. Each is followed by a command, which only a device takes that goes on regardless; but for
+#: the first, of which a command would be a part. It is the first so that a device shows by the next whether it lives.
 CASES = {
+    OVERSIZE: b"\x30\xff\xff\xff\x7f\x00\x01a",
     "a packet of type 0": b"\x00\x00",
     "a length of five bytes": b"\x30\xff\xff\xff\xff\x7f",
     "a PUBLISH of QoS 3": b"\x36\x06\x00\x01a\x00\x01x",
     "a topic that is longer than its packet": b"\x30\x04\x00\xffab",
 }
-
-
-@dataclass(slots=True, kw_only=True)
-class Guest:
-    """What is noted about a visit while it lasts."""
-
-    rung: int = Rung.ABORTED
-    ended: str = "closed"
-    alert: str = ""
-    fault: str = ""
-    tls: str = ""
-    plaintext: bool = False
-    mqtt: int = 0
-    method: str = ""
-    credential: str = ""
-    credential_bytes: int = 0
-    credential_hash: str = ""
-    proof_sent: bool = False
-    acted: bool = False
-    subscriptions: int = 0
-    published: int = 0
-    commands: int = 0
-    accepted: int = 0
-    case: str = ""
-    greeted: bool = False
-
-    def climb(self, rung: Rung) -> None:
-        self.rung = max(self.rung, rung)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,66 +63,58 @@ class Manner:
 
 
 async def attend(
-    wire: Wire, manner: Manner, at_s: float, number: int, told: Callable[[Guest], None]
+    wire: Wire, manner: Manner, at_s: float, number: int, told: Callable[[Visit], None]
 ) -> Visit:
-    """Receive one visitor. Never raises for anything that it does.
+    """Receive one visitor. Never raises for anything that it does. Cancelled, it ends the visit and tells of it.
 
     `number` counts the visits here; `told` hears of what is noted as soon as the CONNECT was read.
     """
-    guest = Guest()
+    visit = Visit(at_s=at_s)
     try:
-        await _receive(wire, manner, guest, number, told)
+        await _receive(wire, manner, visit, number, told)
     except Gone as end:
-        guest.alert, guest.fault = end.alert, end.fault
-        guest.ended = "alert" if end.alert else "closed"
+        visit.alert, visit.fault = end.alert, end.fault
+        visit.ended = "alert" if end.alert else "closed"
+    except asyncio.CancelledError:
+        visit.ended = "cut"
     except TimeoutError:
-        guest.ended = "stalled" if guest.rung == Rung.ABORTED else "ours"
-    except (BollardError, ValueError):
-        guest.ended = "malformed"
-    return _visit(guest, wire, at_s)
-
-
-def _visit(guest: Guest, wire: Wire, at_s: float) -> Visit:
+        visit.ended = "stalled" if visit.rung == Rung.ABORTED else "ours"
+    except Exception:
+        # The boundary of visits: no device may end the trap, or have what it showed before forgotten.
+        visit.ended = "malformed"
     hello = wire.hello
-    fields = {name: getattr(guest, name) for name in Guest.__slots__}
-    fields["greeted"] = guest.greeted or hello is not None
-    if hello is None:
-        return Visit(at_s=at_s, **fields)
-    return Visit(
-        at_s=at_s,
-        server_name=hello.server_name,
-        lowest_offer=hello.lowest,
-        weak_offers=hello.weak,
-        early_data=hello.early_data,
-        **fields,
-    )
+    if hello is not None:
+        visit.greeted = True
+        visit.server_name, visit.lowest_offer = hello.server_name, hello.lowest
+        visit.weak_offers, visit.early_data = hello.weak, hello.early_data
+    return visit
 
 
 async def _receive(
-    wire: Wire, manner: Manner, guest: Guest, number: int, told: Callable[[Guest], None]
+    wire: Wire, manner: Manner, visit: Visit, number: int, told: Callable[[Visit], None]
 ) -> None:
     async with asyncio.timeout(HANDSHAKE_S):
         first = await wire.peek()
-        guest.plaintext = first[0] == PacketType.CONNECT << 4
-        guest.greeted = first[0] == 0x16
-        if manner.endpoint.conduct is Conduct.RESET and not guest.plaintext:
-            guest.ended = "ours"
+        visit.plaintext = first[0] == PacketType.CONNECT << 4
+        visit.greeted = first[0] == 0x16
+        if manner.endpoint.conduct is Conduct.RESET and not visit.plaintext:
+            visit.ended = "ours"
             wire.reset()
             return
-        if manner.context is not None and not guest.plaintext:
-            guest.tls = await wire.secure(manner.context)
-    talk = _Talk(wire, manner, guest)
+        if manner.context is not None and not visit.plaintext:
+            visit.tls = await wire.secure(manner.context)
+    talk = _Talk(wire, manner, visit)
     try:
         # A device that has finished the handshake and hangs up without a byte has judged the certificate late.
         async with asyncio.timeout(manner.linger_s):
             connect = await talk.hear()
     except TimeoutError:
-        guest.rung = Rung.HANDSHAKE
+        visit.rung = Rung.HANDSHAKE
         raise
     if not isinstance(connect, Connect):
         raise PeerError(0x82, "the first packet is no CONNECT", "MQTT5-3.1.0-1")
     talk.note(connect)
-    told(guest)
+    told(visit)
     async with asyncio.timeout(manner.linger_s):
         await _converse(talk, connect, number)
 
@@ -153,7 +122,7 @@ async def _receive(
 async def _converse(talk: "_Talk", connect: Connect, number: int) -> None:
     conduct = talk.manner.endpoint.conduct
     if conduct is Conduct.DROP:
-        talk.guest.ended = "ours"
+        talk.visit.ended = "ours"
     elif conduct is Conduct.REFUSE_METHOD and connect.properties.authentication_method is not None:
         await talk.say(Connack(code=0x8C))
         await talk.hear_out()
@@ -169,8 +138,8 @@ async def _converse(talk: "_Talk", connect: Connect, number: int) -> None:
 class _Talk:
     """MQTT with one visitor."""
 
-    def __init__(self, wire: Wire, manner: Manner, guest: Guest) -> None:
-        self.manner, self.guest = manner, guest
+    def __init__(self, wire: Wire, manner: Manner, visit: Visit) -> None:
+        self.manner, self.visit = manner, visit
         self._wire = wire
         self._framer = Framer(MAX_PACKET_BYTES)
         self._packets = 0
@@ -192,18 +161,18 @@ class _Talk:
 
     def note(self, connect: Connect) -> None:
         """What CONNECT says about the device; of a password, only its length and a hash."""
-        guest = self.guest
-        self._version = guest.mqtt = connect.version
-        guest.method = (connect.properties.authentication_method or "")[:100]
-        guest.climb(Rung.CONNECT)
+        visit = self.visit
+        self._version = visit.mqtt = connect.version
+        visit.method = (connect.properties.authentication_method or "")[:100]
+        visit.climb(Rung.CONNECT)
         if connect.password:
             self._note_credential("password", connect.password)
 
     def _note_credential(self, kind: str, secret: bytes) -> None:
-        guest = self.guest
-        guest.climb(Rung.CREDENTIAL)
-        guest.credential, guest.credential_bytes = kind, len(secret)
-        guest.credential_hash = hmac.new(self.manner.hash_key, secret, hashlib.sha256).hexdigest()[:16]
+        visit = self.visit
+        visit.climb(Rung.CREDENTIAL)
+        visit.credential, visit.credential_bytes = kind, len(secret)
+        visit.credential_hash = hmac.new(self.manner.hash_key, secret, hashlib.sha256).hexdigest()[:16]
 
     async def redirect(self) -> None:
         """Name the other server, where the version has a word for it. [MQTT5 4.11]"""
@@ -233,7 +202,9 @@ class _Talk:
         """SCRAM up to a signature that is wrong; anything else is accepted as it is."""
         if not method.startswith("SCRAM-"):
             return Properties(authentication_method=method)
-        nonce = next((each[2:] for each in first.split(b",") if each.startswith(b"r=")), b"")
+        nonce = next((each[2:] for each in first.split(b",") if each.startswith(b"r=")), b"")[
+            :MAX_NONCE_BYTES
+        ]
         salt = base64.b64encode(secrets.token_bytes(16)).decode()
         challenge = f"r={nonce.decode('ascii', 'replace')}{secrets.token_hex(9)},s={salt},i=4096"
         await self.say(
@@ -241,16 +212,17 @@ class _Talk:
         )
         answer = await self.hear()
         if isinstance(answer, Auth) and answer.properties.authentication_data:
-            self.guest.proof_sent = True
+            self.visit.proof_sent = True
         final = f"v={base64_text(secrets.token_bytes(32))}".encode()
         return Properties(authentication_method=method, authentication_data=final)
 
     async def break_protocol(self, number: int) -> None:
         """Send one of the cases, each visit another, then a command as if nothing had been."""
         name = list(CASES)[number % len(CASES)]
-        self.guest.case = name
+        self.visit.case = name
         await self._wire.write(CASES[name])
-        await self._command("bollard/trap")
+        if name != OVERSIZE:
+            await self._command("bollard/trap")
 
     async def serve(self) -> None:
         """Answer as a broker does, command what is subscribed to, until the device goes or time is over."""
@@ -259,26 +231,26 @@ class _Talk:
             await self._answer(packet)
             if isinstance(packet, Disconnect):
                 return
-            if self.guest.accepted:
+            if self.visit.accepted:
                 async with asyncio.timeout(AFTERWARDS_S):
                     while True:
                         await self._answer(await self.hear())
 
     async def _answer(self, packet: Packet) -> None:
-        guest = self.guest
+        visit = self.visit
         if isinstance(packet, Pingreq):
             await self.say(Pingresp())
         elif isinstance(packet, Subscribe):
-            guest.acted = True
-            guest.subscriptions += len(packet.filters)
+            visit.acted = True
+            visit.subscriptions += len(packet.filters)
             await self.say(Suback(packet.packet_id, tuple(min(each.qos, 1) for each in packet.filters)))
             for each in packet.filters:
                 await self._command(_topic(each.filter))
         elif isinstance(packet, Unsubscribe):
             await self.say(Unsuback(packet.packet_id, (0,) * len(packet.filters)))
         elif isinstance(packet, Publish):
-            guest.acted = True
-            guest.published += 1
+            visit.acted = True
+            visit.published += 1
             if packet.qos:
                 kind = PacketType.PUBACK if packet.qos == 1 else PacketType.PUBREC
                 await self.say(Ack(kind, packet.packet_id))
@@ -288,29 +260,30 @@ class _Talk:
     async def _acknowledged(self, packet: Ack) -> None:
         if packet.packet_type == PacketType.PUBACK and packet.packet_id in self._command_ids:
             if packet.reason_code < 0x80:
-                self.guest.accepted += 1
-                self.guest.climb(Rung.OBEYED)
+                self.visit.accepted += 1
+                self.visit.climb(Rung.OBEYED)
         elif packet.packet_type == PacketType.PUBREL:
             await self.say(Ack(PacketType.PUBCOMP, packet.packet_id))
 
     async def _command(self, topic: str) -> None:
         """A retained command of QoS 1: who acknowledges it has taken it."""
-        guest = self.guest
-        if not topic or guest.commands >= MAX_COMMANDS:
+        visit = self.visit
+        if not topic or visit.commands >= MAX_COMMANDS:
             return
-        guest.commands += 1
-        self._command_ids.add(guest.commands)
+        visit.commands += 1
+        self._command_ids.add(visit.commands)
         await self._wire.write(
             encode_publish(
-                topic.encode(), COMMAND, qos=1, retain=1, packet_id=guest.commands, version=self._version
+                topic.encode(), COMMAND, qos=1, retain=1, packet_id=visit.commands, version=self._version
             )
         )
 
 
 def _topic(filter: str) -> str:
-    """A topic that this filter matches; "" for the server's own topics."""
+    """A topic that this filter matches; "" for the server's own topics, and where it would become too long."""
     if filter.startswith("$share/"):
         filter = filter.split("/", 2)[-1]
     if filter.startswith("$"):
         return ""
-    return "/".join("trap" if level in ("+", "#") else level for level in filter.split("/"))
+    topic = "/".join("trap" if level in ("+", "#") else level for level in filter.split("/"))
+    return topic if len(topic.encode()) <= MAX_TOPIC_BYTES else ""

@@ -16,11 +16,11 @@ from typing import Protocol
 
 import msgspec
 
-from bollard import __version__
 from bollard.assess import catalogue
-from bollard.assess.model import Attempt, Facts, Report, Status, Target, grade, judge
+from bollard.assess.envelope import enclose, timestamp
+from bollard.assess.model import Attempt, Facts, Report, Status, Target, judge
 from bollard.assess.trap.device import run_device, words
-from bollard.assess.trap.door import Door, Stand
+from bollard.assess.trap.door import MAX_AT_ONCE, MAX_VISITS, Door, Stand
 from bollard.assess.trap.endpoints import CONTROL, ENDPOINTS, UNSERVED, Conduct, Endpoint, context
 from bollard.assess.trap.evidence import Rung, Stay, Trapped
 from bollard.assess.trap.forge import Papers, forge
@@ -143,7 +143,7 @@ async def _run(trap: _Trap) -> Trapped:
     trap.skipped |= UNSERVED
     trapped = Trapped(control=control)
     if not trapped.came:
-        reason = "the device never came, not even to the good endpoint" + _command_end(control)
+        reason = never_came(control)
         trap.skipped |= dict.fromkeys((each.id for each in wanted), reason)
     else:
         trap.skipped |= {each.id: VOID for each in wanted if each.needs_trust and not trapped.trusts}
@@ -159,8 +159,10 @@ async def _run(trap: _Trap) -> Trapped:
     return Trapped(control=control, stays=dict(sorted(trap.stays.items())), skipped=trap.skipped)
 
 
-def _command_end(stay: Stay) -> str:
-    return f"; {stay.command}" if stay.command else ""
+def never_came(control: Stay) -> str:
+    """What there is to say about a device that was not seen."""
+    end = f"; {control.command}" if control.command else ""
+    return f"the device never came, not even to the good endpoint{end}"
 
 
 async def _visit_all(trap: _Trap, endpoints: list[Endpoint], total: int) -> None:
@@ -190,14 +192,14 @@ async def _stay(trap: _Trap, endpoint: Endpoint, door: Door) -> Stay:
     device = _device(trap, endpoint, door, stand)
     try:
         await _watch(stand, endpoint, settings, device)
-        return stand.stay()
     finally:
-        door.stand = None
-        if decoy is not None:
-            decoy.stand = decoy.decoy = None
+        for each in (door, decoy):
+            if each is not None:
+                await each.clear()
         if device is not None:
             device.cancel()
             await asyncio.gather(device, return_exceptions=True)
+    return stand.stay()
 
 
 def _wanted(endpoint: Endpoint, settings: Settings) -> int:
@@ -264,6 +266,9 @@ async def _watch(
 
 def _enough(stand: Stand, endpoint: Endpoint, settings: Settings) -> bool:
     stay = stand.stay()
+    if stand.full and not stand.inside:
+        # A device that floods the trap has shown what it does; waiting on would let nobody in.
+        return True
     if endpoint is CONTROL:
         # A person may still have to install the test root; a command will do what it did before.
         given_up = bool(settings.command) and len(stay.tries) >= settings.attempts
@@ -282,13 +287,10 @@ def assemble(trapped: Trapped, settings: Settings, started: datetime, fingerprin
     checks = [each for each in catalogue.checks() if each.definition.subject == "device"]
     checks = [each for each in checks if not settings.only or each.definition.id in settings.only]
     facts = Facts([trapped])
-    results = tuple(judge(each, settings.device, facts) for each in checks)
-    return Report(
-        kind="trap",
-        tool="bollard",
-        tool_version=__version__,
-        started=_timestamp(started),
-        finished=_timestamp(datetime.now(UTC)),
+    return enclose(
+        "trap",
+        (judge(each, settings.device, facts) for each in checks),
+        timestamp(started),
         authorization={"authorized_by": "the user, who holds the device and sets it to this server"},
         settings={
             "server": f"{settings.hosts[0]}",
@@ -299,9 +301,6 @@ def assemble(trapped: Trapped, settings: Settings, started: datetime, fingerprin
             else "the device did not go on",
         },
         targets=(Target(name=settings.device, kind="device", address=settings.hosts[0]),),
-        grade=grade(results),
-        results=results,
-        checks={each.definition.id: each.definition for each in checks},
         attempts=tuple(_attempts(trapped, settings.device)),
         notes=tuple(_notes(trapped)),
     )
@@ -319,7 +318,22 @@ def _attempts(trapped: Trapped, device: str) -> Iterable[Attempt]:
         )
 
 
+def _flood(stays: list[Stay]) -> Iterable[str]:
+    """A word on endpoints where the device came more often than it was received."""
+    flooded = [each for each in stays if each.turned_away or len(each.visits) + len(each.decoy) >= MAX_VISITS]
+    if flooded:
+        where, cut = ", ".join(each.check for each in flooded), sum(each.turned_away for each in flooded)
+        yield (
+            f"The device flooded this server with connections at {where}. Received are {MAX_AT_ONCE} at one time and "
+            f"{MAX_VISITS} in all; {cut} were cut off at once, and what they would have been is not known."
+        )
+
+
 def _notes(trapped: Trapped) -> Iterable[str]:
+    if not trapped.came:
+        reason = never_came(trapped.control)
+        yield f"{reason[:1].upper()}{reason[1:]}."
+    yield from _flood([trapped.control, *trapped.stays.values()])
     visits = [
         each for stay in (trapped.control, *trapped.stays.values()) for each in (*stay.visits, *stay.decoy)
     ]
@@ -330,7 +344,3 @@ def _notes(trapped: Trapped) -> Iterable[str]:
         )
     if not trapped.trusts and trapped.came:
         yield "Install the test root on the device and run the trap again: most results are void without it."
-
-
-def _timestamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,6 +1,7 @@
 """The server's end of one connection, with TLS driven by hand, so that ClientHello and alerts are seen."""
 
 import asyncio
+import contextlib
 import ssl
 
 from bollard.assess.trap.hello import MAX_HELLO_BYTES, Hello, read_hello
@@ -38,24 +39,34 @@ class Wire:
 
     async def secure(self, context: ssl.SSLContext) -> str:
         """The TLS handshake; gives the version. Raises `Gone` with the alert that ended it."""
-        seen, self._first = await self.peek(), b""
+        seen, self._first = bytearray(await self.peek()), b""
         self._incoming.write(seen)
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        while True:
-            if self.hello is None and len(seen) <= MAX_HELLO_BYTES:
-                self.hello = read_hello(seen)
-            try:
-                self._tls.do_handshake()
-                await self._flush()
-                return self._tls.version() or ""
-            except ssl.SSLWantReadError:
+        try:
+            while not self._shaken(self._tls):
                 await self._flush()
                 data = await self._receive()
                 self._incoming.write(data)
-                seen = seen + data if self.hello is None and len(seen) <= MAX_HELLO_BYTES else seen
-            except ssl.SSLError as error:
+                if len(seen) <= MAX_HELLO_BYTES:
+                    seen += data
+            await self._flush()
+            return self._tls.version() or ""
+        except ssl.SSLError as error:
+            with contextlib.suppress(Gone):
                 await self._flush()
-                raise gone(error) from None
+            raise gone(error) from None
+        finally:
+            # Once, at the end: read after each piece, a hello that drips in would cost its length squared.
+            self.hello = read_hello(bytes(seen))
+
+    @staticmethod
+    def _shaken(tls: ssl.SSLObject) -> bool:
+        """Go on with the handshake; is it through? Raises `ssl.SSLError` where it failed."""
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
 
     async def read(self) -> bytes:
         """What comes next. Raises `Gone` at the end."""
@@ -115,3 +126,22 @@ def gone(error: ssl.SSLError) -> Gone:
     if "_alert_" in reason:
         return Gone(alert=reason.partition("_alert_")[2])
     return Gone(fault=reason.replace("_", " "))
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    """Close in good form; who does not take what is left is cut off."""
+    writer.close()
+    try:
+        async with asyncio.timeout(1):
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
+        writer.transport.abort()
+
+
+async def shut(server: asyncio.Server) -> None:
+    """Close a listening server. It stops to accept first: asyncio loses what it accepts in the moment of closing."""
+    loop = asyncio.get_running_loop()
+    for each in server.sockets:
+        loop.remove_reader(each.fileno())
+    await asyncio.sleep(0)
+    server.close()
