@@ -1,7 +1,9 @@
 """A pin alone, at a server whose chain does not hold its root: the root is asked for, and only then trusted."""
 
+import asyncio
 import hashlib
 import ssl
+from collections.abc import Callable
 
 import pytest
 import trustme
@@ -33,8 +35,10 @@ def presenting(authority: trustme.CA) -> ssl.SSLContext:
 class Server:
     """Shows `root` to whoever asks, welcomes everyone else, and keeps each CONNECT."""
 
-    def __init__(self, root: bytes) -> None:
-        self._root = root
+    def __init__(self, root: bytes, then: Callable[[Guest], None] = lambda _: None) -> None:
+        """`then` is called with each guest that was welcomed."""
+        self.root = root
+        self._then = then
         self.asked: list[Connect] = []
         self.welcomed: list[Connect] = []
 
@@ -43,11 +47,12 @@ class Server:
         assert isinstance(packet, Connect)
         if packet.properties.authentication_method == "BOLLARD-ROOT":
             self.asked.append(packet)
-            told = Properties(authentication_method="BOLLARD-ROOT", authentication_data=self._root)
+            told = Properties(authentication_method="BOLLARD-ROOT", authentication_data=self.root)
             guest.say(Auth(ReasonCode.CONTINUE_AUTHENTICATION, told))
         else:
             self.welcomed.append(packet)
             guest.say(Connack())
+            self._then(guest)
         await guest.until_goodbye()
 
 
@@ -83,6 +88,47 @@ def test_what_does_not_have_the_whole_pin_is_refused_before_anything_is_said(
         connect(run, pin_of(authority), presenting(authority), server)
     assert len(server.asked) == 1
     assert server.welcomed == []
+
+
+def test_any_of_several_pins_will_do_while_the_root_is_being_replaced(
+    run: Run, authority: trustme.CA
+) -> None:
+    following = trustme.CA()
+    pins = f"{pin_of(authority)}, {pin_of(following)}"
+    for present in (authority, following):
+        server = Server(der(present))
+        connect(run, pins, presenting(present), server)
+        assert [packet.username for packet in server.welcomed] == ["plug"]
+    thief = trustme.CA()
+    with pytest.raises(ServerNotTrusted, match="did not present"):
+        connect(run, pins, presenting(thief), Server(der(thief)))
+
+
+def test_a_client_that_lives_through_the_replacement_comes_back_by_its_other_pin(
+    run: Run, authority: trustme.CA, quick: None
+) -> None:
+    following, context, back = trustme.CA(), presenting(authority), asyncio.Event()
+
+    def replace_root(guest: Guest) -> None:
+        if server.root == der(following):
+            back.set()
+        else:
+            following.issue_cert("127.0.0.1").configure_cert(context)
+            server.root = der(following)
+            asyncio.get_running_loop().call_later(0.02, guest.cut)
+
+    server = Server(der(authority), replace_root)
+
+    async def scenario() -> None:
+        pins = f"{pin_of(authority)},{pin_of(following)}"
+        async with (
+            serving(server, context=context) as port,
+            Client("127.0.0.1", port, pin=pins, client_id="plug", reconnect=True),
+        ):
+            await back.wait()
+
+    run(scenario())
+    assert len(server.asked) == 2
 
 
 def test_a_root_whose_hash_only_begins_like_the_pin_is_refused(run: Run, authority: trustme.CA) -> None:

@@ -45,7 +45,7 @@ class Bench:
             verifier,
             mechanisms={
                 key_proof.METHOD: key_proof.KeyProofMechanism(registry.snapshot, lambda: self.now),
-                show_root.METHOD: show_root.ShowRootMechanism(b"DER of the root"),
+                show_root.METHOD: show_root.ShowRootMechanism(lambda: b"DER of the root"),
             },
             clock=lambda: self.now,
         )

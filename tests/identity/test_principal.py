@@ -3,6 +3,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from bollard.base.authentication import Accepted, Answer, Challenge, Question, Refused
 from bollard.base.types import Peer, Secret
@@ -156,7 +157,7 @@ def test_an_anonymous_listener_still_checks_what_is_presented(bench: Bench) -> N
     peer = Peer(allow_anonymous=True)
     assert bench.connect("app", bench.app_password, peer) == Accepted("app")
     refused(bench.connect("app", Secret(b"wrong"), peer), 0x86)
-    refused(bench.connect(peer=replace(peer, certificate=b"unknown")))
+    refused(bench.connect(peer=structs.replace(peer, certificate=b"unknown")))
 
 
 # --- certificates

@@ -14,7 +14,6 @@ from bollard.base.types import Secret
 from bollard.identity import rotation
 from bollard.identity.authority import (
     DEVICE_CA,
-    RECOVERY_FILE,
     RETIRING_KEY,
     SERVER_CA,
     Authorities,
@@ -23,6 +22,7 @@ from bollard.identity.authority import (
     next_key_file,
 )
 from bollard.identity.registry import Registry
+from bollard.identity.roots import RECOVERY_FILE
 from bollard.identity.serving import ensure_server_certificates
 from identity.conftest import NOW, Installation
 

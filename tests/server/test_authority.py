@@ -12,6 +12,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from bollard.base.errors import LocalError
+from bollard.server.requests import AskAuthority, Enroll, HandedRoots, RotateAuthority
+from bollard.server.state import StateDirectory
+from bollard.store.audit import log_files
 from cli.daemon import Daemon, bollard, eventually
 from server.test_revocation import Fleet
 
@@ -44,8 +48,11 @@ def rotate(daemon: Daemon, *arguments: object) -> str:
     return done.stdout
 
 
-def leaf_of(daemon: Daemon) -> x509.Certificate:
-    context = ssl.create_default_context(cafile=daemon.ca_file)
+def leaf_of(daemon: Daemon, root: Path, kind: str) -> x509.Certificate:
+    """What the server shows to a client that only verifies signatures of `kind`, and that trusts `root`."""
+    context = ssl.create_default_context(cafile=root)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(f"ECDHE-{kind}-AES128-GCM-SHA256")
     with (
         socket.create_connection(("127.0.0.1", daemon.port)) as raw,
         context.wrap_socket(raw, server_hostname="127.0.0.1") as tls,
@@ -105,11 +112,15 @@ def test_the_server_authorities_are_replaced_with_the_recovery_sheet_and_nobody_
     assert not (running.directory / "ca" / "server-root-recovery.txt").exists()
     assert running.json("authority")["recovery_file"] == ""
     plug = fleet.connected("plug")
-    before = leaf_of(running)
+    root = tmp_path / "root-before.crt"
+    shutil.copy(running.ca_file, root)
+    kinds = ("ECDSA", "RSA")
+    before = [leaf_of(running, root, kind) for kind in kinds]
     rotate(running, "server-ca", "--recovery", sheet)
-    after = leaf_of(running)
-    assert after != before
-    assert after.public_key() == before.public_key()
+    after = [leaf_of(running, root, kind) for kind in kinds]
+    assert len({*before, *after}) == 4
+    assert [leaf.public_key() for leaf in after] == [leaf.public_key() for leaf in before]
+    assert running.ca_file.read_bytes() == root.read_bytes()
     assert is_alive(plug)
     plug.close()
     assert plug.connect() == 0
@@ -131,10 +142,71 @@ def test_a_sheet_that_is_none_is_refused_without_a_word_of_it(running: Daemon, t
         ("server-ca", "--recovery", "x", "--finish"),
         ("device-ca", "--recovery", "x"),
         ("device-ca", "--force"),
+        ("server-ca", "--recovery", "x", "--abandon"),
+        ("device-ca", "--abandon"),
+        ("server-root", "--recovery", "x"),
+        ("server-root", "--finish"),
+        ("server-root", "--force"),
+        ("server-root", "--finish", "--recovery", "x", "--abandon"),
     ],
 )
-def test_options_that_do_not_belong_together_are_refused(running: Daemon, arguments: tuple[str, ...]) -> None:
-    assert running.run("authority", "rotate", *arguments).returncode == 2
+def test_options_that_do_not_belong_together_are_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    refused = bollard("authority", "rotate", *arguments, "--dir", tmp_path)
+    assert (refused.returncode, refused.stderr.startswith("Usage:")) == (2, True)
+
+
+def test_a_new_server_root_is_begun_given_up_and_leaves_nothing(
+    fleet: Fleet, running: Daemon, tmp_path: Path
+) -> None:
+    old = running.ca_file.read_bytes()
+    begin, abandon = RotateAuthority("server-root"), RotateAuthority("server-root", abandon=True)
+    with pytest.raises(LocalError, match=r"bollard authority export FILE"):
+        fleet.ask(begin)
+    sheet = running.directory / "ca" / "server-root-recovery.txt"
+    sheet.rename(tmp_path / "sheet.txt")
+    string = fleet.ask(Enroll("early", "token")).token
+    fleet.ask(begin)
+    assert running.ca_file.read_bytes().startswith(old)
+    with pytest.raises(LocalError, match="already"):
+        fleet.ask(begin)
+    assert fleet.enroll("plug").root_pem.encode() != old  # a file of both roots, so it is ready
+    following = fleet.ask(AskAuthority()).next_root
+    assert (following.ready, following.waiting, following.unknown) == (("plug",), ("early",), ())
+    fleet.ask(abandon)
+    assert running.ca_file.read_bytes() == old
+    assert fleet.ask(AskAuthority()).next_root is None
+    with pytest.raises(LocalError, match="not being replaced"):
+        fleet.ask(abandon)
+    assert bollard("join", string, "--out", tmp_path / "early").returncode == 0
+    assert (tmp_path / "early" / "server-root.crt").read_bytes() == old
+
+
+def test_what_the_owner_gave_by_hand_is_noted_and_ends_the_replacement_also_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    with Daemon(tmp_path / "state") as running:
+        fleet = Fleet(running, tmp_path)
+        fleet.enroll("camera")
+        (running.directory / "ca" / "server-root-recovery.txt").unlink()
+        assert fleet.ask(RotateAuthority("server-root")).next_root.unknown == ("camera",)
+        with pytest.raises(LocalError, match="nobody"):
+            fleet.ask(HandedRoots(("camera", "nobody")))
+        assert fleet.ask(AskAuthority()).next_root.unknown == ("camera",)
+        done = running.run("authority", "handed", "camera")
+        assert "1 of 1 identities have it" in done.stdout
+        assert "--finish --recovery" in done.stdout
+        pin = fleet.ask(AskAuthority()).next_root.pin
+    with Daemon(tmp_path / "state") as running:
+        fleet = Fleet(running, tmp_path)
+        sheet = (running.directory / "ca" / "next-root" / "server-root-recovery.txt").read_text()
+        told = fleet.ask(RotateAuthority("server-root", sheet, finish=True))
+        assert (told.pin, told.next_root) == (pin, None)
+        with pytest.raises(LocalError, match="not being replaced"):
+            fleet.ask(HandedRoots(("camera",)))
+    passphrase = sheet.partition("Passphrase:  ")[2].split()[0]
+    audit = "".join(path.read_text() for path in log_files(StateDirectory(tmp_path / "state").audit))
+    assert audit.count('"server-root"') == 5  # also what was refused
+    assert passphrase not in audit + "".join(running.log)
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")

@@ -6,15 +6,19 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from bollard.base.errors import LocalError
 from bollard.base.events import Event
 from bollard.base.types import Peer
 from bollard.engine.core import ServerRequest
+from bollard.identity import profile
 from bollard.identity.enroll import Issued, Waiting
 from bollard.identity.refusals import EnrollmentRefused
 from bollard.server.enrollment import MAX_WAITING, EnrollmentService
 
+ROOT = profile.self_signed(profile.SERVER_ROOT, "root", profile.new_ec_key(), now=1_795_392_000)
 WithCertificate = Peer(certificate=b"DER of plug")
 
 
@@ -40,6 +44,15 @@ class Desk:
     def renew_proved(self, identity: str, csr: bytes, *, now: float) -> Any:
         return self._say("renew_proved", identity)
 
+    def pins(self) -> tuple[str, ...]:
+        return ()
+
+    def has_roots(self, identity: str, said: bytes) -> None:
+        self._say("has_roots", identity, said)
+
+    def roots(self) -> tuple[x509.Certificate, ...]:
+        return (ROOT.certificate,)
+
     def used(self, identity: str, serial: int, *, now: float) -> Any:
         return self._say("used", serial)
 
@@ -64,6 +77,9 @@ class House:
 
     def ask(self, principal: str, peer: Peer | None = None) -> None:
         self.service.requested(ServerRequest(principal, "c", peer or Peer(), "$enroll/csr", b"CSR"))
+
+    def ask_roots(self, principal: str, said: bytes) -> None:
+        self.service.requested(ServerRequest(principal, "c", Peer(), "$enroll/roots", said))
 
 
 def run(desk: Desk, act: Callable[[House], None]) -> House:
@@ -116,6 +132,16 @@ def test_faults_of_ours_are_not_explained_to_devices(error: Exception) -> None:
     assert "secret" not in json.dumps(answer)
 
 
+def test_when_nothing_can_be_issued_the_owner_hears_why_and_the_device_when_to_ask() -> None:
+    refusal = EnrollmentRefused(503, "the server cannot issue certificates now")
+    refusal.__cause__ = LocalError("the token plant did not sign", "Is it plugged in?")
+    house = run(Desk(refusal), lambda house: house.ask("enroll:plug"))
+    ((_, answer),) = house.published
+    assert answer["retry_s"] > 0
+    assert "token" not in json.dumps(answer)
+    assert any("the token plant did not sign" in str(event) for event in house.events)
+
+
 def test_a_device_that_waits_hears_its_keys_fingerprint() -> None:
     house = run(Desk(Waiting("plug", bytes(range(32)))), lambda house: house.ask("enroll:plug"))
     ((_, answer),) = house.published
@@ -160,3 +186,29 @@ def test_the_use_of_a_new_certificate_is_noted_once_while_it_is_in_work() -> Non
     run(desk, use)
     assert ("used", 7) in desk.asked
     assert len(desk.asked) <= 3
+
+
+def test_who_gets_a_certificate_is_told_that_another_root_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Desk, "pins", lambda self: ("a" * 64, "b" * 64))
+    der = ROOT.certificate.public_bytes(serialization.Encoding.DER)
+    house = run(Desk(Issued("plug", der, der, 1)), lambda house: house.ask("enroll:plug"))
+    assert house.published[0][1]["pins"] == ["a" * 64, "b" * 64]
+
+
+@pytest.mark.parametrize("principal", ["plug", "enroll:plug", "renew:plug"])
+def test_whoever_asks_for_the_roots_gets_them_and_speaks_for_itself_alone(principal: str) -> None:
+    """Attack: a device that says that others have the new root, so that they are left behind."""
+    desk = Desk()
+    house = run(desk, lambda house: house.ask_roots(principal, b"lamp"))
+    assert desk.asked == [("has_roots", "plug", b"lamp")]
+    ((topic, told),) = house.published
+    assert topic == "$enroll/reply/plug"
+    assert told["status"] == "roots"
+    assert x509.load_pem_x509_certificate(told["roots"].encode()) == ROOT.certificate
+    assert (house.changes, house.events) == (0, [])
+
+
+def test_what_is_no_list_of_pins_is_refused_in_words() -> None:
+    desk = Desk(EnrollmentRefused(400, "a pin is ..."))
+    house = run(desk, lambda house: house.ask_roots("plug", b"x"))
+    assert house.published[0][1] == {"status": "refused", "reason": "a pin is ..."}

@@ -9,10 +9,11 @@ from msgspec import to_builtins
 
 from bollard.cli.output import day, say_json, say_table, visible
 from bollard.cli.target import find_config, json_option, target_options
+from bollard.cli.unlock import command as unlock
 
 if TYPE_CHECKING:
     from bollard.server.config import Config
-    from bollard.server.requests import AuthorityStatus
+    from bollard.server.requests import AuthorityStatus, RootReplacement
 
 
 @click.group(invoke_without_command=True)
@@ -25,6 +26,7 @@ def command(directory: Path | None, config_file: Path | None, as_json: bool) -> 
     Example:  bollard authority
               bollard authority export /media/usb/bollard-recovery.txt
               bollard authority rotate device-ca
+              bollard authority rotate server-root
     """
     from bollard.server.requests import AskAuthority
 
@@ -85,31 +87,77 @@ def export(file: Path, **options: Any) -> None:
 
 
 @command.command()
-@click.argument("authority", type=click.Choice(["server-ca", "device-ca"]))
-@click.option("--recovery", type=click.Path(path_type=Path), help="server-ca: the recovery sheet.")
-@click.option("--finish", is_flag=True, help="device-ca: stop trusting the one before.")
-@click.option("--force", is_flag=True, help="device-ca --finish: although some are not ready.")
+@click.argument("authority", type=click.Choice(["server-ca", "device-ca", "server-root"]))
+@click.option("--recovery", type=click.Path(path_type=Path), help="The recovery sheet, where it is needed.")
+@click.option("--finish", is_flag=True, help="Stop trusting the one before.")
+@click.option("--force", is_flag=True, help="With --finish: although some are not ready.")
+@click.option("--abandon", is_flag=True, help="server-root: give the new one up.")
 @target_options
 @json_option
-def rotate(authority: str, recovery: Path | None, finish: bool, force: bool, **options: Any) -> None:
+def rotate(
+    authority: str, recovery: Path | None, finish: bool, force: bool, abandon: bool, **options: Any
+) -> None:
     """Replace an authority while everything runs.
 
-    server-ca is replaced at once: devices trust the roots above it and notice nothing. device-ca is
-    replaced in two steps: from the first on, a new one issues, and both are trusted; as devices renew, they
-    become ready; --finish ends it when all are.
+    server-ca is replaced at once, with the recovery sheet: devices trust the roots above it and notice
+    nothing. device-ca is replaced in two steps: from the first on, a new one issues, and both are trusted; as
+    devices renew, they become ready; --finish ends it when all are.
+
+    server-root, which devices verify this broker by, too: from the first step on, devices are told to trust
+    both roots; --finish with the sheet of the new one, when all have it. Until then --abandon goes back.
+
+    \b
+    Example:  bollard authority rotate server-root
+              bollard authority rotate server-root --finish --recovery /media/usb/new-sheet.txt
     """
     from bollard.server.requests import RotateAuthority
 
-    if authority == "server-ca" and (finish or force):
-        raise click.UsageError("--finish and --force are for device-ca; server-ca is replaced at once.")
-    if (authority == "server-ca") != (recovery is not None):
-        raise click.UsageError("server-ca needs --recovery FILE, the recovery sheet; device-ca does not.")
-    if force and not finish:
-        raise click.UsageError("--force belongs to --finish.")
+    _check_rotation(authority, recovery, finish=finish, force=force, abandon=abandon)
     config, as_json = _target(options)
     sheet = _read_sheet(recovery) if recovery is not None else ""
-    request = RotateAuthority(authority, sheet, finish, force)  # type: ignore[arg-type]  # one of its literals
+    request = RotateAuthority(authority, sheet, finish, force, abandon)  # type: ignore[arg-type]  # its literals
     _show(_ask(config, request), as_json=as_json)
+
+
+@command.command()
+@click.argument("identities", metavar="ID...", nargs=-1, required=True)
+@target_options
+@json_option
+def handed(identities: tuple[str, ...], **options: Any) -> None:
+    """Note that you have put the new server root on these devices yourself.
+
+    For devices that were configured by hand, while the server root is being replaced: they count as ready then.
+
+    \b
+    Example:  bollard authority handed camera thermostat
+    """
+    from bollard.server.requests import HandedRoots
+
+    config, as_json = _target(options)
+    _show(_ask(config, HandedRoots(identities)), as_json=as_json)
+
+
+def _check_rotation(
+    authority: str, recovery: Path | None, *, finish: bool, force: bool, abandon: bool
+) -> None:
+    """`UsageError` for options that do not belong together."""
+    if authority == "server-ca" and (finish or force):
+        raise click.UsageError(
+            "--finish and --force are for the others; server-ca is replaced at once, because devices trust the "
+            "roots above it: everybody is ready."
+        )
+    if abandon and (authority != "server-root" or finish or force):
+        raise click.UsageError("--abandon is for server-root alone, and instead of --finish.")
+    if force and not finish:
+        raise click.UsageError("--force belongs to --finish.")
+    if (authority == "server-ca" or (authority == "server-root" and finish)) != (recovery is not None):
+        raise click.UsageError(
+            "server-ca needs --recovery FILE, the recovery sheet, and so does server-root --finish, that of the new "
+            "root; nothing else does."
+        )
+
+
+command.add_command(unlock, "unlock")
 
 
 def _show(status: "AuthorityStatus", *, as_json: bool) -> None:
@@ -121,6 +169,8 @@ def _show(status: "AuthorityStatus", *, as_json: bool) -> None:
     click.echo(f"\nroot   {status.root_file}\npin    {status.pin}\ncrl    {status.crl_file}")
     if status.ready is not None:
         click.echo(f"\nThe device CA is being replaced: {_progress(status)}")
+    if status.next_root is not None:
+        click.echo("\n" + _root_progress(status.next_root))
     if status.recovery_file:
         click.echo(
             f"\nThe recovery sheet is still on this machine, in {status.recovery_file}\n"
@@ -134,8 +184,36 @@ def _progress(status: "AuthorityStatus") -> str:
     ready, waiting = status.ready or 0, len(status.waiting)
     if not waiting:
         return f"{ready} of {ready} are ready. End it: bollard authority rotate device-ca --finish"
-    names = ", ".join(status.waiting[:10]) + (", …" if waiting > 10 else "")
-    return visible(f"{ready} of {ready + waiting} are ready; not yet: {names}")
+    return f"{ready} of {ready + waiting} are ready; not yet: {_some(status.waiting)}"
+
+
+def _root_progress(following: "RootReplacement") -> str:
+    ready, waiting, unknown = len(following.ready), len(following.waiting), len(following.unknown)
+    lines = [
+        f"The server root is being replaced, since {day(following.begun_at)}; pin of the new one:",
+        f"       {following.pin}",
+        f"{ready} of {ready + waiting + unknown} identities have it.",
+    ]
+    if waiting:
+        lines.append(
+            f"not yet: {waiting} ({_some(following.waiting)})\n  They get it as they renew; `bollard join "
+            "--renew` asks each time. Strings that are not spent yet are only good until --finish."
+        )
+    if unknown:
+        lines.append(
+            f"unknown: {unknown} ({_some(following.unknown)})\n  Configured by hand. Give them the file above, then "
+            "say so: bollard authority handed ID; or issue\n  their recipe again: bollard devices rotate ID --for RECIPE"
+        )
+    if waiting or unknown:
+        lines.append("All names: bollard authority --json")
+    else:
+        lines.append("End it: bollard authority rotate server-root --finish --recovery FILE, its sheet")
+    lines.append("Give it up: bollard authority rotate server-root --abandon")
+    return "\n".join(lines)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return visible(", ".join(names[:10]) + (", …" if len(names) > 10 else ""))
 
 
 def _read_sheet(path: Path) -> str:

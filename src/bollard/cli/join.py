@@ -3,6 +3,9 @@
     ID.key  ID.crt  server-root.crt  ID.json     what clients use; ID.json is for `bollard sub --settings`
     ID.next.key  ID.next.crt                     a renewal under way; both take their places together
 
+Each time it connects, it asks which server roots it is to trust (`client.kept_roots`): so it has those that
+are to follow before the server shows them.
+
 Everything is 0600. The key is made here and never leaves; it is on disk before anybody hears of it, so a
 power cut at any moment leaves something that the same command finishes.
 """
@@ -161,18 +164,33 @@ async def _join(string: "EnrollmentString", folder: Folder, wait: float) -> dict
             username=string.identity,
             password=string.secret,
         )
-        answer = await _ask(client, string.identity, csr)
+        answer = await _ask(client, folder, csr)
         if answer.status == "issued":
             return _keep(folder, folder.file("crt"), key, answer)
         _give_up_or_wait(answer, end)
         await asyncio.sleep(min(answer.retry_s, max(0.0, end - time.monotonic())))
 
 
-async def _ask(client: "Client", identity: str, csr: bytes) -> "Answer":
+async def _ask(client: "Client", folder: Folder, csr: bytes) -> "Answer":
     from bollard.client.enroll import ask
 
     async with client:
-        return await ask(client, identity, csr)
+        await _keep_roots(client, folder)
+        return await ask(client, folder.identity, csr)
+
+
+async def _keep_roots(client: "Client", folder: Folder) -> bool:
+    """Whether the file of roots was replaced by what the server says; an old server says nothing."""
+    from bollard.client import ClientError, ServerNotTrusted
+    from bollard.client.kept_roots import keep_roots
+
+    try:
+        return await keep_roots(client, folder.identity, folder.root)
+    except ServerNotTrusted:
+        raise
+    except ClientError as error:
+        click.echo(f"the server did not say which roots to trust: {visible(error.message)}", err=True)
+        return False
 
 
 def _give_up_or_wait(answer: "Answer", end: float) -> None:
@@ -199,7 +217,8 @@ async def _renew(folder: Folder, *, at_once: bool) -> dict[str, Any]:
     leaf = _certificate(folder.file("crt"))
     due = renew_at(leaf)
     if time.time() < due and not at_once:
-        return {"id": folder.identity, "renewed": False, "due": int(due)}
+        changed = await _look_for_roots(folder, settings)
+        return {"id": folder.identity, "renewed": False, "due": int(due), "new_roots": changed}
     key = _key(folder.file("next.key"))
     answer = await _ask_with_old(folder, settings, leaf, make_csr(key, folder.identity))
     if answer.status != "issued":
@@ -209,23 +228,49 @@ async def _renew(folder: Folder, *, at_once: bool) -> dict[str, Any]:
     return {**done, "renewed": True}
 
 
+async def _look_for_roots(folder: Folder, settings: dict[str, Any]) -> bool:
+    """Ask for the roots though no renewal is due. Whether others are trusted now; no server is no failure."""
+    from bollard.client import ClientError, ServerNotTrusted
+
+    client = _with_certificate(folder, settings)
+    try:
+        async with client:
+            return await _keep_roots(client, folder)
+    except ServerNotTrusted:
+        raise
+    except ClientError as error:
+        click.echo(f"the server was not asked which roots to trust: {visible(error.message)}", err=True)
+        return False
+
+
+def _with_certificate(folder: Folder, settings: dict[str, Any]) -> "Client":
+    from bollard.client import Client
+
+    return Client(
+        settings["host"],
+        settings["port"],
+        ca_file=folder.root,
+        cert_file=folder.file("crt"),
+        key_file=folder.file("key"),
+    )
+
+
 async def _ask_with_old(
     folder: Folder, settings: dict[str, Any], leaf: "x509.Certificate", csr: bytes
 ) -> "Answer":
     """Ask over TLS with the certificate while it is valid, else by the proof of its key."""
     from cryptography.hazmat.primitives import serialization
 
-    from bollard.client import Client, ClientError
+    from bollard.client import Client, ClientError, ServerNotTrusted
     from bollard.client.enroll import ProveKey
-    from bollard.identity.authority import read_key
+    from bollard.identity.keys import read_key
 
     host, port = settings["host"], settings["port"]
     if time.time() < leaf.not_valid_after_utc.timestamp():
-        client = Client(
-            host, port, ca_file=folder.root, cert_file=folder.file("crt"), key_file=folder.file("key")
-        )
         try:
-            return await _ask(client, folder.identity, csr)
+            return await _ask(_with_certificate(folder, settings), folder, csr)
+        except ServerNotTrusted:
+            raise
         except ClientError as error:
             # Replaced long ago, or the server's clock says that it has expired: the key may still count.
             click.echo(f"{visible(error.message)}; proving the key instead", err=True)
@@ -234,7 +279,7 @@ async def _ask_with_old(
         read_key(folder.file("key")),
     )
     client = Client(host, port, ca_file=folder.root, authentication=proof)
-    return await _ask(client, folder.identity, csr)
+    return await _ask(client, folder, csr)
 
 
 def _promote(folder: Folder) -> None:
@@ -251,8 +296,8 @@ def _promote(folder: Folder) -> None:
 
 def _key(path: Path) -> "PrivateKey":
     """The key at `path`, made now if there is none: an attempt that was cut off goes on with its key."""
-    from bollard.identity.authority import pem_key, read_key
     from bollard.identity.files import write_private
+    from bollard.identity.keys import pem_key, read_key
     from bollard.identity.profile import new_ec_key
 
     if not path.exists():
@@ -326,6 +371,8 @@ def _say(done: dict[str, Any], as_json: bool) -> None:
         return
     if not done.get("renewed", True):
         click.echo(f"The certificate of {done['id']} is not due before {day(done['due'])} UTC.")
+        if done["new_roots"]:
+            click.echo("The server named other roots to trust; server-root.crt has them now.")
         return
     click.echo(f"{done['id']} has a certificate, valid until {day(done['not_after'])} UTC.")
     click.echo(f"Connect:  bollard sub --settings {Path(done['cert_file']).with_suffix('.json')} -t TOPIC")

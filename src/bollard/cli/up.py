@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bollard.base.errors import LocalError
 from bollard.cli.output import program
+from bollard.cli.unlock import WAYS, token_options, unlock_of
 
 if TYPE_CHECKING:
     from bollard.server.compose import Started
@@ -36,7 +37,13 @@ Stop with Ctrl-C; the same command starts it again."""
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="State directory; made if missing.")
 @click.option("--host", help="Listen on this address instead of the configured one.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Listen on this port; 0 takes a free one.")
-def command(directory: Path | None, host: str | None, port: int | None) -> None:
+@click.option(
+    "--unlock", "way", type=click.Choice(WAYS), help="First run: what opens the keys of the authorities."
+)
+@token_options
+def command(
+    directory: Path | None, host: str | None, port: int | None, way: str | None, **token: Any
+) -> None:
     """Set up on the first run, then run the broker.
 
     The first run makes authorities, server certificates, configuration and policy in the state
@@ -45,6 +52,7 @@ def command(directory: Path | None, host: str | None, port: int | None) -> None:
     \b
     Example:  bollard up
               bollard up --dir ./state --port 8884
+              bollard up --unlock prompt
     """
     from bollard.server.compose import run
     from bollard.server.load import load_config
@@ -57,8 +65,11 @@ def command(directory: Path | None, host: str | None, port: int | None) -> None:
     except ValueError as error:
         raise click.BadParameter(f"expected {error}", param_hint="--host") from None
     state = StateDirectory((directory or default_directory()).absolute())
+    unlock = unlock_of(way or "file", **token)
     if not state.config.exists():
-        prepare(state.root, _bind(host, port))
+        prepare(state.root, _bind(host, port), unlock)
+    elif way is not None:
+        raise click.UsageError(f"--unlock is for the first run; now: {program()} authority unlock {way}")
     config = override(load_config(state.config), host, port)
     # Told at each start until the owner has moved it: a first start may have ended at a busy port.
     recovery = state.recovery

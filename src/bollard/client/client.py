@@ -28,7 +28,7 @@ class Client:
     goodbye. All methods belong to the event loop that entered it.
 
     Where: `host` and `port` (8883), or `unix_socket`; `websocket=True` for MQTT over WebSocket at
-    `websocket_path`. Trust: `ca_file`, `pin`, `server_name` (see `Trust`); without them the system's
+    `websocket_path`. Trust: `ca_file`, `pin`, `server_name` (see `Trust`); without the first two the system's
     authorities. Ourselves: `username` and `password`, or `cert_file` and `key_file`, or `authentication`.
 
     `connect_timeout_s` bounds one attempt, from name resolution to CONNACK. With `reconnect`, a connection that
@@ -130,6 +130,11 @@ class Client:
         return self._core.state is State.CONNECTED
 
     @property
+    def verifies_server(self) -> bool:
+        """Does TLS verify who answers? Not in plaintext, on a Unix socket, or with `allow_any_server`."""
+        return self._shell.verifies_server
+
+    @property
     def client_id(self) -> str:
         """Ours, or the one that the server assigned."""
         return self._core.client_id
@@ -226,6 +231,17 @@ class Client:
         """End subscriptions. Raises `UnsubscribeRefused` if the server keeps one."""
         self._shell.check_open()
         await self._shell.answer(self._core.unsubscribe(filters, self._shell.now()))
+
+    async def keep_roots(self, identity: str, path: str | Path) -> bool:
+        """Make `path`, the file of roots (PEM) that this client trusts, what a Bollard broker says it should be.
+
+        For a client that is connected as `identity`, on a connection of its own: messages that arrive meanwhile
+        are dropped. Gives whether the file has changed; it counts from the next connection on. Raises
+        `ServerNotTrusted` for what cannot be the server's roots, `ClientError` if it does not say.
+        """
+        from bollard.client.kept_roots import keep_roots  # reads certificates, which most clients never do
+
+        return await keep_roots(self, identity, Path(path))
 
     async def reauthenticate(self) -> None:
         """Authenticate again on the same connection, by the mechanism that began it (5.0)."""

@@ -2,6 +2,7 @@
 
     fetch_root    the server root that an enrollment string pins, from a server that nobody has verified yet
     ask           a signing request on `$enroll/csr`, and the server's answer
+    request       the same for any request to the server itself
     ProveKey      how a device whose certificate has expired gets in to renew it
 
 Keys and files are the caller's; nothing here writes.
@@ -98,16 +99,23 @@ def make_csr(key: PrivateKey, identity: str) -> bytes:
 
 async def ask(client: Client, identity: str, csr: bytes, timeout_s: float = REPLY_TIMEOUT_S) -> Answer:
     """Send `csr` for `identity` on a connected `client` and wait for the answer. Raises `ClientError`."""
+    return _read(await request(client, identity, REQUEST_TOPIC, csr, timeout_s))
+
+
+async def request(
+    client: Client, identity: str, topic: str, payload: bytes, timeout_s: float = REPLY_TIMEOUT_S
+) -> bytes:
+    """Publish `payload` to the server itself, on `topic`, and wait for its answer. Raises `ClientError`."""
     await client.subscribe(reply_topic(identity), qos=1)
-    await client.publish(REQUEST_TOPIC, csr, qos=1)
+    await client.publish(topic, payload, qos=1)
     try:
         async with asyncio.timeout(timeout_s):
             async for message in client.messages:
                 if message.topic == reply_topic(identity):
-                    return _read(message.payload)
+                    return message.payload
     except TimeoutError:
         pass
-    raise ClientError("the server did not answer the request for a certificate", "Try again.", heals=True)
+    raise ClientError(f"the server did not answer the request on {topic}", "Try again.", heals=True)
 
 
 def _read(payload: bytes) -> Answer:

@@ -23,7 +23,7 @@ from bollard.client.link import CLOSE_S, Address, Link, open_link
 from bollard.client.messages import Message, Settings
 from bollard.client.protocol import CONNECT_TOKEN, ClientProtocol, Result
 from bollard.client.root import MAX_ROOT_BYTES, AskRoot
-from bollard.client.trust import Trust, client_context, explain, fetch_pinned_root, normal_pin
+from bollard.client.trust import Trust, client_context, explain, fetch_pinned_root, normal_pins
 
 #: A connection that stood this long was good: the next loss begins with the shortest delay again.
 STABLE_S = 10.0
@@ -134,7 +134,8 @@ class Shell:
         address, trust = self._address, self._trust
         if address.unix_path or address.allow_plaintext:
             return None
-        if trust.pin and trust.ca_file is None and self._pinned_root is None:
+        # With several pins, which of them the server has may change while we live.
+        if trust.pin and trust.ca_file is None and (self._pinned_root is None or "," in trust.pin):
             self._pinned_root = await find_pinned_root(address, trust)
         return client_context(trust, self._pinned_root, websocket=address.websocket)
 
@@ -149,6 +150,12 @@ class Shell:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2 * CLOSE_S):
                 await link.closed.wait()
+
+    @property
+    def verifies_server(self) -> bool:
+        """Whether TLS is used and verifies the server's chain and name."""
+        address = self._address
+        return not (address.unix_path or address.allow_plaintext or self._trust.allow_any_server)
 
     async def messages(self) -> AsyncIterator[Message]:
         """Messages until the client is closed; raises why the connection ended otherwise."""
@@ -292,7 +299,7 @@ async def find_pinned_root(address: Address, trust: Trust) -> bytes:
             root = await shown_root(address, trust.server_name)
         except ClientError as error:
             raise untrusted from error
-        if hashlib.sha256(root).hexdigest() != normal_pin(trust.pin):
+        if hashlib.sha256(root).hexdigest() not in normal_pins(trust.pin):
             raise
         return root
 

@@ -26,7 +26,8 @@ class Trust:
     `ca_file` may hold revocation lists beside the roots; a server's certificate is then refused if it is on its
     issuer's list, or if there is no list of its issuer.
 
-    `pin` is the SHA-256 of the server's root certificate (its DER), in hex. `server_name` replaces the host
+    `pin` is the SHA-256 of the server's root certificate (its DER), in hex; or several with commas between them,
+    of which any will do, for the time in which the server's owner replaces the root. `server_name` replaces the host
     name in the check, for a server that is reached under another name than its certificate has.
     """
 
@@ -46,7 +47,12 @@ class Trust:
         if self.key_file and not self.cert_file:
             raise LocalError("a key file without a certificate file", "Give both; a file may hold both.")
         if self.pin:
-            normal_pin(self.pin)
+            normal_pins(self.pin)
+
+
+def normal_pins(pins: str) -> frozenset[str]:
+    """Each of the `pins`, which have commas between them, as `normal_pin` gives it."""
+    return frozenset(map(normal_pin, pins.split(",")))
 
 
 def normal_pin(pin: str) -> str:
@@ -101,14 +107,15 @@ def _verifying_context(trust: Trust, pinned_root: bytes | None) -> ssl.SSLContex
     if not trust.pin:
         return ssl.create_default_context()
     if trust.ca_file is not None:
-        pinned_root = _pinned_in_file(trust.ca_file, trust.pin)
-    if pinned_root is None or hashlib.sha256(pinned_root).hexdigest() != normal_pin(trust.pin):
+        return ssl.create_default_context(cadata=_pinned_in_file(trust.ca_file, trust.pin))
+    if pinned_root is None or hashlib.sha256(pinned_root).hexdigest() not in normal_pins(trust.pin):
         raise ServerNotTrusted("the pinned root certificate is not there", "Give the CA file as well.")
     return ssl.create_default_context(cadata=pinned_root)
 
 
-def _pinned_in_file(ca_file: Path, pin: str) -> bytes | None:
-    wanted = normal_pin(pin)
+def _pinned_in_file(ca_file: Path, pin: str) -> bytes:
+    """The certificates (DER, one behind the other) in `ca_file` that `pin` names."""
+    wanted, found = normal_pins(pin), b""
     blocks = re.findall(
         "-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----",
         ca_file.read_text("ascii", "replace"),
@@ -119,8 +126,10 @@ def _pinned_in_file(ca_file: Path, pin: str) -> bytes | None:
             der = ssl.PEM_cert_to_DER_cert(block)
         except ValueError:
             continue
-        if hashlib.sha256(der).hexdigest() == wanted:
-            return der
+        if hashlib.sha256(der).hexdigest() in wanted:
+            found += der
+    if found:
+        return found
     raise LocalError(
         f"no certificate in {ca_file} has the SHA-256 that the pin says",
         "The file or the pin belongs to another server; get both from the server's owner again.",
@@ -144,7 +153,7 @@ async def fetch_pinned_root(host: str, port: int, trust: Trust) -> bytes:
     is closed at once. Whoever answers, the certificate is right or its hash is not. The caller then connects
     anew and verifies against that root alone.
     """
-    wanted = normal_pin(trust.pin)
+    wanted = normal_pins(trust.pin)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -157,7 +166,7 @@ async def fetch_pinned_root(host: str, port: int, trust: Trust) -> bytes:
     finally:
         transport.abort()
     for der in chain:
-        if hashlib.sha256(der).hexdigest() == wanted:
+        if hashlib.sha256(der).hexdigest() in wanted:
             return der
     raise ServerNotTrusted(
         "the server did not present a root certificate with that pin",
@@ -224,7 +233,7 @@ def _explain_tls(error: ssl.SSLError, place: str) -> ClientError:
     if any(word in reason for word in _NO_TLS):
         return ConnectFailed(
             f"the server at {place} does not speak TLS on this port",
-            "Use its TLS port; only where you accept that anyone can listen, allow plaintext.",
+            "Use its TLS port, mostly 8883; only where you accept that anyone can listen, allow plaintext.",
         )
     if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
         return ConnectFailed(

@@ -34,23 +34,31 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from bollard.base.errors import LocalError
 from bollard.base.types import Secret
 from bollard.identity import profile
-from bollard.identity.files import read_private, read_public, write_private, write_private_directory
+from bollard.identity.files import read_private, write_private, write_private_directory
+from bollard.identity.keys import Keys, damaged, is_plain, pem_key, read_key
 from bollard.identity.profile import DAY_S, PrivateKey, PublicKey, Signer
 from bollard.identity.records import Identity
 from bollard.identity.registry import Registry
-from bollard.identity.unlock import BY_FILE, Unlock, is_encrypted
+from bollard.identity.roots import (
+    IN_FORCE,
+    RECOVERY_FILE,
+    ROOT_FILE,
+    NextRoots,
+    pin_of,
+    read_certificates,
+    read_next,
+    settle,
+)
+from bollard.identity.unlock import BY_FILE, Unlock
 
 DEVICE_LIFE_S = profile.DEVICE_LEAF.life_s
 DEVICE_LIFE_MAX_S = 2 * 365 * DAY_S
 
-ROOT_FILE = "server-root.crt"
-RECOVERY_FILE = "server-root-recovery.txt"
-_ROOT_KEYS = "server-root.key.enc"
+ROOT_KEYS = "server-root.key.enc"
 SERVER_CA, SERVER_CA_RSA, DEVICE_CA = "server-ca", "server-ca-rsa", "device-ca"
 #: The key of the device CA before the present one, whose certificate is the second of the bundle.
 RETIRING_KEY = "device-ca-retiring.key"
@@ -77,8 +85,9 @@ class Authorities:
     """The authorities of a state directory as they are now, without the server roots' keys. One object for
     everybody: `reload` changes it in place, so ask it anew for each use.
 
-    Paths for TLS: `root_file` is what clients trust (both server roots), `device_ca_file` what the
-    broker trusts for client certificates. `pin` is the hex SHA-256 of the P-256 server root's DER.
+    Paths for TLS: `root_file` is what clients trust (both server roots, and those that are to follow),
+    `device_ca_file` what the broker trusts for client certificates. `roots` are those in force, P-256
+    first; `pin` is the hex SHA-256 of that one's DER. `next_roots` are those that are to follow, and
     `retiring` is the device CA before this one, while certificates of both are in use (`rotation.py`).
     `encrypted_now` names the key files that lay there unencrypted until they were loaded.
     """
@@ -93,6 +102,8 @@ class Authorities:
     retiring: Signer | None = field(default=None, repr=False)
     unlock: Unlock = field(default=BY_FILE, repr=False)
     encrypted_now: tuple[str, ...] = field(default=(), repr=False)
+    roots: tuple[x509.Certificate, ...] = field(default=(), repr=False)
+    next_roots: NextRoots | None = field(default=None, repr=False)
 
     def reload(self) -> None:
         """Read everything again. `LocalError` leaves all as it was."""
@@ -101,14 +112,29 @@ class Authorities:
             setattr(self, entry.name, getattr(fresh, entry.name))
 
     def encrypted(self, *keys: PrivateKey) -> list[bytes]:
-        """PEM of each key as it is to lie in `ca`. `LocalError` if the passphrase is not to be had."""
-        passphrase = self.unlock.passphrase(self.directory)
-        return [pem_key(key, passphrase.reveal()) for key in keys]
+        """Each key as it is to lie in `ca`. `LocalError` if the passphrase is not to be had."""
+        opened = self.keys
+        return [opened.stored(key) for key in keys]
+
+    @property
+    def keys(self) -> Keys:
+        """What makes and stores the keys of authorities. `LocalError` if the passphrase is not to be had."""
+        return self.unlock.keys(self.directory)
 
     @property
     def root(self) -> bytes:
-        """DER of the P-256 server root, the one that `pin` names."""
-        return _certificates(self.root_file)[0].public_bytes(serialization.Encoding.DER)
+        """DER of the P-256 server root in force, the one that `pin` names."""
+        return self.roots[0].public_bytes(serialization.Encoding.DER)
+
+    @property
+    def trusted(self) -> tuple[x509.Certificate, ...]:
+        """All that `root_file` holds: what a device is to trust from now on."""
+        return self.roots if self.next_roots is None else (*self.roots, *self.next_roots.certificates)
+
+    def handed_over(self, identity: str) -> None:
+        """`identity` has all of `trusted`: it was given to it, or it says so."""
+        if self.next_roots is not None:
+            self.next_roots.holders.add(identity)
 
     @property
     def crl_file(self) -> Path:
@@ -155,7 +181,7 @@ def create_authorities(directory: Path, *, now: float, unlock: Unlock = BY_FILE)
             "the clock of this machine is years behind, and certificates made by it would not be valid",
             "Set the date, then start again.",
         )
-    write_private_directory(directory / "ca", _new_hierarchies(now, unlock.passphrase(directory)))
+    write_private_directory(directory / "ca", _new_hierarchies(now, unlock.keys(directory)))
     return directory / "ca" / RECOVERY_FILE
 
 
@@ -166,20 +192,23 @@ def load_authorities(directory: Path, unlock: Unlock = BY_FILE) -> Authorities:
     open with the passphrase; then no key is changed.
     """
     ca = directory / "ca"
-    roots = _certificates(ca / ROOT_FILE)
-    passphrase = unlock.passphrase(directory)
+    settle(ca)
+    roots = read_roots(directory)
+    keys = unlock.keys(directory)
     loaded = Authorities(
         directory=directory,
         root_file=ca / ROOT_FILE,
         device_ca_file=ca / f"{DEVICE_CA}.crt",
-        pin=_pin(roots[0]),
-        server_ca=_load_signer(ca, SERVER_CA, roots, passphrase),
-        server_ca_rsa=_load_signer(ca, SERVER_CA_RSA, roots, passphrase),
-        device_ca=_load_signer(ca, DEVICE_CA, None, passphrase),
-        retiring=_load_retiring(ca, passphrase),
+        pin=pin_of(roots[0]),
+        server_ca=_load_signer(ca, SERVER_CA, roots, keys),
+        server_ca_rsa=_load_signer(ca, SERVER_CA_RSA, roots, keys),
+        device_ca=_load_signer(ca, DEVICE_CA, None, keys),
+        retiring=_load_retiring(ca, keys),
         unlock=unlock,
+        roots=tuple(roots),
+        next_roots=read_next(ca),
     )
-    loaded.encrypted_now = _encrypt_plain(ca, passphrase)
+    loaded.encrypted_now = _encrypt_plain(ca, keys)
     return loaded
 
 
@@ -229,16 +258,20 @@ def certify(
     serial = profile.new_serial()
     not_after = profile.end_of_life(authorities.device_ca, life_s, now=now)
     registry.begin_certificate(identity, serial, not_after=not_after, now=now)
-    certificate = profile.signed_by(
-        authorities.device_ca,
-        profile.DEVICE_LEAF,
-        identity,
-        key,
-        now=now,
-        not_after=not_after,
-        serial=serial,
-        alternative_names=[x509.UniformResourceIdentifier(uuid.UUID(known.uuid).urn)],
-    )
+    try:
+        certificate = profile.signed_by(
+            authorities.device_ca,
+            profile.DEVICE_LEAF,
+            identity,
+            key,
+            now=now,
+            not_after=not_after,
+            serial=serial,
+            alternative_names=[x509.UniformResourceIdentifier(uuid.UUID(known.uuid).urn)],
+        )
+    except LocalError:  # of a token
+        registry.abandon_certificate(identity, serial, now=now)
+        raise
     sha256 = hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).digest()
     registry.complete_certificate(
         identity,
@@ -255,71 +288,48 @@ def pem(*certificates: x509.Certificate) -> bytes:
     return b"".join(c.public_bytes(serialization.Encoding.PEM) for c in certificates)
 
 
-def pem_key(key: PrivateKey, passphrase: bytes = b"") -> bytes:
-    """PKCS#8, encrypted if there is a passphrase."""
-    encryption = (
-        serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
-    )
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
-
-
-def read_key(path: Path, passphrase: Secret | None = None) -> PrivateKey:
-    """A private key, P-256 or RSA, from a file that only we can read; else `LocalError`.
-
-    With a passphrase it may be encrypted, without one it must not be.
-    """
-    text = read_private(path)
-    closed = passphrase is not None and is_encrypted(text)
-    try:
-        key = serialization.load_pem_private_key(text, passphrase.reveal() if passphrase and closed else None)
-    except (ValueError, TypeError):
-        raise _locked(path) if closed else damaged(path) from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
-        raise damaged(path)
-    return key
-
-
-def damaged(path: Path) -> LocalError:
-    return LocalError(f"{path} is damaged or does not belong to the others", "Restore it from your backup.")
-
-
-def _locked(path: Path) -> LocalError:
-    return LocalError(
-        f"{path} does not open: the passphrase is another one, or the file is damaged",
-        "Use the passphrase that belongs to these keys ([authorities] says where it is); nothing was changed.",
-    )
-
-
-def _encrypt_plain(ca: Path, passphrase: Secret) -> tuple[str, ...]:
+def _encrypt_plain(ca: Path, keys: Keys) -> tuple[str, ...]:
     """Encrypt the keys that are not yet, each file in one step; their names."""
-    plain = [path for path in sorted(ca.glob("*.key")) if not is_encrypted(read_private(path))]
+    plain = [path for path in sorted(ca.glob("*.key")) if is_plain(read_private(path))]
     for path in plain:
-        write_private(path, pem_key(read_key(path), passphrase.reveal()))
+        write_private(path, keys.stored(read_key(path)))
     return tuple(path.name for path in plain)
 
 
-def _new_hierarchies(now: float, passphrase: Secret) -> dict[str, bytes]:
-    """File name to contents, of everything in `ca`. The keys of the roots have a passphrase of their own. The tag keeps the names of two installations apart:
-    clients that know two roots of the same name take the wrong one."""
-    tag = os.urandom(4).hex()
-    root = profile.self_signed(
-        profile.SERVER_ROOT, f"Bollard server root {tag}", profile.new_ec_key(), now=now
-    )
-    root_rsa = profile.self_signed(
-        profile.SERVER_ROOT, f"Bollard server root RSA {tag}", profile.new_rsa_key(), now=now
-    )
+def _new_hierarchies(now: float, keys: Keys) -> dict[str, bytes]:
+    """File name to contents, of everything in `ca`. The keys of the roots have a passphrase of their own."""
+    root, root_rsa, files = new_roots(now)
     device_ca = profile.self_signed(
-        profile.DEVICE_CA, f"Bollard device CA {os.urandom(4).hex()}", profile.new_ec_key(), now=now
+        profile.DEVICE_CA, f"Bollard device CA {os.urandom(4).hex()}", keys.new_ec_key(DEVICE_CA), now=now
     )
     return {
-        ROOT_FILE: pem(root.certificate, root_rsa.certificate),
-        **_root_keys(f"Bollard server root {tag}", root, root_rsa),
-        **_server_ca(SERVER_CA, root, f"Bollard server CA {tag}", profile.new_ec_key(), now, passphrase),
-        **_server_ca(
-            SERVER_CA_RSA, root_rsa, f"Bollard server CA RSA {tag}", profile.new_rsa_key(), now, passphrase
-        ),
+        **files,
+        **new_server_cas(root, root_rsa, now, keys),
         f"{DEVICE_CA}.crt": pem(device_ca.certificate),
-        f"{DEVICE_CA}.key": pem_key(device_ca.key, passphrase.reveal()),
+        f"{DEVICE_CA}.key": keys.stored(device_ca.key),
+    }
+
+
+def new_roots(now: float) -> tuple[Signer, Signer, dict[str, bytes]]:
+    """New server roots, P-256 and RSA, and their files: certificates, encrypted keys, and the recovery sheet.
+
+    A tag keeps the names of two pairs apart: clients that know two roots of the same name take the wrong one.
+    """
+    name = f"Bollard server root {os.urandom(4).hex()}"
+    rsa_name = name.replace("root", "root RSA")
+    root = profile.self_signed(profile.SERVER_ROOT, name, profile.new_ec_key(), now=now)
+    root_rsa = profile.self_signed(profile.SERVER_ROOT, rsa_name, profile.new_rsa_key(), now=now)
+    certificates = {ROOT_FILE: pem(root.certificate, root_rsa.certificate)}
+    return root, root_rsa, certificates | _root_keys(name, root, root_rsa)
+
+
+def new_server_cas(root: Signer, root_rsa: Signer, now: float, keys: Keys) -> dict[str, bytes]:
+    """Files of new server CAs under these roots, with the tag of their names."""
+    tag = root.certificate.subject.rfc4514_string().rpartition(" ")[2]
+    ec_key, rsa_key = keys.new_ec_key(SERVER_CA), keys.new_rsa_key(SERVER_CA_RSA)
+    return {
+        **_server_ca(SERVER_CA, root, f"Bollard server CA {tag}", ec_key, now, keys),
+        **_server_ca(SERVER_CA_RSA, root_rsa, f"Bollard server CA RSA {tag}", rsa_key, now, keys),
     }
 
 
@@ -328,22 +338,22 @@ def _root_keys(name: str, root: Signer, root_rsa: Signer) -> dict[str, bytes]:
     text = base64.b32encode(os.urandom(20)).decode()
     passphrase = "-".join(text[i : i + 4] for i in range(0, len(text), 4))
     keys = b"".join(pem_key(signer.key, passphrase.encode()) for signer in (root, root_rsa))
-    sheet = _RECOVERY_TEXT.format(name=name, passphrase=passphrase, pin=_pin(root.certificate)).encode()
+    sheet = _RECOVERY_TEXT.format(name=name, passphrase=passphrase, pin=pin_of(root.certificate)).encode()
     certificates = pem(root.certificate, root_rsa.certificate)
-    return {_ROOT_KEYS: keys, RECOVERY_FILE: sheet + certificates + keys}
+    return {ROOT_KEYS: keys, RECOVERY_FILE: sheet + certificates + keys}
 
 
 def _server_ca(
-    file: str, root: Signer, common_name: str, key: PrivateKey, now: float, passphrase: Secret
+    file: str, root: Signer, common_name: str, key: PrivateKey, now: float, keys: Keys
 ) -> dict[str, bytes]:
     certificate = profile.signed_by(root, profile.SERVER_CA, common_name, key.public_key(), now=now)
-    return {f"{file}.crt": pem(certificate), f"{file}.key": pem_key(key, passphrase.reveal())}
+    return {f"{file}.crt": pem(certificate), f"{file}.key": keys.stored(key)}
 
 
-def _load_signer(ca: Path, file: str, roots: list[x509.Certificate] | None, passphrase: Secret) -> Signer:
+def _load_signer(ca: Path, file: str, roots: list[x509.Certificate] | None, keys: Keys) -> Signer:
     """An authority whose key is its certificate's, and which one of `roots`, or itself, has signed."""
-    certificate = _certificates(ca / f"{file}.crt")[0]
-    key = _finish_replacement(ca, file, certificate, passphrase) or read_key(ca / f"{file}.key", passphrase)
+    certificate = read_certificates(ca / f"{file}.crt")[0]
+    key = _finish_replacement(ca, file, certificate, keys) or keys.read(ca / f"{file}.key")
     if key.public_key() != certificate.public_key():
         raise damaged(ca / f"{file}.key")
     if not any(is_issued_by(certificate, root) for root in roots or [certificate]):
@@ -357,30 +367,28 @@ def next_key_file(ca: Path, file: str) -> Path:
 
 
 def read_roots(directory: Path) -> list[x509.Certificate]:
-    """The certificates of the server roots: P-256, then RSA."""
-    return _certificates(directory / "ca" / ROOT_FILE)
+    """The certificates of the server roots in force: P-256, then RSA."""
+    return read_certificates(directory / "ca" / ROOT_FILE)[:IN_FORCE]
 
 
-def _finish_replacement(
-    ca: Path, file: str, certificate: x509.Certificate, passphrase: Secret
-) -> PrivateKey | None:
+def _finish_replacement(ca: Path, file: str, certificate: x509.Certificate, keys: Keys) -> PrivateKey | None:
     """The key of `certificate`, if a replacement was cut off between its certificate and its key."""
     waiting = next_key_file(ca, file)
     if not waiting.exists():
         return None
-    key = read_key(waiting, passphrase)
+    key = keys.read(waiting)
     if key.public_key() != certificate.public_key():
         return None  # cut off before the certificate: the old authority stays
     waiting.replace(ca / f"{file}.key")
     return key
 
 
-def _load_retiring(ca: Path, passphrase: Secret) -> Signer | None:
+def _load_retiring(ca: Path, keys: Keys) -> Signer | None:
     """The device CA that is being replaced, if there is one."""
     if not (ca / RETIRING_KEY).exists():
         return None
-    certificates = _certificates(ca / f"{DEVICE_CA}.crt")
-    key = read_key(ca / RETIRING_KEY, passphrase)
+    certificates = read_certificates(ca / f"{DEVICE_CA}.crt")
+    key = keys.read(ca / RETIRING_KEY)
     if len(certificates) == 1:
         return None  # of a rotation that was cut off before its first step counted, or after its last
     if key.public_key() != certificates[1].public_key():
@@ -395,14 +403,3 @@ def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
     except (InvalidSignature, ValueError, TypeError):  # by what does not fit
         return False
     return True
-
-
-def _certificates(path: Path) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(read_public(path))
-    except ValueError:
-        raise damaged(path) from None
-
-
-def _pin(root: x509.Certificate) -> str:
-    return hashlib.sha256(root.public_bytes(serialization.Encoding.DER)).hexdigest()

@@ -5,11 +5,13 @@
     enroll    a device spends its token: CSR judged, token bound to its key, serial recorded, signed, then
               certificate, spent token and active identity in one transaction
     renew     a device that has a certificate gets the next one (`renewal.py` says when it may)
+    roots     a device asks whom it is to trust, and says which roots it has
 
 A crash between the two transactions leaves a serial that the next start revokes, and a token that is bound
 to the device's key and not spent: the device asks again.
 """
 
+import re
 import uuid
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
@@ -26,13 +28,24 @@ from bollard.identity.csr import Request, check_key, read_csr
 from bollard.identity.key_proof import verify
 from bollard.identity.profile import PublicKey
 from bollard.identity.records import Approval, CertificateState, Identity, State, Token
-from bollard.identity.refusals import FORBIDDEN, UNAUTHORIZED, UNAVAILABLE, EnrollmentRefused
+from bollard.identity.refusals import (
+    BAD_REQUEST,
+    FORBIDDEN,
+    TOO_LARGE,
+    UNAUTHORIZED,
+    UNAVAILABLE,
+    EnrollmentRefused,
+)
 from bollard.identity.registry import Registry
 from bollard.identity.renewal import check_pace, check_renewable, may_renew, used, without_others
+from bollard.identity.roots import pin_of
 from bollard.identity.tokens import claimed, may_connect, new_token
 
 #: Certificates that stay usable beside the next one when it is not known which of them the device has.
 _MAX_KEPT = 4
+#: What a device may say of the roots that it has: fifteen pins.
+MAX_PINS_BYTES = 1024
+_PIN = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +191,38 @@ class Desk:
         """The device has used its certificate `serial`: those that it replaced end. No error if none does."""
         self._registry.change(identity, lambda known: used(known, serial, int(now)))
         self._ended(identity)
+
+    # --- whom devices trust --------------------------------------------------------------------------
+
+    def roots(self) -> tuple[x509.Certificate, ...]:
+        """The server roots that devices are to trust, those in force first."""
+        return self._authorities.trusted
+
+    def pins(self) -> tuple[str, ...]:
+        """Pins of the P-256 roots, the one in force first; only while another is to follow."""
+        following = self._authorities.next_roots
+        return () if following is None else (self._authorities.pin, pin_of(following.certificates[0]))
+
+    def has_roots(self, identity: str, said: bytes) -> None:
+        """`identity` says which roots it has: their SHA-256 in hex, between spaces or line ends.
+
+        Believed, because who lies about it locks out nobody else. Raises `EnrollmentRefused`.
+        """
+        if len(said) > MAX_PINS_BYTES:
+            raise EnrollmentRefused(TOO_LARGE, f"more than {MAX_PINS_BYTES} bytes of pins")
+        pins = {each.decode("ascii", "replace").lower() for each in said.split()}
+        if not all(map(_PIN.fullmatch, pins)):
+            raise EnrollmentRefused(BAD_REQUEST, "a pin is the SHA-256 of a root: 64 hexadecimal digits")
+        following = self._authorities.next_roots
+        if following is not None and pins & following.pins:
+            self._authorities.handed_over(self._device(identity).id)
+
+    def fetched_roots(self, certificate: bytes, *, now: float) -> None:
+        """Whoever holds `certificate` (DER), and has proved its key, was just given `roots`."""
+        if self._authorities.next_roots is None:
+            return
+        known = check_renewable(self._registry.snapshot(), certificate, now)
+        self._authorities.handed_over(known.id)
 
     # --- inside --------------------------------------------------------------------------------------
 

@@ -1,19 +1,20 @@
 """What a connection may do that exists only to enroll or to renew, and who may ask for a certificate.
 
-Enrollment over MQTT has two topics. A device publishes its signing request on `REQUEST_TOPIC` and reads the
-answer on a topic of its own. Whoever connected with an enrollment string, or by proving the key of an
-expired certificate, is not the identity itself but a principal with these two rights and no others, which
+A device publishes its signing request on `REQUEST_TOPIC`, or asks on `ROOTS_TOPIC` whom it is to trust, and
+reads the answer on a topic of its own. Whoever connected with an enrollment string, or by proving the key of an
+expired certificate, is not the identity itself but a principal with these rights and no others, which
 no policy can name: its name holds a character that identities cannot have.
 """
 
 from typing import Protocol
 
-from bollard.base.allowance import Allowance, allowance_from, allows_foreign
+from bollard.base.allowance import PassedOn
 from bollard.base.types import Action, Decision, Principal
 from bollard.identity.names import is_identity
 from bollard.identity.records import Snapshot, State
 
 REQUEST_TOPIC = "$enroll/csr"
+ROOTS_TOPIC = "$enroll/roots"
 _REPLIES = "$enroll/reply/"
 _OURS = "$enroll/"
 
@@ -43,19 +44,13 @@ class Others(Protocol):
     def decide(self, principal: Principal, action: Action, topic: str) -> Decision: ...
 
 
-class EnrollmentRights:
+class EnrollmentRights(PassedOn):
     """`engine.ports.Authorizer`: decides about enrollment, and asks `others` about everything else."""
 
     def __init__(self, others: Others, registry: Snapshot) -> None:
+        super().__init__(others)
         self._others = others
         self._registry = registry
-
-    def allowance(self, principal: Principal) -> Allowance | None:
-        return allowance_from(self._others, principal)
-
-    @property
-    def allow_foreign_response_topics(self) -> bool:
-        return allows_foreign(self._others)
 
     def decide(self, principal: Principal, action: Action, topic: str) -> Decision:
         asking = asking_identity(principal)
@@ -63,7 +58,7 @@ class EnrollmentRights:
             return self._others.decide(principal, action, topic)
         identity = asking or self._active(principal)
         if identity and (
-            (action is Action.PUBLISH and topic == REQUEST_TOPIC)
+            (action is Action.PUBLISH and topic in (REQUEST_TOPIC, ROOTS_TOPIC))
             or (action in (Action.SUBSCRIBE, Action.RECEIVE) and topic == reply_topic(identity))
         ):
             return _GRANTED

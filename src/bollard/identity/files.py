@@ -86,6 +86,26 @@ def write_private_directory(path: Path, files: Mapping[str, bytes]) -> None:
         raise _unwritable(path, error) from None
 
 
+def wipe_private(path: Path) -> None:
+    """Take a secret file away, overwritten first; nothing happens if there is none. `LocalError` if it stays.
+
+    One that has a second name is only taken away: what it holds is in use under that. Flash memory and file systems that copy may keep what was overwritten: who had the disk may find it.
+    """
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "wb") as file:
+            status = os.fstat(file.fileno())
+            if status.st_nlink == 1:
+                file.write(bytes(status.st_size))
+                file.flush()
+                os.fsync(file.fileno())
+        path.unlink()
+        _sync_directory(path.parent)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
 def read_private(path: Path) -> bytes:
     """The bytes of a secret file. `LocalError` if it is missing, or if others may read or change it."""
     try:

@@ -42,6 +42,7 @@ SERVER_BUSY = 0x89
 BAD_AUTHENTICATION_METHOD = 0x8C
 
 _NO_PASSWORD = Secret(b"")
+_ANYBODY = Accepted(ANONYMOUS)
 
 
 def _forget(identity: str, serial: int) -> None:
@@ -257,7 +258,7 @@ def _confirmed_asking(question: Question, accepted: Accepted) -> Answer:
 
 def _anonymous(question: Question) -> Answer:
     if question.peer.allow_anonymous:
-        return Accepted(ANONYMOUS)
+        return _ANYBODY
     return Refused(
         NOT_AUTHORIZED,
         "no credentials, and this listener does not allow anonymous clients",

@@ -156,6 +156,18 @@ class Registry:
                 replace(known, certificates=(*known.certificates, record), changed_at=int(now))
             )
 
+    def abandon_certificate(self, identity: str, serial: int, *, now: float) -> None:
+        """Forget a certificate that was begun and could not be signed: there is none.
+
+        Else each attempt with a signer that is away would leave a serial behind.
+        """
+        with self._lock:
+            known = self.get(identity)
+            kept = tuple(
+                c for c in known.certificates if c.serial != serial or c.state is not CertificateState.ISSUING
+            )
+            self._store(replace(known, certificates=kept, changed_at=int(now)))
+
     def complete_certificate(
         self,
         identity: str,

@@ -88,12 +88,12 @@ def used(identity: Identity, serial: int, now: int) -> Identity:
 
 def replaces_others(identity: Identity, serial: int) -> bool:
     """Whether the use of certificate `serial` ends others."""
-    return bool(_older(identity, serial))
+    return len(identity.certificates) > 1 and bool(_older(identity, serial))
 
 
 def outlived(identity: Identity, record: CertificateRecord, now: float) -> bool:
     """Whether `record` was replaced so long ago that it no longer counts, though its device never came."""
-    return any(
+    return len(identity.certificates) > 1 and any(
         other.created_at > record.created_at and now > other.created_at + OVERLAP_S
         for other in identity.active_certificates
     )

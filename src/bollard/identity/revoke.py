@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from bollard.base.allowance import Allowance, allowance_from, allows_foreign
+from bollard.base.allowance import PassedOn
 from bollard.base.types import ANONYMOUS, Action, Decision, Peer, Principal
 from bollard.identity.records import CertificateRecord, CertificateState, Identity, Snapshot, State
 
@@ -31,7 +31,7 @@ class _Authorizer(Protocol):
     def decide(self, principal: Principal, action: Action, topic: str) -> Decision: ...
 
 
-class OnlyActive:
+class OnlyActive(PassedOn):
     """An authorizer that asks `policy` about active identities only; immutable, for any thread.
 
     `others` are the principals that the registry does not hold and the policy decides about all the same.
@@ -42,16 +42,10 @@ class OnlyActive:
     def __init__(
         self, policy: _Authorizer, registry: Snapshot, others: frozenset[Principal] = frozenset({ANONYMOUS})
     ) -> None:
+        super().__init__(policy)
         self._policy = policy
         self._registry = registry
         self._others = others
-
-    def allowance(self, principal: Principal) -> Allowance | None:
-        return allowance_from(self._policy, principal)
-
-    @property
-    def allow_foreign_response_topics(self) -> bool:
-        return allows_foreign(self._policy)
 
     def decide(self, principal: Principal, action: Action, topic: str) -> Decision:
         """As the policy decides for who is active; no for everybody else, whatever a rule says."""

@@ -11,9 +11,10 @@ from pathlib import Path
 from cryptography import x509
 
 from bollard.identity import profile
-from bollard.identity.authority import Authorities, is_issued_by, pem, pem_key, read_key
+from bollard.identity.authority import Authorities, is_issued_by, pem
 from bollard.identity.files import make_private_directory, write_private
 from bollard.identity.hosts import HostNames
+from bollard.identity.keys import pem_key, read_key
 from bollard.identity.profile import PrivateKey, Signer
 
 #: The part of its life after which a certificate is replaced.

@@ -6,7 +6,11 @@ answer is one JSON object, whose `status` says how it went:
 
     issued    `certificate`: the certificate and the device CA, PEM; `not_after`; `host`, `port` of MQTT
     waiting   the owner has to approve; `key`: the SHA-256 of the key, to compare; `retry_s`: ask again then
+    roots     to what is published on `$enroll/roots`; `roots`: all server roots that it is to trust, PEM
     refused   `reason`: in words
+
+While another server root is to follow, `pins` of what is issued has the SHA-256 of both: who does not know
+the second should ask for the roots.
 """
 
 import asyncio
@@ -20,9 +24,10 @@ import msgspec
 from bollard.base.errors import LocalError
 from bollard.base.events import Event, ServerEvent, ServerWarning
 from bollard.engine.core import ServerRequest
+from bollard.identity.authority import pem
 from bollard.identity.enroll import Desk, Issued, Waiting
-from bollard.identity.enrollment_rights import ENROLLING, RENEWING, asking_identity, reply_topic
-from bollard.identity.refusals import FORBIDDEN, EnrollmentRefused
+from bollard.identity.enrollment_rights import ENROLLING, RENEWING, ROOTS_TOPIC, asking_identity, reply_topic
+from bollard.identity.refusals import FORBIDDEN, UNAVAILABLE, EnrollmentRefused
 from bollard.server.enrollment_operations import fingerprint
 
 #: Requests in work or waiting; more are told to come again (attack: a flood, each worth a signature).
@@ -33,7 +38,7 @@ RETRY_S = 5
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a device reads. Nothing in it is secret."""
 
-    status: Literal["issued", "waiting", "refused"]
+    status: Literal["issued", "waiting", "roots", "refused"]
     certificate: str = ""
     not_after: int = 0
     host: str = ""
@@ -41,6 +46,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str = ""
     retry_s: int = 0
     reason: str = ""
+    roots: str = ""
+    pins: tuple[str, ...] = ()
 
 
 class EnrollmentService:
@@ -105,9 +112,15 @@ class EnrollmentService:
 
     def _decide(self, identity: str, request: ServerRequest, host: str, port: int) -> Reply:
         try:
+            if request.topic == ROOTS_TOPIC:
+                return self._tell_roots(identity, request.payload)
             done = self._ask_desk(identity, request)
         except EnrollmentRefused as refusal:
-            return Reply(status="refused", reason=refusal.text)
+            if isinstance(refusal.__cause__, LocalError):  # ours: the device gets none of its text
+                warning = ServerWarning("enrollment", f"{identity}: {refusal.__cause__}")
+                self._loop.call_soon_threadsafe(self._emit, warning)
+            retry_s = RETRY_S if refusal.status == UNAVAILABLE else 0
+            return Reply(status="refused", reason=refusal.text, retry_s=retry_s)
         except LocalError:
             return Reply(status="refused", reason="the server cannot do this now", retry_s=RETRY_S)
         if isinstance(done, Waiting):
@@ -118,7 +131,12 @@ class EnrollmentService:
             not_after=done.not_after,
             host=host,
             port=port,
+            pins=self._desk.pins(),
         )
+
+    def _tell_roots(self, identity: str, said: bytes) -> Reply:
+        self._desk.has_roots(identity, said)
+        return Reply(status="roots", roots=pem(*self._desk.roots()).decode("ascii"))
 
     def _ask_desk(self, identity: str, request: ServerRequest) -> Issued | Waiting:
         now = time.time()
@@ -147,8 +165,9 @@ class EnrollmentService:
         reply = work.result()
         if reply.status == "issued":
             self._changed()
-        detail = f"{identity}: {reply.status} {reply.reason or reply.key}".rstrip()
-        self._emit(ServerEvent("enrollment", detail))
+        if reply.status != "roots":  # asked each day, by everybody
+            detail = f"{identity}: {reply.status} {reply.reason or reply.key}".rstrip()
+            self._emit(ServerEvent("enrollment", detail))
         self._answer(identity, reply)
 
     def _answer(self, identity: str, reply: Reply) -> None:

@@ -35,10 +35,19 @@ class ConnectionWhy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(
-    name: str, identity: Identity | None, history: History | None, connected: int | None, *, now: float
+    name: str,
+    identity: Identity | None,
+    history: History | None,
+    connected: int | None,
+    *,
+    root_replaced_at: int = 0,
+    now: float,
 ) -> ConnectionWhy:
-    """The verdict about `name`. `identity` None: not enrolled; `history` None: no broker runs."""
-    layer, text, remedy = _verdict(name, identity, history, connected, now)
+    """The verdict about `name`. `identity` None: not enrolled; `history` None: no broker runs.
+
+    `root_replaced_at` is when the server root was replaced before it was known to have the new one; else 0.
+    """
+    layer, text, remedy = _verdict(name, identity, history, connected, root_replaced_at, now)
     past = history or History(since=0.0)
     return ConnectionWhy(
         id=name,
@@ -56,7 +65,12 @@ def judge(
 
 
 def _verdict(
-    name: str, identity: Identity | None, history: History | None, connected: int | None, now: float
+    name: str,
+    identity: Identity | None,
+    history: History | None,
+    connected: int | None,
+    root_replaced_at: int,
+    now: float,
 ) -> tuple[str, str, str]:
     if identity is None:
         return "identity", f"nobody is enrolled as {name!r}", f"bollard enroll {name}"
@@ -70,9 +84,12 @@ def _verdict(
         if latest is not None and latest.layer in ("policy", "limit") and latest.at >= history.connected_at:
             return latest.layer, f"it is connected, but: {latest.text}", latest.remedy
         return "", f"it is connected, {_place(history)}", ""
+    last = max(history.connected_at, latest.at if latest is not None else 0.0, identity.changed_at)
+    if root_replaced_at > last:
+        return _without_root(name, history, root_replaced_at)
     if latest is not None and latest.at >= history.connected_at:
         return latest.layer, f"{latest.text}, {_when(latest.at)} from {latest.address}", latest.remedy
-    if history.nearby:
+    if history.nearby and history.nearby[0].at >= history.connected_at:
         near = history.nearby[0]
         return near.layer, f"{near.text}, {_when(near.at)} from its last address {near.address}", near.remedy
     if history.connected_at:
@@ -98,6 +115,26 @@ def _standing(identity: Identity, now: float) -> tuple[str, str, str] | None:
         text = f"its certificate expired on {datetime.fromtimestamp(max(ends), UTC):%Y-%m-%d %H:%M} UTC"
         return "certificate", text, f"bollard devices rotate {identity.id} --certificate"
     return "credential", "it has no credential that counts", f"bollard devices rotate {identity.id}"
+
+
+def _without_root(name: str, history: History, replaced_at: int) -> tuple[str, str, str]:
+    """It could only refuse us: the root that it verifies us by is no longer in force."""
+    text = (
+        f"the server root was replaced on {_when(replaced_at)}, and it is not known to have the new one: "
+        "with the old one it refuses this broker"
+    )
+    for near in history.nearby or history.unnamed:
+        if near.at >= replaced_at and near.layer == "tls":
+            text += f" ({near.text}, {_when(near.at)} from {near.address})"
+            break
+    return (
+        "tls",
+        text,
+        (
+            "Put the present server-root.crt on it (`bollard authority` says where it is), or give it a new string or "
+            f"recipe: bollard devices rotate {name}"
+        ),
+    )
 
 
 def _silence(history: History) -> tuple[str, str, str]:

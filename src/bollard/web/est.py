@@ -1,7 +1,7 @@
 """Enrollment over Secure Transport (RFC 7030, with the corrections of RFC 8951), the mandatory part.
 
-    GET   /.well-known/est/cacerts          the server roots: what a device trusts. Not the device CA, which
-                                            only the broker trusts
+    GET   /.well-known/est/cacerts          the server roots: what a device trusts, also those that are to
+                                            follow. Not the device CA, which only the broker trusts
     POST  /.well-known/est/simpleenroll     user name: the identity; password: the secret of its string
     POST  /.well-known/est/simplereenroll   over TLS with the certificate that is to be renewed
     POST  /.well-known/est/bollard-renew    ours: after its end, with a signature by its key over the request
@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bollard.base.errors import BollardError
+from bollard.base.errors import BollardError, LocalError
 from bollard.base.events import Event, LimitReached, ServerEvent, ServerWarning
 from bollard.base.types import Secret
 from bollard.identity.csr import MAX_CSR_BYTES
@@ -59,15 +59,12 @@ class Est:
     def __init__(
         self,
         desk: Desk,
-        roots: bytes,
         *,
         changed: Callable[[], None],
         emit: Callable[[Event], None],
         guesses: Guesses,
     ) -> None:
-        """`roots` are the server roots, PEM."""
         self._desk = desk
-        self._roots = pkcs7.serialize_certificates(x509.load_pem_x509_certificates(roots), Encoding.DER)
         self._changed = changed
         self._emit = emit
         self._guesses = guesses
@@ -83,7 +80,12 @@ class Est:
         )
 
     async def cacerts(self, request: Request) -> Response:
-        return _certificates(self._roots)
+        certificate: bytes | None = getattr(request.state, CERTIFICATE, None)
+        if certificate is not None:
+            # Public, so also for who may not enroll; but only of a device is it noted that it has them.
+            with contextlib.suppress(EnrollmentRefused, LocalError):
+                await asyncio.to_thread(self._desk.fetched_roots, certificate, now=time.time())
+        return _certificates(pkcs7.serialize_certificates(list(self._desk.roots()), Encoding.DER))
 
     async def simpleenroll(self, request: Request) -> Response:
         async def enroll() -> Issued | Waiting:
@@ -96,14 +98,15 @@ class Est:
         return await self._answer(request, enroll)
 
     async def _check_secret(self, request: Request, identity: str, secret: Secret) -> None:
-        """Raise `EnrollmentRefused` unless it is right, and not too early after wrong ones."""
+        """Raise `EnrollmentRefused` unless it is right; after too many wrong ones, with nothing but that."""
         address = request.client.host if request.client else ""
         limit, wait_s = self._guesses.wait(address, identity, time.monotonic())
-        if limit:
-            raise EnrollmentRefused(TOO_MANY, f"too many wrong secrets; try again in {wait_s:.0f} s")
         try:
             await asyncio.to_thread(self._desk.check_secret, identity, secret, now=time.time())
         except EnrollmentRefused as refusal:
+            if limit:  # nobody can guess it, so the right one is taken also from an address where somebody tries
+                text = f"too many wrong secrets; try again in {wait_s:.0f} s"
+                raise EnrollmentRefused(TOO_MANY, text) from None
             if refusal.status == UNAUTHORIZED:
                 limit, delay_s = self._guesses.wrong(address, identity, time.monotonic())
                 detail = f"wrong secrets; the next attempt is looked at in {delay_s:g} s"
@@ -142,6 +145,8 @@ class Est:
         try:
             done = await work()
         except EnrollmentRefused as refusal:
+            if isinstance(refusal.__cause__, LocalError):
+                self._emit(ServerWarning("enrollment", f"{where}: {refusal.__cause__}"))
             self._emit(ServerEvent("enrollment", f"{where}: refused: {refusal.text}"))
             return _refusal(refusal)
         except BollardError as error:
@@ -175,7 +180,7 @@ def est_service(offer: Offer) -> contextlib.AbstractAsyncContextManager[tuple[st
 async def _serve(offer: Offer) -> AsyncIterator[tuple[str, str]]:
     bind = offer.config.est.bind
     assert bind is not None, "asked for only where it is configured"
-    est = Est(offer.desk, offer.roots_pem, changed=offer.changed, emit=offer.emit, guesses=offer.guesses)
+    est = Est(offer.desk, changed=offer.changed, emit=offer.emit, guesses=offer.guesses)
     async with serving(est.application(), bind.host, bind.port, offer.context) as address:
         yield "est", address
 

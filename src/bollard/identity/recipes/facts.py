@@ -57,7 +57,7 @@ def certificate_facts(client_id: str, chain_pem: str, key_pem: str) -> dict[str,
 
 
 def server_facts(root_pem: str, server_rsa_pem: bytes) -> dict[str, Fact]:
-    """Whom to trust: both roots together and each alone, and the fingerprint of the server's RSA key, where
+    """Whom to trust: all roots together and those of each algorithm alone, and the fingerprint of the server's RSA key, where
     there is a chain with it (PEM) already."""
     found: dict[str, Fact] = {"root_pem": root_pem}
     if server_rsa_pem:
@@ -66,7 +66,10 @@ def server_facts(root_pem: str, server_rsa_pem: bytes) -> dict[str, Fact]:
     for root in x509.load_pem_x509_certificates(root_pem.encode()):
         elliptic = isinstance(root.public_key(), ec.EllipticCurvePublicKey)
         name = "root_ecdsa_pem" if elliptic else "root_rsa_pem"
-        found[name] = root.public_bytes(serialization.Encoding.PEM)
+        # Several of a kind while a root is being replaced.
+        known = found.get(name, b"")
+        assert isinstance(known, bytes)
+        found[name] = known + root.public_bytes(serialization.Encoding.PEM)
     return found
 
 
