@@ -25,6 +25,7 @@ METHOD = "SCRAM-SHA-256"
 FREE = 5
 CONFIG = """\
 policy = "policy.toml"
+allow_human_passwords = true
 [[listener]]
 bind = "127.0.0.1:0"
 [est]
@@ -119,11 +120,36 @@ def test_guesses_are_refused_unseen_and_the_victim_gets_in_from_elsewhere(site: 
     attempt, wrong = (site.guess, BAD_PASSWORD) if way == "password" else (site.scram, NOT_AUTHORIZED)
     codes = [attempt(name, f"wrong{number}", attacker) for number in range(FREE + 3)]
     assert codes == [wrong] * (FREE + 1) + [TOO_OFTEN] * 2
-    assert attempt(name, right, attacker) == TOO_OFTEN
     assert attempt(name, right, home) == 0
     assert site.guess(name, right, home) == 0
+    assert attempt(name, "wrong", attacker) == TOO_OFTEN
+    assert attempt(name, right, attacker) == 0, (
+        "nobody can guess it, so its owner behind the same address gets in"
+    )
     assert eventually(lambda: site.daemon.logged(f"limit.reached limit=max_guesses principal={name}"))
     assert site.daemon.logged(f"address={attacker}")
+
+
+def test_a_password_that_a_person_chose_is_not_looked_at_within_a_delay(site: Site) -> None:
+    chosen, attacker, home = "correct horse battery", "127.0.6.1", "127.0.6.2"
+    enrolled(site, "person")
+    done = site.daemon.run("devices", "password", "person", "--password-stdin", input=chosen + "\n")
+    assert done.returncode == 0, done.stderr
+    assert site.guess("person", chosen, home) == 0
+    codes = [site.guess("person", f"wrong{number}", attacker) for number in range(FREE + 2)]
+    assert codes == [BAD_PASSWORD] * (FREE + 1) + [TOO_OFTEN]
+    assert site.guess("person", chosen, attacker) == TOO_OFTEN
+    assert site.guess("person", chosen, home) == 0
+
+
+@pytest.mark.parametrize("end", ["rotate", "suspend", "revoke"])
+def test_a_password_that_is_remembered_is_worthless_as_soon_as_it_ends(site: Site, end: str) -> None:
+    chosen, name, home = "correct horse battery", f"ends-by-{end}", "127.0.7.1"
+    enrolled(site, name)
+    site.daemon.run("devices", "password", name, "--password-stdin", input=chosen + "\n")
+    assert [site.guess(name, chosen, home) for _ in range(2)] == [0, 0]  # the second is known again
+    assert site.daemon.run("devices", end, name).returncode == 0
+    assert site.guess(name, chosen, home) in (BAD_PASSWORD, NOT_AUTHORIZED)
 
 
 def test_a_certificate_gets_in_at_once_from_the_address_of_who_guesses(site: Site) -> None:
@@ -141,8 +167,10 @@ def test_enrollment_strings_cannot_be_guessed_over_mqtt(site: Site) -> None:
     secret = str(site.daemon.json("enroll", "newcomer", "--token")["token"]).rpartition(".")[2]
     codes = [site.guess("newcomer", f"WRONG{number}", "127.0.3.1") for number in range(FREE + 2)]
     assert codes == [BAD_PASSWORD] * (FREE + 1) + [TOO_OFTEN]
-    assert site.guess("newcomer", secret, "127.0.3.1") == TOO_OFTEN
     assert site.guess("newcomer", secret, "127.0.3.2") == 0
+    assert site.guess("newcomer", secret, "127.0.3.1") == 0, (
+        "the owner of the string is behind that address too"
+    )
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed: the EST client of this test")
@@ -167,9 +195,10 @@ def test_enrollment_strings_cannot_be_guessed_over_est(site: Site) -> None:
         return int(done.stdout)
 
     assert [ask(f"w{number}", "127.0.4.1") for number in range(FREE + 2)] == [401] * (FREE + 1) + [429]
-    assert ask(secret, "127.0.4.1") == 429
     assert ask(secret, "127.0.4.2") == 415, "the secret is right, and a request is missing"
-    assert site.guess("est-plug", secret, "127.0.4.1") == TOO_OFTEN, "MQTT and EST count together"
+    assert ask("wrong again", "127.0.4.1") == 429
+    assert site.guess("est-plug", "wrong", "127.0.4.1") == TOO_OFTEN, "MQTT and EST count together"
+    assert ask(secret, "127.0.4.1") == 415, "its owner is behind that address too"
 
 
 def test_an_address_that_tries_name_after_name_is_delayed_as_a_whole(site: Site) -> None:
@@ -179,5 +208,6 @@ def test_an_address_that_tries_name_after_name_is_delayed_as_a_whole(site: Site)
         site.guess(f"name{number}", base64.b64encode(b"wrong").decode(), attacker) for number in range(52)
     ]
     assert codes == [BAD_PASSWORD] * 51 + [TOO_OFTEN]
-    assert site.guess("late-comer", right, attacker) == TOO_OFTEN
+    assert site.guess("late-comer", "wrong", attacker) == TOO_OFTEN
+    assert site.guess("late-comer", right, attacker) == 0
     assert site.guess("late-comer", right, "127.0.5.2") == 0

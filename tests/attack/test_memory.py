@@ -1,5 +1,7 @@
 """One peer that makes the broker remember: what it holds for a client is bounded in bytes, everywhere."""
 
+import tracemalloc
+
 import pytest
 
 from bollard.base.events import LimitReached
@@ -157,3 +159,22 @@ def test_filters_of_the_greatest_depth_are_charged_for_their_levels() -> None:
     (event, *_) = [event for event in house.events if isinstance(event, LimitReached)]
     assert (event.limit, event.client_id) == ("max_principal_subscriptions", "hostile")
     assert house.connect("flat", principal="somebody-else").subscribe("a/b")[0] == 0
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_what_waits_in_a_queue_weighs_what_the_queue_is_charged(version: int) -> None:
+    house = House()
+    house.connect("away", version, clean=False, expiry=1000).subscribe("a", qos=1)
+    session = house.session("away")
+    assert session is not None
+    house.devices[-1].drop()
+    author = house.connect("author", version)
+    tracemalloc.start()
+    try:
+        for _ in range(20):
+            author.publish("a", b"x" * 100_000, qos=1)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert session.waiting == 20
+    assert held < 1.2 * session.queue_bytes

@@ -94,9 +94,9 @@ class Daemon:
     def ca_file(self) -> Path:
         return self.directory / "ca" / "server-root.crt"
 
-    def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
         """A command about this broker."""
-        return bollard(*arguments, "--dir", self.directory)
+        return bollard(*arguments, "--dir", self.directory, **options)
 
     def json(self, *arguments: object) -> Any:
         """What a command about this broker prints with --json."""

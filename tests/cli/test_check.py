@@ -29,6 +29,19 @@ def test_a_right_configuration_is_told_with_what_weakens_it(
     assert "weakened by allow_plaintext" in told
 
 
+def test_it_is_told_what_opens_the_keys_of_the_authorities(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "--config", str(config)]) == 0
+    assert "ca.pass in the state directory opens the authorities' keys" in capsys.readouterr().out
+    token = 'unlock = "pkcs11"\npkcs11_module = "/usr/lib/hsm.so"\npkcs11_token = "plant"\n'
+    config.write_text(f"{LISTENER}[authorities]\n{token}")
+    assert main(["check", "--config", str(config)]) == 0
+    assert "in the token plant; each start asks for its PIN" in capsys.readouterr().out
+    assert main(["check", "--config", str(config), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["unlock"] == "pkcs11"
+
+
 def test_json_has_listeners_and_weaknesses(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--config", str(config), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

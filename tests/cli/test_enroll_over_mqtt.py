@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from bollard.client.enroll import make_csr
-from bollard.identity.authority import pem_key
+from bollard.identity.keys import pem_key
 from bollard.identity.profile import new_ec_key
 from cli.daemon import Daemon
 

@@ -57,7 +57,7 @@ def test_a_grant_is_written_with_its_end_and_its_reason(
     out = capsys.readouterr().out
     assert out.startswith("granted: anna-1, until ")
     assert "No broker is running; it holds from the next start." in out
-    assert out.endswith("To take it back: bollard grant --revoke anna-1\n")
+    assert out.endswith("To take it back: bollard grant --revoke anna-1 --config bollard.toml\n")
 
 
 def test_it_may_have_a_name_a_moment_or_no_end(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,6 +72,41 @@ def test_a_missing_file_and_a_full_folder_are_refused(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["notes"]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"anna:$7$101$c2FsdA==$aGFzaA==\nbert:$6$c2FsdA==$aGFzaA==\n",
+        b"carl:$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA\nhunter2\n",
+        b"# rules\nuser anna\ntopic read home/#\n",
+        bytes(range(256)) * 16,
+    ],
+    ids=["passwords", "passwords/argon2", "rules", "random"],
+)
+def test_a_file_that_is_no_configuration_is_refused_and_not_quoted(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "mistaken"
+    path.write_bytes(content)
+    done = run(path, "--out", tmp_path / "o")
+    assert isinstance(done.exception, LocalError)
+    assert done.exception.exit_code == 2
+    said = str(done.exception) + done.output
+    assert "this is no mosquitto.conf: line " in said
+    assert not any(secret in said for secret in ("$", "anna", "carl", "hunter2", "\x01"))
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_hash_that_strayed_into_the_configuration_is_not_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "mosquitto.conf"
+    path.write_text(
+        "listener 8883\nanna:$7$101$c2FsdA==$aGFzaA==\nmax_connections $6$c2FsdA==$aGFzaA==\nremote_pasword hunter2\n"
+    )
+    done = run(path, "--out", tmp_path / "o")
+    assert done.exit_code == 1
+    report = done.output + (tmp_path / "o" / "IMPORT.md").read_text()
+    assert report.count("mosquitto.conf:2: unknown directive") == 2
+    assert not any(secret in report for secret in ("$7$", "$6$", "anna", "hunter2"))
+    assert "remote_pasword" in report
+
+
 def test_what_our_loaders_would_refuse_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

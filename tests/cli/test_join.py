@@ -152,6 +152,25 @@ def test_a_fresh_certificate_is_not_due(broker: Daemon, tmp_path: Path) -> None:
     assert (tmp_path / "fresh" / "fresh.crt").read_bytes() == before
 
 
+def test_before_it_is_due_a_silent_server_is_no_failure_and_a_strange_one_is(
+    broker: Daemon, tmp_path: Path
+) -> None:
+    folder = tmp_path / "looking"
+    assert join(token(broker, "looking"), folder).returncode == 0
+    root, settings = folder / "server-root.crt", folder / "looking.json"
+    known, right = root.read_bytes(), settings.read_text()
+    assert known == broker.ca_file.read_bytes()
+    settings.write_text(right.replace(f'"port": {broker.port}', '"port": 1'))
+    silent = bollard("join", "--renew", folder)
+    assert (silent.returncode, "was not asked which roots" in silent.stderr) == (0, True)
+    settings.write_text(right)
+    strange = (broker.directory / "ca" / "device-ca.crt").read_bytes()
+    root.write_bytes(strange)
+    refused = bollard("join", "--renew", folder)
+    assert (refused.returncode, "not trusted" in refused.stderr) == (1, True)
+    assert root.read_bytes() == strange
+
+
 def test_a_renewal_has_a_new_key_and_ends_the_old_certificate_when_it_is_used(
     broker: Daemon, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """`bollard learn` against a running broker and without one, from start to rules in force."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,11 @@ def test_from_start_to_rules_in_force(room: Daemon) -> None:
     assert "home/plug-1/new" in room.run("learn", "status").stdout
 
     before = (room.directory / "policy.toml").read_text()
-    said_no = room.run("learn", "apply")
-    assert said_no.returncode != 0
+    said_no = room.run("learn", "apply", input="n\n")
+    assert said_no.returncode == 1
+    nobody = room.run("learn", "apply", stdin=subprocess.DEVNULL)
+    assert nobody.returncode == 2
+    assert "--yes" in nobody.stderr
     assert (room.directory / "policy.toml").read_text() == before
     done = room.run("learn", "apply", "--yes")
     assert done.returncode == 0, done.stderr
@@ -77,17 +81,33 @@ def test_the_commands_work_without_a_broker(tmp_path: Path) -> None:
         pass
     assert daemon.run("learn", "status").returncode == 1
     assert daemon.json("learn", "start", "*", "--for", "2d")["phase"] == "learning"
-    out = tmp_path / "proposal.toml"
-    assert daemon.run("learn", "propose", "--out", out).returncode == 0
-    assert "0 identities" in out.read_text()
     assert "there is no proposal" in daemon.run("learn", "apply", "--yes").stderr
+    out = tmp_path / "proposal.toml"
+    done = daemon.run("learn", "propose", "--out", out)
+    assert done.returncode == 0
+    assert "Nothing was seen yet" in done.stdout
+    assert "To take it" not in done.stdout
+    assert "0 identities" in out.read_text()
+    assert "the proposal has no rules" in daemon.run("learn", "apply", "--yes").stderr
     assert daemon.run("learn", "stop").returncode == 0
     assert daemon.json("log", "verify")["ok"] is True
+
+
+def test_who_is_not_enrolled_is_told_as_it_is_for_a_grant(room: Daemon) -> None:
+    done = room.run("learn", "start", "plug-1", "nosuch", "--for", "1h")
+    assert done.returncode == 0, done.stderr
+    assert "note: nobody is enrolled as nosuch yet" in done.stdout
+    assert "plug-1 yet" not in done.stdout
+    assert room.run("learn", "stop", "--forget").returncode == 0
+    info = room.json("learn", "start", "*", "anonymous")
+    assert info["remarks"] == []
+    assert room.run("learn", "stop", "--forget").returncode == 0
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
+        (("start", "a b"), "cannot be an identity"),
         (("start", "plug", "--for", "soon"), "is not a time"),
         (("start", "plug", "--for", "91d"), "90 days"),
         (("start", "group:none"), "none"),

@@ -1,12 +1,16 @@
 """`bollard log`: what a running broker writes down, shown, followed and checked."""
 
 import json
+import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from bollard.cli.log import _as_text
+from bollard.server.audit_entries import KINDS
 from bollard.store.audit import log_files
 from cli.daemon import COMMAND, Daemon, bollard, eventually
 
@@ -101,9 +105,67 @@ def test_a_changed_line_is_found_and_a_killed_broker_is_no_fault(tmp_path: Path)
     assert [fault["line"]] == revoked
 
 
+def test_a_log_that_is_gone_is_found_and_told_what_to_do(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with Daemon(state) as daemon:
+        head = daemon.run("log", "head").stdout.strip()
+    shutil.rmtree(state / "audit")
+    done = daemon.run("log", "verify", "--head", head)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert (
+        f"BAD  the audit log: there is no entry: entries up to {head.partition(':')[0]} are gone"
+        in done.stdout
+    )
+    assert "Next: " in done.stdout
+    done = daemon.run("log", "verify")
+    assert done.returncode == 1
+    assert "what was written is gone" in done.stdout
+
+
+def test_a_line_that_is_no_entry_is_told_with_its_place_and_the_others_are_shown(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with Daemon(state) as daemon:
+        daemon.json("enroll", "plug", "--password")
+    path = log_files(state / "audit")[0]
+    whole = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*whole[:1], b"\x1b[2Jgarbage\n", *whole[1:]]))
+    for options in ((), ("--json",)):
+        done = daemon.run("log", *options)
+        assert len(done.stdout.splitlines()) == len(whole)
+        assert f"{path}:2: this line is no entry. What that means: bollard log verify" in done.stderr
+        assert "garbage" not in done.stdout + done.stderr
+
+
+def test_an_entry_is_shown_on_one_line_whatever_it_holds() -> None:
+    record = {"time": "2030-01-31T18:00:00.000Z", "n": 1, "kind": "policy.reloaded"}
+    text = _as_text({**record, "detail": "policy.toml:3: no such right\n  Did you mean publish?\n"})
+    assert text.endswith('detail="policy.toml:3: no such right / Did you mean publish?"')
+    assert "\\n" not in text
+
+
+def test_what_nobody_wrote_is_told_as_nothing_found(busy: Daemon) -> None:
+    done = busy.run("log", "--id", "nobody", "--kind", "identity")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert 'no entry of kind "identity" about the identity "nobody"' in done.stderr
+
+
+def test_every_kind_that_is_documented_may_be_asked_for_and_every_one_there_is_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "AUDIT.md").read_text()
+    rows = [row.split("|")[1] for row in text.splitlines() if row.startswith("| `")]
+    documented: set[str] = set()
+    for row in rows:
+        names = re.findall(r"`([^`]+)`", row)
+        family = names[0].partition(".")[0]
+        documented |= {f"{family}{name}" if name.startswith(".") else name for name in names}
+    documented -= {"audit.…"}
+    assert documented == {kind for kind in KINDS if not kind.startswith("audit.")}
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
+        (("--kind", "nonsense"), "There are: access.denied, "),
+        (("--kind", "ident"), "is no kind of entry"),
         (("--since", "yesterday"), "is no moment"),
         (("--since", "2030-01-31T18:00:00"), "has no time zone"),
         (("verify", "--head", "1"), "64 hexadecimal digits"),

@@ -46,13 +46,22 @@ def test_messages_are_printed_until_the_count_is_reached() -> None:
     with running(Publisher(b"one", b"two", b"three")) as broker:
         result = invoke(broker, "-t", "a/#", "-C", "2")
     assert result.return_value == 0
-    assert result.output == "a/b one\na/b two\n"
+    assert result.stdout == "a/b one\na/b two\n"
+
+
+def test_it_says_beside_the_output_that_it_is_connected_and_to_what_it_is_subscribed() -> None:
+    with running(Publisher(b"one")) as broker:
+        result = invoke(broker, "-t", "a/#", "-t", "b", "-C", "1", "--json")
+        quiet = invoke(broker, "-t", "a/#", "-C", "1", "--quiet")
+    assert result.stderr == f"connected to 127.0.0.1:{broker.port}, subscribed to a/#, b\n"
+    assert len(result.stdout.splitlines()) == 1
+    assert (quiet.stdout, quiet.stderr) == ("a/b one\n", "")
 
 
 def test_json_is_one_object_a_line() -> None:
     with running(Publisher(b"one", b"\xff")) as broker:
         result = invoke(broker, "-t", "a/#", "-C", "2", "--json")
-    first, second = (json.loads(line) for line in result.output.splitlines())
+    first, second = (json.loads(line) for line in result.stdout.splitlines())
     assert first == {"topic": "a/b", "payload": "one", "qos": 0, "retain": False, "duplicate": False}
     assert base64.b64decode(second["payload_base64"]) == b"\xff"
 
@@ -60,7 +69,7 @@ def test_json_is_one_object_a_line() -> None:
 def test_a_timeout_without_a_count_is_a_good_end() -> None:
     with running(Publisher(b"one")) as broker:
         result = invoke(broker, "-t", "a/#", "-W", "0.1")
-    assert (result.return_value, result.output) == (0, "a/b one\n")
+    assert (result.return_value, result.stdout) == (0, "a/b one\n")
 
 
 def test_a_timeout_before_the_count_is_a_failure() -> None:

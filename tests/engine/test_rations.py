@@ -10,7 +10,7 @@ from bollard.wire.connect import Connack, Disconnect, Will
 from bollard.wire.properties import Properties
 from bollard.wire.spec import PacketType, ReasonCode
 from bollard.wire.subscribe import SubscribeFilter
-from support.memory import Device, House, connect
+from support.memory import Device, House, connect, subscribe
 from support.rights import Rights
 
 
@@ -37,6 +37,44 @@ def reader(house: House) -> Device:
 
 def reached(house: House) -> list[tuple[str, str]]:
     return [(event.limit, event.principal) for event in house.told(LimitReached)]
+
+
+@pytest.mark.parametrize("filter", ["a/#", "$share/group/a/#"])
+def test_a_limit_of_qos_holds_for_subscriptions_that_stand_and_goes_as_it_came(filter: str) -> None:
+    house = House(authorizer=Rights())
+    device, other = plug(house), house.connect("other")
+    device.subscribe(filter, qos=2)
+    other.publish("a/b", b"0", qos=2)
+    bounds: dict[str, object]
+    for bounds in ({"max_qos": 0}, {"max_qos": 1}, {"max_payload": 9}, {"max_qos": 0}):
+        house.broker.set_authorizer(Rationed(**bounds), house.now)
+        other.publish("a/b", b"1", qos=2)
+    house.broker.set_authorizer(Rights(), house.now)
+    other.publish("a/b", b"2", qos=2)
+    assert [message.qos for message in device.messages()] == [2, 0, 1, 2, 0, 2]
+
+
+def test_a_subscription_made_under_a_limit_keeps_what_it_was_told() -> None:
+    house = House(authorizer=Rationed(max_qos=1))
+    device, other = plug(house), house.connect("other")
+    device.subscribe("a", qos=2)
+    house.broker.set_authorizer(Rights(), house.now)
+    other.publish("a", b"1", qos=2)
+    assert [message.qos for message in device.messages()] == [1]
+
+
+def test_retained_messages_that_are_owed_come_at_the_qos_that_is_allowed_now() -> None:
+    house = House(authorizer=Rights())
+    other = house.connect("other")
+    for n in range(3):
+        other.publish(f"a/{n}", b"x" * 60_000, qos=1, retain=True)
+    device = plug(house)
+    device.reading = False
+    device.feed(subscribe("a/#", qos=1, packet_id=1))
+    house.settle()
+    house.broker.set_authorizer(Rationed(max_qos=0), house.now)
+    device.read_again()
+    assert [message.qos for message in device.messages()] == [1, 1, 0]  # two were sent before
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])

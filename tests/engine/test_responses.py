@@ -56,6 +56,23 @@ def test_a_will_is_judged_by_it_again_when_it_is_due() -> None:
     assert reader.messages() == []
 
 
+def test_a_message_that_waits_or_is_retained_is_judged_by_it_again_when_it_goes_out() -> None:
+    house = House(authorizer=Rights())
+    spy, service = house.connect("spy", principal="spy"), house.connect("service", expiry=600)
+    service.subscribe("ask", qos=1)
+    service.drop()
+    spy.publish("ask", b"waits", qos=1, retain=True, response_topic="private")
+    spy.publish("ask", b"plain", qos=1)
+    house.broker.set_authorizer(OWN, house.now)
+    service = house.connect("service", clean=False, expiry=600)
+    assert service.payloads() == [b"plain"]
+    service.subscribe("ask", qos=1)
+    assert service.payloads() == []
+    house.broker.set_authorizer(Rights(), house.now)
+    service.subscribe("ask", qos=1)
+    assert service.payloads() == [b"waits"]
+
+
 def test_an_option_of_the_policy_lets_everybody_name_any_topic() -> None:
     house = House(authorizer=Free(("spy", Action.RECEIVE, "private")))
     service, spy = house.connect("service"), house.connect("spy", principal="spy")

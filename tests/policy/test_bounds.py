@@ -106,3 +106,10 @@ def test_the_option_about_response_topics_is_off() -> None:
     option = "[options]\nallow_foreign_response_topics = true"
     assert not policy_of("").allow_foreign_response_topics
     assert policy_of(option).allow_foreign_response_topics
+
+
+def test_the_policy_says_whether_the_qos_of_anybody_is_limited() -> None:
+    assert policy_of(TABLES[0]).bounds_qos
+    assert policy_of('[group.g]\nmembers = ["*"]\nmax_qos = 0\n').bounds_qos
+    assert not policy_of(TABLES[2]).bounds_qos
+    assert not policy_of("").bounds_qos

@@ -41,7 +41,7 @@ def test_what_is_allowed_names_its_rule_and_nothing_near_it() -> None:
         (Action.PUBLISH, "$SYS/x", "devices/esp-1/data/#", 1, "devices", "$SYS"),
         (Action.SUBSCRIBE, "devices/+/cmd/#", "devices/esp-1/cmd/#", 2, "esp-1", "+"),
         (Action.SUBSCRIBE, "devices/esp-1/#", "devices/esp-1/cmd/#", 3, "cmd", "#"),
-        (Action.SUBSCRIBE, "#", "devices/esp-1/cmd/#", 1, "devices", "+"),
+        (Action.SUBSCRIBE, "#", "devices/esp-1/cmd/#", 1, "devices", "#"),
     ],
 )
 def test_the_nearest_filter_says_where_it_differs(
@@ -166,6 +166,14 @@ def test_what_a_peer_chose_is_escaped_in_words() -> None:
     lines = describe(why(policy_of(SENSOR), "esp-1", Action.PUBLISH, "devices/esp-1/\x1b[31m"))
     assert "\x1b" not in "".join(lines)
     assert "the topic has '\\x1b[31m'" in lines[1]
+
+
+def test_a_wildcard_that_asks_for_too_much_is_told_as_it_was_written() -> None:
+    policy = policy_of(SENSOR, {"esp-1": "sensor"})
+    for asked, found in (("#", "#"), ("+/x", "+"), ("devices/#", "#")):
+        told = why(policy, "esp-1", Action.SUBSCRIBE, asked).nearest
+        assert told is not None
+        assert told.found == found
 
 
 def test_the_ends_of_topic_and_filter_in_words() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bollard.base.toml import Document
 from bollard.policy import learn as learn_module
 from bollard.policy.compile import Policy
-from bollard.policy.learn import ACTIONS, Observation, Proposal, propose
+from bollard.policy.learn import ACTIONS, MAX_RULE_TOPICS, Observation, Proposal, propose
 from bollard.policy.learn_text import add_rules, rules_text
 from bollard.policy.rules import read_rules
 from policy.texts import policy_of
@@ -190,6 +190,22 @@ def test_shared_groups_are_proposed_only_where_rules_close_them_already() -> Non
     assert filters(proposed(joins)) == {"learned-plug": {"subscribe jobs/#"}}
     closed = '[grant.x]\nwho = "other"\nshare = ["workers"]'
     assert filters(proposed(joins, closed))["learned-plug"] == {"subscribe jobs/#", "share workers"}
+
+
+def test_a_rule_has_a_bounded_number_of_topics_those_of_most_devices_first() -> None:
+    common = plugs("home/ID/state", count=1)
+    many = [seen("plug-1", "publish", f"plug-1/{n}", count=2 + n) for n in range(MAX_RULE_TOPICS + 50)]
+    retained = [seen("plug-1", "retain", "plug-1/0")]
+    proposal = proposed([*common, *many, *retained])
+    assert filters(proposal)["learned-plug"] == {"publish home/${id}/state"}
+    own = next(rule for rule in proposal.rules if rule.members == ("plug-1",))
+    assert len(own.rights["publish"]) == MAX_RULE_TOPICS
+    assert "retain" not in own.rights
+    told = reasons(proposal)
+    assert len(told) == 51
+    assert set(told.values()) == {"more than the 100 topics that one rule may have: grant it by hand"}
+    assert "plug-1 publish plug-1/49" in told
+    assert "plug-1 publish plug-1/50" not in told
 
 
 def test_names_of_rules_are_free_ones() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from bollard.base.errors import ConfigError, LocalError
 from bollard.policy.learn import Observation, propose
-from bollard.policy.learn_text import MAX_LISTED, add_rules, proposal_text, rules_text
+from bollard.policy.learn_text import MAX_LISTED, add_rules, fitting, proposal_text, rules_text
 from policy.texts import policy_of
 
 FILE = Path("policy.toml")
@@ -69,6 +69,20 @@ def test_text_of_an_attacker_stays_text(topic: str) -> None:
     assert "\x1b" not in text
     comments = [line for line in text.splitlines() if line.lstrip().startswith("#")]
     assert all(line.isprintable() for line in comments)
+
+
+def test_rules_that_find_no_room_are_left_out_and_the_small_ones_stay() -> None:
+    greedy = [seen("cam", f"cam/{'x' * 200}/{n}") for n in range(50)]
+    proposal = propose([seen("boiler", "home/boiler/heat"), *greedy], policy_of(""), ())
+    whole = rules_text(proposal)
+    assert fitting(proposal, len(whole.encode()) + 1) == proposal
+    fitted = fitting(proposal, 2_000)
+    assert [rule.members for rule in fitted.rules] == [("boiler",)]
+    assert len(rules_text(fitted).encode()) <= 2_000
+    left = [one for one in fitted.excluded if "no room" in one.reason]
+    assert {(one.seen.identity, one.seen.right, one.seen.count) for one in left} == {("cam", "publish", 7)}
+    assert len(left) == 50
+    assert "# Left out:" in proposal_text(fitted)
 
 
 def test_rules_are_added_at_the_end_and_the_rest_stays_as_it_is() -> None:

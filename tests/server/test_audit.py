@@ -171,6 +171,29 @@ def test_addresses_of_one_network_are_one_peer() -> None:
     assert len({of_denial(event)[:2] for event in refused}) == 1  # type: ignore[index]
 
 
+def test_answers_to_an_enrollment_that_repeat_are_counted_whatever_their_words() -> None:
+    def whose(detail: str) -> str:
+        denial = of_denial(ServerEvent("enrollment", detail))
+        assert denial is not None
+        return denial[1]
+
+    early = [
+        f"simpleenroll from 2001:db8::{n}: refused: too many wrong secrets; try again in {n} s"
+        for n in (1, 2)
+    ]
+    assert len(set(map(whose, early))) == 1
+    different = (
+        "plug: refused too many requests",
+        "plug: issued",
+        "lamp: issued",
+        "simpleenroll from 192.0.2.1: refused: bad CSR",
+        "simpleenroll from 192.0.2.9: refused: bad CSR",
+        "simpleenroll from 192.0.2.1: plug: issued",
+        "simpleenroll from 192.0.2.1: plug waits for approval, key 12:ab",
+    )
+    assert len({whose(detail) for detail in different}) == len(different)
+
+
 def test_warnings_about_different_things_are_all_written(room: Room) -> None:
     for name in ("plug", "lamp", "plug"):
         room.trail.observe(ServerWarning("registry older than the revocation log", f"{name} is ended again"))
@@ -320,6 +343,20 @@ def test_a_full_disk_is_told_once_and_what_waits_is_written_when_it_has_room(
     assert [entry.get("number") for entry in entries] == [0, 1, 2, None]
     assert entries[3] | {"kind": "audit.lost", "entries": 3} == entries[3]
     assert room.reports == ["the audit log cannot be written now: No space left on device"]
+
+
+def test_a_log_that_somebody_cuts_while_it_is_in_use_is_told_at_once(tmp_path: Path) -> None:
+    room = Room(tmp_path / "audit")
+    room.trail.record("test")
+    room.trail.flush()
+    (path,) = log_files(room.folder)
+    path.write_bytes(path.read_bytes()[:-40])
+    room.trail.record("test", after="the cut")
+    room.trail.flush()
+    assert "begun anew after 2" in room.reports[0]
+    newest = [decode_line(line.data) for line in read_lines(log_files(room.folder)[-1:])]
+    assert newest[-1]["after"] == "the cut"
+    room.trail.close()
 
 
 def test_a_broker_changes_its_key_at_its_start_and_at_its_end(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from bollard.server.config import Address, Config, ListenerConfig
 from bollard.server.control import ADMINISTRATIVE_ACTION, NOT_AUTHORIZED, Control
 from bollard.server.identities import Identities, open_identities
 from bollard.server.requests import (
+    AskAuthority,
     AskStatus,
+    AuthorityStatus,
     Changed,
     ChangeDevice,
     Device,
@@ -27,6 +29,7 @@ from bollard.server.requests import (
     Reload,
     Reloaded,
     Rotate,
+    RotateAuthority,
     SetPassword,
     ShowDevice,
     Status,
@@ -118,6 +121,24 @@ def test_a_password_is_given_once_and_checks_out(control: Control, identities: I
     assert identities.verifier.check(Secret(answer.password.encode()), stored.verifier)
     assert answer.password not in repr(answer)
     assert Path(answer.ca_file).read_text() == answer.root_pem
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_who_gets_a_credential_gets_both_roots_and_is_noted_and_loses_nothing_if_that_fails(
+    control: Control, identities: Identities, config: Config, noted: bool
+) -> None:
+    (config.state_dir / "ca" / "server-root-recovery.txt").unlink()
+    control.handle(RotateAuthority("server-root"))
+    if not noted:
+        (config.state_dir / "ca" / "next-root" / "holders").mkdir()
+    answers = [enrolled(control, Enroll("plug")), enrolled(control, Enroll("camera", "certificate"))]
+    assert [each.root_pem.count("BEGIN CERTIFICATE") for each in answers] == [4, 4]
+    told = control.handle(AskAuthority())
+    assert isinstance(told, AuthorityStatus)
+    assert told.next_root is not None
+    assert (told.next_root.ready, told.next_root.unknown) == (
+        (("camera", "plug"), ()) if noted else ((), ("camera", "plug"))
+    )
 
 
 def test_a_certificate_is_for_the_identity_and_in_the_registry(control: Control) -> None:

@@ -74,7 +74,7 @@ def reason_of(identity: Identity | None, question: Question) -> Refused:
 def asked(
     *, username: str | None = "plug", password: bytes | None = b"right", certificate: bytes | None = None
 ) -> Question:
-    peer = replace(Peer(), certificate=certificate)
+    peer = Peer(certificate=certificate)
     return Question(None, "connect", peer, "c", username, Secret(password) if password else None)
 
 
@@ -172,6 +172,40 @@ def test_a_device_that_was_never_heard_of_is_shown_what_nobody_could_be_named_fo
     assert why.layer == "tcp"
     assert "nothing of it has reached" in why.text
     assert [failure.address for failure in why.unnamed] == ["192.0.2.66"]
+
+
+def test_a_device_without_the_new_server_root_is_told_of_it_until_it_comes_or_has_a_new_credential() -> None:
+    replaced_at = int(NOW) + 3
+    gone = ClientDisconnected("plug", "plug", "192.0.2.5", "client", 0, "")
+    scene = Scene().sees(connected("192.0.2.5"), gone)
+
+    def verdict(identity: Identity = PLUG) -> tuple[str, str, str]:
+        history = scene.failures.of("plug")
+        why = judge("plug", identity, history, 0, root_replaced_at=replaced_at, now=scene.now)
+        return why.layer, why.text, why.remedy
+
+    layer, text, remedy = verdict()
+    assert (layer, "server root was replaced on 2026-11-23" in text) == ("tls", True)
+    assert "server-root.crt" in remedy
+    scene.now += 1
+    scene.sees(TransportRefused("192.0.2.5", "tls", "the client does not trust our server certificate"))
+    assert "(the client does not trust our server certificate, 2026" in verdict()[1]
+    assert verdict(replace(PLUG, changed_at=replaced_at))[0] == "tls"
+    assert "server root" not in verdict(replace(PLUG, changed_at=replaced_at + 1))[1]
+    scene.sees(refused(0x86, "wrong password", client_id="plug", username="plug"))
+    assert verdict()[0] == "credential"  # it believes us now
+    scene.sees(connected("192.0.2.5"), gone)
+    assert verdict()[0] == ""
+
+
+def test_what_went_wrong_before_it_came_in_is_over() -> None:
+    scene = Scene().sees(
+        connected("192.0.2.5"),
+        TransportRefused("192.0.2.5", "tls", "the client does not trust our server certificate"),
+        connected("192.0.2.5"),
+        ClientDisconnected("plug", "plug", "192.0.2.5", "client", 0, ""),
+    )
+    assert scene.verdict()[0] == ""
 
 
 def test_attempts_of_a_name_that_is_not_enrolled_are_found_under_that_name() -> None:

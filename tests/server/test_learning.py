@@ -11,10 +11,11 @@ from bollard.base.types import Action, Decision
 from bollard.engine.ports import Authorizer
 from bollard.identity.records import Identity, Snapshot, State
 from bollard.policy.compile import Policy
+from bollard.policy.learn_text import add_rules
 from bollard.policy.rules import parse_policy
 from bollard.server import learning_memory
 from bollard.server.learning import Learning, LearningRights
-from bollard.server.learning_operations import learn
+from bollard.server.learning_operations import MAX_PROPOSAL_BYTES, learn
 from bollard.server.learning_records import (
     OWN_TOPICS,
     AskLearning,
@@ -24,6 +25,7 @@ from bollard.server.learning_records import (
     LearnStart,
     LearnStop,
 )
+from bollard.server.policy_operations import edit_policy
 from server.tools import load_tool
 from support.memory import House
 
@@ -167,6 +169,9 @@ def test_what_cannot_be_learned_is_refused(room: Room, request_: LearnStart, tol
     with pytest.raises(LocalError, match=told):
         room.learning.start(request_, parse_policy(room.policy))
     assert room.learning.info().phase == "off"
+    room.start("plug-1")
+    with pytest.raises(LocalError, match=told):  # not that something is being learned already
+        room.learning.start(request_, parse_policy(room.policy))
 
 
 def test_one_thing_is_learned_at_a_time(room: Room) -> None:
@@ -297,6 +302,25 @@ def test_names_in_the_registry_are_known_though_they_were_never_seen(room: Room)
     assert isinstance(answer, LearnProposal)
     assert "names another device, vault" in answer.suspects["cam"]
     assert answer.left_out[0].topic == "home/vault/state"
+
+
+def test_whatever_an_attacker_does_the_proposal_fits_into_the_policy_and_honest_devices_are_in_it(
+    room: Room,
+) -> None:
+    room.start("*", ceiling=("#",))
+    tap = getattr(room.rights(), "tap")  # noqa: B009  # an authorizer need not have one
+    for n in range(20):
+        for m in range(250):
+            tap.published(f"cam{n}x", f"cam{n}x/{'é' * 180}{n}/{m}", 0, True, 10, True)
+    for _ in range(3):
+        tap.published("boiler", "home/boiler/heat", 1, False, 10, True)
+    proposal = room.propose()
+    assert len(proposal.rules.encode()) <= MAX_PROPOSAL_BYTES
+    assert "home/${id}/heat" in proposal.rules
+    reasons = {one.reason.partition(":")[0] for one in proposal.left_out}
+    assert reasons == {"more than the 100 topics that one rule may have", "no room for it in the policy file"}
+    edit_policy(room.policy, lambda path, text: add_rules(path, text, proposal.rules))
+    assert "learned-boiler" in parse_policy(room.policy).grants
 
 
 def test_each_step_is_in_the_audit_log(room: Room) -> None:

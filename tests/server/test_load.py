@@ -7,7 +7,7 @@ import pytest
 
 from bollard.base.errors import ConfigError
 from bollard.engine.limits import Limits
-from bollard.identity.unlock import Unlock
+from bollard.identity.unlock import TokenSettings, Unlock
 from bollard.net.gate import TransportLimits
 from bollard.server.config import Address, Config
 from bollard.server.defaults import config_text
@@ -167,7 +167,8 @@ def test_every_table_refuses_keys_that_it_does_not_know(tmp_path: Path, table: s
         ('sys_interval_s = "often"', 1, "a duration"),
         ("limits = 5", 1, ""),
         ('[limits]\nmax_packet_bytes = "big"', 2, "a size"),
-        ("[limits]\nmax_packet_bytes = 1", 2, "a value of 64"),
+        ("[limits]\nmax_packet_bytes = 1", 2, "a value of 64 to 268435460 bytes"),
+        ("[limits]\nmax_packet_bytes = -5", 2, "a value of 64 to 268435460 bytes"),
         ("[limits]\nmax_connections = 0", 2, "a value of 1"),
         ("[limits]\nmax_connections = 1.5", 2, "a whole number"),
         ("[limits]\nmax_connections = true", 2, "a whole number"),
@@ -260,10 +261,42 @@ def test_the_passphrase_of_the_authorities_is_in_the_state_directory_unless_told
     told = load(tmp_path, '[authorities]\npass_file = "stick/ca.pass"')
     assert told.unlock == Unlock("file", tmp_path / "stick" / "ca.pass")
     assert load(tmp_path, '[authorities]\nunlock = "credential"').unlock == Unlock("credential")
+    assert load(tmp_path, '[authorities]\nunlock = "prompt"').unlock == Unlock("prompt")
+
+
+TOKEN = 'unlock = "pkcs11"\npkcs11_module = "/usr/lib/hsm.so"\npkcs11_token = "plant"\n'
+
+
+def test_a_token_is_asked_for_its_pin_unless_told(tmp_path: Path) -> None:
+    module = Path("/usr/lib/hsm.so")
+    asked = load(tmp_path, "[authorities]\n" + TOKEN).unlock
+    assert asked == Unlock("pkcs11", token=TokenSettings(module, "plant", "prompt"))
+    told = load(tmp_path, f'[authorities]\n{TOKEN}pin_from = "file"\npin_file = "pin"').unlock
+    assert told == Unlock("pkcs11", token=TokenSettings(module, "plant", "file", tmp_path / "pin"))
+
+
+@pytest.mark.parametrize("key", ["pin", "pkcs11_pin", "pin_from", "passphrase"])
+def test_a_pin_in_the_configuration_is_refused_and_not_repeated(tmp_path: Path, key: str) -> None:
+    told = fault(tmp_path, f'[authorities]\n{TOKEN}{key} = "271828"')
+    assert "271828" not in str(told)
 
 
 @pytest.mark.parametrize(
-    "text", ['unlock = "password"', 'passphrase = "x"', 'unlock = "credential"\npass_file = "ca.pass"']
+    "text",
+    [
+        'unlock = "password"',
+        'passphrase = "x"',
+        'unlock = "credential"\npass_file = "ca.pass"',
+        'unlock = "prompt"\npass_file = "ca.pass"',
+        'unlock = "pkcs11"',
+        'unlock = "pkcs11"\npkcs11_module = "/usr/lib/hsm.so"',
+        'unlock = "pkcs11"\npkcs11_token = "plant"',
+        'pkcs11_token = "plant"',
+        'unlock = "prompt"\npin_from = "prompt"',
+        TOKEN + 'pin_from = "file"',
+        TOKEN + 'pin_file = "pin"',
+        TOKEN + 'pass_file = "ca.pass"',
+    ],
 )
 def test_a_passphrase_from_two_places_or_from_nowhere_is_refused(tmp_path: Path, text: str) -> None:
     fault(tmp_path, "[authorities]\n" + text)

@@ -36,6 +36,12 @@ def test_a_text_line_has_time_level_name_and_fields() -> None:
     )
 
 
+def test_it_says_which_kinds_of_events_are_written_at_its_level() -> None:
+    at_info, at_warning = log()[0], log(level="warning")[0]
+    assert [at_info.writes(kind) for kind in (ClientConnected, ServerWarning)] == [True, True]
+    assert [at_warning.writes(kind) for kind in (ClientConnected, ServerWarning)] == [False, True]
+
+
 def test_a_peer_cannot_forge_a_line_or_move_the_terminal() -> None:
     write, stream, _ = log()
     write(connected(EVIL))

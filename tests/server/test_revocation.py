@@ -305,7 +305,7 @@ class Clocked:
         self.plug = Identity("plug", "u", "device", State.ACTIVE, 1, 1, certificates=(record,))
         self.registry = Snapshot().replacing(self.plug)
         self.device = self.house.connect("c", principal="plug", will=Will("wills/plug", b"gone"))
-        self.device.connection.peer = replace(Peer(), certificate=certificate)
+        self.device.connection.peer = Peer(certificate=certificate)
         self.watch = LapseWatch(
             self.house.broker, lambda: self.registry, self.events.append, clock=lambda: self.now
         )
@@ -350,7 +350,7 @@ def test_only_the_connection_of_a_replaced_certificate_ends(clocked: Callable[[i
     onlooker = scene.house.connect("onlooker")
     onlooker.subscribe("wills/#")
     newer = scene.house.connect("newer", principal="plug")
-    newer.connection.peer = replace(Peer(), certificate=b"newer")
+    newer.connection.peer = Peer(certificate=b"newer")
     (old,) = scene.plug.certificates
     fresh = CertificateRecord(8, CertificateState.ACTIVE, 9000, 2, 2, hashlib.sha256(b"newer").digest())
     both = (replace(old, state=CertificateState.SUPERSEDED), fresh)

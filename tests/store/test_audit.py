@@ -2,6 +2,8 @@
 
 import os
 import random
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -221,6 +223,45 @@ def test_a_missing_key_is_told_by_the_next_start_and_by_every_check_after_it(tmp
     assert ":1: the log was begun anew here" in fault(folder)
 
 
+def _cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 300)
+
+
+def _lengthen(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"half a line")
+
+
+def _remove_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+@pytest.mark.parametrize("harm", [_cut, _lengthen, Path.unlink, _remove_folder])
+def test_harm_to_the_files_in_use_is_noticed_at_the_next_entry_and_loses_none_after_it(
+    tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "audit"
+    log = opened(folder)
+    log.append(entries(3))
+    before = log.head
+    harm(log_files(folder)[0])
+    log.append(entries(2))
+    log.change_key(NOW)
+    log.append(entries(1))
+    assert "cut, lengthened or removed while it was in use" in log.notes[0]
+    lines = [decode_line(line.data) for line in read_lines(log_files(folder)[-1:])]
+    assert [line["kind"] for line in lines] == ["audit.began", "test", "test", "audit.key", "test"]
+    assert lines[0]["n"] == before.number + 1
+    assert fault(folder)
+    assert fault(folder, before)
+    again = opened(folder)
+    assert again.head == log.head
+    assert stat_mode(folder) == 0o700
+
+
+def stat_mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
 def test_a_disk_that_takes_nothing_leaves_the_log_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +280,17 @@ def test_a_disk_that_takes_nothing_leaves_the_log_as_it_was(
     assert log_files(folder)[0].read_bytes() == before
     log.append(entries(1))
     assert fault(folder) == ""
+
+
+def test_bits_that_base64_leaves_unused_cannot_be_changed_either(tmp_path: Path) -> None:
+    folder = tmp_path / "audit"
+    opened(folder).append(entries(1))
+    path = log_files(folder)[0]
+    data = path.read_bytes()
+    at = data.rindex(b'=="}') - 1
+    other = {b"A": b"B", b"Q": b"R", b"g": b"h", b"w": b"x"}[data[at : at + 1]]
+    path.write_bytes(data[:at] + other + data[at + 1 :])
+    assert fault(folder).startswith(f"{path.name}:2: its signature is wrong")
 
 
 def test_the_first_bad_line_is_named(tmp_path: Path) -> None:

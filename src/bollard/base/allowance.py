@@ -52,10 +52,15 @@ UNBOUNDED = Allowance()
 
 
 class Rationing(Protocol):
-    """What an authorizer may offer beside its decisions. One that wraps another must pass it on."""
+    """What an authorizer may offer beside its decisions. One that wraps another passes it on: `PassedOn`."""
 
     def allowance(self, principal: Principal) -> Allowance | None:
         """The limits of `principal`, None for none beside the server's own. Never raises, never blocks."""
+        ...
+
+    @property
+    def bounds_qos(self) -> bool:
+        """Whether anybody's QoS is limited."""
         ...
 
     @property
@@ -71,6 +76,34 @@ def allowance_from(authorizer: object, principal: Principal) -> Allowance | None
     return found
 
 
+def bounds_qos(authorizer: object) -> bool:
+    """`Rationing.bounds_qos` of an authorizer; where it does not say, whether it limits at all."""
+    return bool(getattr(authorizer, "bounds_qos", hasattr(authorizer, "allowance")))
+
+
 def allows_foreign(authorizer: object) -> bool:
     """`Rationing.allow_foreign_response_topics` of an authorizer; False where it does not say."""
     return getattr(authorizer, "allow_foreign_response_topics", False) is True
+
+
+class PassedOn:
+    """The part of an authorizer over another that says what `inner` says: limits and options."""
+
+    __slots__ = ("_inner",)
+
+    def __init__(self, inner: object) -> None:
+        self._inner = inner
+
+    def allowance(self, principal: Principal) -> Allowance | None:
+        """As `Rationing.allowance`."""
+        return allowance_from(self._inner, principal)
+
+    @property
+    def bounds_qos(self) -> bool:
+        """As `Rationing.bounds_qos`."""
+        return bounds_qos(self._inner)
+
+    @property
+    def allow_foreign_response_topics(self) -> bool:
+        """As `Rationing.allow_foreign_response_topics`."""
+        return allows_foreign(self._inner)

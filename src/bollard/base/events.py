@@ -3,22 +3,24 @@
 An event can never alter an outcome: it is emitted after the fact and read by many. Fields never hold
 secrets or payloads; text that a peer chose (client ids, topics, user names) is in them as it came, so
 whoever prints an event must escape it.
+
+Two are made for each connection, so they are structs, whose fields are set a dozen times faster than those of a
+frozen dataclass.
 """
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Event:
+
+class Event(msgspec.Struct, frozen=True):
     """Base of all events. `name` is stable; `level` is "debug", "info", "warning" or "error"."""
 
     name: ClassVar[str] = "event"
     level: ClassVar[str] = "info"
 
 
-@dataclass(frozen=True, slots=True)
-class ClientConnected(Event):
+class ClientConnected(Event, frozen=True):
     name: ClassVar[str] = "client.connected"
     principal: str
     client_id: str
@@ -29,8 +31,7 @@ class ClientConnected(Event):
     keepalive_s: int
 
 
-@dataclass(frozen=True, slots=True)
-class ClientDisconnected(Event):
+class ClientDisconnected(Event, frozen=True):
     """`by` is "client", "server" or "network"; `code` an MQTT 5.0 reason code; `reason` a sentence."""
 
     name: ClassVar[str] = "client.disconnected"
@@ -42,8 +43,7 @@ class ClientDisconnected(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectRefused(Event):
+class ConnectRefused(Event, frozen=True):
     """A CONNECT, or an authentication, that was answered with a refusal or just closed."""
 
     name: ClassVar[str] = "connect.refused"
@@ -56,8 +56,7 @@ class ConnectRefused(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class TransportRefused(Event):
+class TransportRefused(Event, frozen=True):
     """A connection that ended before MQTT began: TLS alert, plaintext on a TLS port, limit, timeout."""
 
     name: ClassVar[str] = "transport.refused"
@@ -67,8 +66,7 @@ class TransportRefused(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class AccessDenied(Event):
+class AccessDenied(Event, frozen=True):
     """`action` is the lower-case name of an `Action`; `topic` a topic name or filter."""
 
     name: ClassVar[str] = "access.denied"
@@ -81,8 +79,7 @@ class AccessDenied(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class LimitReached(Event):
+class LimitReached(Event, frozen=True):
     """A bound did its work. `limit` is the configuration key; `principal` or `address` the offender; `more`
     how often it did so besides since the last report."""
 
@@ -96,16 +93,14 @@ class LimitReached(Event):
     more: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SessionEnded(Event):
+class SessionEnded(Event, frozen=True):
     name: ClassVar[str] = "session.ended"
     principal: str
     client_id: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ServerEvent(Event):
+class ServerEvent(Event, frozen=True):
     """Life of the server itself: started, stopped, reloaded, failed; `what` says which."""
 
     name: ClassVar[str] = "server"
@@ -113,8 +108,7 @@ class ServerEvent(Event):
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerWarning(Event):
+class ServerWarning(Event, frozen=True):
     name: ClassVar[str] = "server.warning"
     level: ClassVar[str] = "warning"
     what: str

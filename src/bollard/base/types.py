@@ -1,7 +1,9 @@
 """Words that every floor uses: who, what, may, and where a peer came from."""
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import msgspec
 
 #: The identity that authentication established, such as "kitchen-plug" or "anonymous".
 Principal = str
@@ -57,8 +59,7 @@ class Secret:
         return bool(self._value)
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(msgspec.Struct, frozen=True, gc=False):
     """Where a connection came from, as the transport knows it.
 
     `address` is the IP address, or "unix" for a Unix socket; `port` its TCP port, else 0.
@@ -73,7 +74,11 @@ class Peer:
     port: int = 0
     listener: str = ""
     transport: str = "tls"
-    certificate: bytes | None = field(default=None, repr=False)
+    certificate: bytes | None = None
     allow_anonymous: bool = False
-    tls_server_end_points: tuple[bytes, ...] = field(default=(), repr=False)
-    psk: tuple[str, bytes] | None = field(default=None, repr=False)
+    tls_server_end_points: tuple[bytes, ...] = ()
+    psk: tuple[str, bytes] | None = None
+
+    def __repr__(self) -> str:
+        """Without what is long or belongs to a secret."""
+        return f"Peer({self.address!r}, {self.port}, {self.listener!r}, {self.transport!r})"

@@ -29,10 +29,11 @@ def command(directory: Path | None, config_file: Path | None, as_json: bool) -> 
     if as_json:
         listeners = [listener.name for listener in config.listeners]
         files = {"config": str(config.file), "policy": str(config.policy)}
-        say_json({**files, "listeners": listeners, "weaknesses": weak})
+        say_json({**files, "listeners": listeners, "unlock": config.unlock.way, "weaknesses": weak})
         return
     click.echo(f"{config.file}: right; listens on {', '.join(one.name for one in config.listeners)}")
     counts = f"{len(rules.templates)} templates, {len(rules.groups)} groups"
     click.echo(f"{config.policy}: right; {counts}, {len(rules.grants)} grants, {len(rules.denies)} denies")
+    click.echo(f"authorities: {config.unlock}")
     for sentence in weak:
         click.echo(f"weakened by {sentence}")

@@ -55,6 +55,11 @@ def command(file: Path, out: Path, version: str | None, no_passwords: bool, as_j
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise LocalError(f"{out} exists already", "Name another folder with --out; nothing was written.")
     adoption = adopt(file, version or "", passwords=not no_passwords)
+    if adoption.foreign is not None:
+        raise LocalError(
+            f"{file}: this is no mosquitto.conf: line {adoption.foreign.line} is no directive, and no other line is one",
+            "Name the main file, often /etc/mosquitto/mosquitto.conf: it names the ACL and password files. Nothing was written.",
+        )
     check(adoption)
     report = report_text(adoption, out)
     files = {_CONFIG: adoption.config, _POLICY: adoption.policy, _REPORT: report}

@@ -1,5 +1,6 @@
 """`bollard learn`: least privilege from observed traffic, step by step, with a person between the steps."""
 
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,8 @@ from msgspec import to_builtins
 
 from bollard.base.errors import LocalError
 from bollard.cli.output import say_json, say_table, visible
-from bollard.cli.target import find_config, json_option, target_options
+from bollard.cli.policy_target import check_identity
+from bollard.cli.target import again, find_config, json_option, target_options
 
 if TYPE_CHECKING:
     from bollard.server.config import Config
@@ -62,20 +64,31 @@ def start(
               bollard learn start '*' --for 7d --ceiling '#'
     """
     from bollard.policy.entry import duration
+    from bollard.policy.model import GROUP_PREFIX
     from bollard.server.learning_records import OWN_TOPICS, LearnStart
+    from bollard.server.policy_operations import not_enrolled
 
     life = duration(length)
     if not life:
         raise click.UsageError(f"{length!r} is not a time: write a number and s, m, h or d.")
     filters = [*(ceiling or OWN_TOPICS), *_preset_filters(presets)]
+    for name in who:
+        if name != "*":
+            check_identity(name.removeprefix(GROUP_PREFIX))
     config = find_config(directory, config_file)
     info = _ask_info(config, LearnStart(who, life / timedelta(seconds=1), tuple(dict.fromkeys(filters))))
+    remarks = [
+        f"nobody is enrolled as {name} yet; it is learned from when it is"
+        for name in not_enrolled(config, who)
+    ]
     if as_json:
-        say_json(to_builtins(info))
+        say_json({**to_builtins(info), "remarks": remarks})
         return
     click.echo(visible(f"Learning what {', '.join(info.who)} do, until {_minute(info.until)}."))
     click.echo(visible(f"Meanwhile they may use {', '.join(info.ceiling)} as well, where no rule denies it."))
-    click.echo("Then: bollard learn propose")
+    for remark in remarks:
+        click.echo(visible(f"note: {remark}"))
+    click.echo(visible(f"Then: bollard learn propose{again(directory, config_file)}"))
 
 
 @command.command()
@@ -137,9 +150,18 @@ def propose(
         return
     if out is None:
         click.echo("\n".join(map(visible, answer.text.split("\n"))))
-    share = 100 * answer.passes / answer.messages if answer.messages else 100.0
+    if not answer.messages:
+        text = "# Nothing was seen yet, so there is nothing to apply. Look again later: bollard learn status"
+        click.echo(visible(text + again(directory, config_file)))
+        return
+    share = 100 * answer.passes / answer.messages
     click.echo(f"# Of {answer.messages:,} messages seen, {answer.passes:,} would pass ({share:.1f}%).")
-    click.echo("# Judged without effect from now on: bollard learn status. To take it: bollard learn apply")
+    if not answer.rules:
+        click.echo("# No rule comes of it: policy grants it already, or it is left out above.")
+        return
+    place = again(directory, config_file)
+    click.echo(visible(f"# Judged without effect from now on: bollard learn status{place}"))
+    click.echo(visible(f"# To take it: bollard learn apply{place}"))
 
 
 @command.command()
@@ -161,11 +183,14 @@ def apply(directory: Path | None, config_file: Path | None, yes: bool, as_json: 
     config = find_config(directory, config_file)
     info = _ask_info(config, AskLearning())
     if not info.proposal:
-        raise LocalError("there is no proposal", "Make one first: bollard learn propose")
+        what = "the proposal has no rules" if info.proposed_at else "there is no proposal"
+        raise LocalError(
+            what, "Make one when something was seen: bollard learn status, bollard learn propose"
+        )
     if not yes:
         click.echo("\n".join(map(visible, info.proposal.split("\n"))))
         _show_shadow(info)
-        if not click.confirm(f"Write these rules into {config.policy}, and end learning?", err=True):
+        if not _confirmed(f"Write these rules into {config.policy}, and end learning?"):
             return 1
     edit_policy(config.policy, lambda path, text: add_rules(path, text, info.proposal))
     _ask_info(config, LearnStop(applied=True))
@@ -178,7 +203,8 @@ def apply(directory: Path | None, config_file: Path | None, yes: bool, as_json: 
     else:
         click.echo(visible(f"The rules are in {config.policy}; learning has ended."))
         click.echo("No broker is running." if said is None else visible(f"broker: {said}"))
-        click.echo("What is denied from now on: bollard log --kind access.denied --follow")
+        place = again(directory, config_file)
+        click.echo(visible(f"What is denied from now on: bollard log --kind access.denied --follow{place}"))
     return 0
 
 
@@ -199,6 +225,19 @@ def stop(directory: Path | None, config_file: Path | None, forget: bool, as_json
         say_json(to_builtins(info))
     else:
         click.echo("Learning has ended." + (" What was observed is forgotten." if forget else ""))
+
+
+def _confirmed(question: str) -> bool:
+    """What a person says. Raises LocalError where nobody is there to say it."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        click.echo(err=True)
+        raise LocalError(
+            "nobody answered, so nothing was written", "Add --yes to apply without asking."
+        ) from None
 
 
 def _ask_info(config: "Config", request: object) -> "LearningInfo":
@@ -235,7 +274,8 @@ def _show(info: "LearningInfo") -> None:
     state = "until" if info.phase == "learning" else "it ended"
     click.echo(visible(f"learning     {', '.join(info.who)}, {state} {_minute(info.until)}"))
     click.echo(visible(f"ceiling      {', '.join(info.ceiling)}"))
-    click.echo(f"observed     {info.identities} identities, {info.topics} topics, {info.messages:,} messages")
+    who, topics = _count(info.identities, "identity", "identities"), _count(info.topics, "topic", "topics")
+    click.echo(f"observed     {who}, {topics}, {_count(info.messages, 'message', 'messages')}")
     click.echo(f"denied       {info.denied:,}: outside of policy and ceiling")
     if info.left_out:
         names = ", ".join(list(info.left_out)[:5])
@@ -245,6 +285,10 @@ def _show(info: "LearningInfo") -> None:
     if info.proposal:
         click.echo(f"proposed     {_minute(info.proposed_at)}")
         _show_shadow(info)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"1 {one}" if number == 1 else f"{number:,} {many}"
 
 
 def _show_shadow(info: "LearningInfo") -> None:

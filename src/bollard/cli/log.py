@@ -5,6 +5,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,17 @@ from bollard.cli.output import say_json, visible
 from bollard.cli.target import find_config, target_options
 
 if TYPE_CHECKING:
+    from bollard.server.state import StateDirectory
     from bollard.store.audit_chain import Head, Line
 
 #: How often a log that is followed is looked at.
 FOLLOW_S = 0.3
+_AFTER_BAD = """
+Entries before this place are as they were written; do not rely on what stands after it.
+Next: keep a copy of {folder}, compare it with a backup, and ask who could write there. A new log
+begins when that folder is moved away while the broker is stopped."""
 #: What every entry has; the rest are its facts.
+_LINE_ENDS = re.compile(r"[ \t]*[\r\n]+[ \t]*")
 _FRAME = ("n", "time", "kind", "prev", "sig")
 
 
@@ -47,10 +54,16 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         return
     folder = _folder(options["directory"], options["config_file"])
     begin = _since(options["since"]) if options["since"] else ""
+    if options["kind"]:
+        _check_kind(folder, options["kind"])
     wanted = _Wanted(begin, options["identity"], options["kind"])
     shown = _shown(folder, wanted, follow=False, as_json=options["as_json"])
+    found = False
     for text in deque(shown, options["count"]) if options["count"] else shown:
         click.echo(text)
+        found = True
+    if not found:
+        click.echo(f"nothing found: {visible(str(wanted))}", err=True)
     if options["follow"]:
         for text in _shown(folder, wanted, follow=True, as_json=options["as_json"]):
             click.echo(text)
@@ -73,16 +86,17 @@ def verify(directory: Path | None, config_file: Path | None, kept: str | None, a
     from bollard.store.audit import known_keys, log_files, read_lines
     from bollard.store.audit_chain import verify as check
 
-    folder = _folder(directory, config_file)
+    state = _state(directory, config_file)
+    folder = state.audit
     head = _head(kept) if kept else None
     # A broker may change its key while the log is read: the key before and the one after are both right.
     keys = known_keys(folder)
     files = log_files(folder)
-    if not files:
+    if not (files or keys or state.registry.exists()):
         raise LocalError(f"there is no audit log in {folder}", "The first `bollard up` begins one.")
-    verdict = check(read_lines(files), keys, head)
+    verdict = check(read_lines(files), keys, head, begun=True)
     if verdict.fault is not None and verdict.fault.line == 0:
-        verdict = check(read_lines(log_files(folder)), [*keys, *known_keys(folder)], head)
+        verdict = check(read_lines(log_files(folder)), [*keys, *known_keys(folder)], head, begun=True)
     notes = [*verdict.notes, *([] if keys else ["there is no signing key beside the log to compare with"])]
     if as_json:
         fault = verdict.fault
@@ -101,9 +115,11 @@ def verify(directory: Path | None, config_file: Path | None, kept: str | None, a
     else:
         for note in notes:
             click.echo(f"note: {visible(note)}")
-        click.echo(f"{verdict.entries} entries are good, the last is {verdict.head.number}")
+        last = f", the last is {verdict.head.number}" if verdict.entries else ""
+        click.echo(f"{verdict.entries} entries are good{last}")
         if verdict.fault is not None:
             click.echo(f"BAD  {visible(str(verdict.fault))}")
+            click.echo(_AFTER_BAD.format(folder=visible(str(folder))))
         else:
             click.echo(f"head {verdict.head}")
             if head is None:
@@ -157,53 +173,87 @@ class _Wanted:
             return False
         if self._identity is not None and record.get("identity") != self._identity:
             return False
-        kind = record["kind"]
-        return self._kind is None or kind == self._kind or kind.startswith(f"{self._kind}.")
+        return self._kind is None or _is_of(record["kind"], self._kind)
+
+    def __str__(self) -> str:
+        parts = []
+        if self._kind is not None:
+            parts.append(f'of kind "{self._kind}"')
+        if self._identity is not None:
+            parts.append(f'about the identity "{self._identity}"')
+        if self._begin:
+            parts.append(f"since {self._begin}Z")
+        return f"the log has no entry {' '.join(parts)}".rstrip()
+
+
+def _is_of(kind: str, wanted: str) -> bool:
+    return kind == wanted or kind.startswith(f"{wanted}.")
+
+
+def _check_kind(folder: Path, wanted: str) -> None:
+    """Raise unless `wanted` is a kind that entries may have, or one that the log has from another version."""
+    from bollard.server.audit_entries import KINDS
+    from bollard.store.audit_chain import decode_line
+
+    if any(_is_of(kind, wanted) for kind in KINDS):
+        return
+    for line in _whole_lines(folder):
+        with suppress(ValueError):
+            if _is_of(decode_line(line.data)["kind"], wanted):
+                return
+    raise click.UsageError(f"{wanted!r} is no kind of entry. There are: {', '.join(sorted(KINDS))}.")
+
+
+def _state(directory: Path | None, config_file: Path | None) -> "StateDirectory":
+    from bollard.server.state import StateDirectory
+
+    return StateDirectory(find_config(directory, config_file).state_dir)
 
 
 def _folder(directory: Path | None, config_file: Path | None) -> Path:
-    from bollard.server.state import StateDirectory
-
-    return StateDirectory(find_config(directory, config_file).state_dir).audit
+    return _state(directory, config_file).audit
 
 
 def _shown(folder: Path, wanted: _Wanted, *, follow: bool, as_json: bool) -> Iterator[str]:
     from bollard.store.audit_chain import decode_line
 
-    for data in _following(folder) if follow else _whole_lines(folder):
+    for line in _following(folder) if follow else _whole_lines(folder):
         try:
-            record = decode_line(data)
+            record = decode_line(line.data)
         except ValueError:
-            yield "(a line that is no entry: see bollard log verify)"
+            place = visible(f"{folder / line.file}:{line.number}")
+            click.echo(f"{place}: this line is no entry. What that means: bollard log verify", err=True)
             continue
         if wanted(record):
             yield json.dumps(record) if as_json else _as_text(record)
 
 
-def _whole_lines(folder: Path) -> Iterator[bytes]:
+def _whole_lines(folder: Path) -> "Iterator[Line]":
     from bollard.store.audit import log_files, read_lines
 
-    for line in read_lines(log_files(folder)):
-        if line.whole:
-            yield line.data
+    return (line for line in read_lines(log_files(folder)) if line.whole)
 
 
-def _following(folder: Path) -> Iterator[bytes]:
+def _following(folder: Path) -> "Iterator[Line]":
     """Lines that are written from now on, in the newest file and in those that come after it."""
     from bollard.store.audit import log_files
+    from bollard.store.audit_chain import Line
 
     files = log_files(folder)
     at = files[-1] if files else None
-    place = at.stat().st_size if at is not None else 0
+    before = at.read_bytes() if at is not None else b""
+    place, number = len(before), before.count(b"\n")
     while True:
         for path in [file for file in log_files(folder) if at is None or file.name >= at.name]:
             if at is None or path.name > at.name:
-                at, place = path, 0
+                at, place, number = path, 0, 0
             with path.open("rb") as file:
                 file.seek(place)
                 whole, newline, _ = file.read().rpartition(b"\n")
                 place += len(whole) + len(newline)
-            yield from whole.split(b"\n") if newline else ()
+            for data in whole.split(b"\n") if newline else ():
+                number += 1
+                yield Line(path.name, number, data, True)
         time.sleep(FOLLOW_S)
 
 
@@ -217,7 +267,7 @@ def _as_text(record: dict[str, Any]) -> str:
 def _value(value: object) -> str:
     if isinstance(value, list):
         return ",".join(map(_value, value))
-    text = str(value)
+    text = _LINE_ENDS.sub(" / ", str(value).strip())  # an entry is one line, a remedy stood on its own
     return text if re.fullmatch(r"[^\s\"=]+", text) else json.dumps(text, ensure_ascii=False)
 
 

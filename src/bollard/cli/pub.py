@@ -12,7 +12,13 @@ import click
 
 from bollard.base.errors import LocalError
 from bollard.cli.output import say_json
-from bollard.cli.remote import client_arguments, explain_refusals, notice_of_reconnect, remote_options
+from bollard.cli.remote import (
+    client_arguments,
+    explain_refusals,
+    notice_of_reconnect,
+    open_client,
+    remote_options,
+)
 
 if TYPE_CHECKING:
     from bollard.client import Client, Properties
@@ -129,12 +135,9 @@ def _value(name: str, text: str) -> object:
 async def _publish(
     arguments: dict[str, Any], options: dict[str, Any], properties: "Properties | None"
 ) -> None:
-    from bollard.client import Client
-
     payload = None if options["stdin_lines"] else _payload(options)
-    async with Client(
-        **arguments, reconnect=options["reconnect"], on_reconnect=notice_of_reconnect
-    ) as client:
+    arguments |= {"reconnect": options["reconnect"], "on_reconnect": notice_of_reconnect}
+    async with open_client(arguments, options) as client:
         if payload is not None:
             await _one(client, payload, options, properties)
             return

@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from bollard.base.types import Secret
 from bollard.cli.output import visible
 
 if TYPE_CHECKING:
-    from bollard.client import Scram
+    from bollard.client import Client, Scram
     from bollard.wire.connect import Will
 
 Command = Callable[..., Any]
@@ -26,6 +26,9 @@ Command = Callable[..., Any]
 PASSWORD_VARIABLE = "BOLLARD_PASSWORD"  # noqa: S105  # the name of a variable, not a password
 #: The reason codes of a refusal by policy: 5.0, and of a subscription in 3.1.1.
 NOT_AUTHORIZED, FAILURE = 0x87, 0x80
+#: The same for a limit.
+QUOTA_EXCEEDED = 0x97
+_PORTS = "--allow-plaintext is for a port without TLS, mostly 1883. If this is a port with TLS, mostly 8883, leave it out."
 #: Keys of a settings file, as `bollard enroll --json` prints them.
 SETTINGS_TYPES: dict[str, type] = {
     "id": str,
@@ -176,7 +179,36 @@ def explain_refusals(options: dict[str, Any], action: str) -> Iterator[None]:
         if error.code in (NOT_AUTHORIZED, FAILURE):
             lines = [error.remedy, *(f"Where the broker runs: {visible(command)}" for command in commands)]
             error.remedy = "\n  ".join(filter(None, lines))
+        elif error.code == QUOTA_EXCEEDED:
+            error.remedy = _which_limit(_identity(options))
         raise
+
+
+def _which_limit(identity: str) -> str:
+    """What to do about a limit, of the server for all or of its policy for `identity`."""
+    who = visible(shlex.quote(identity))
+    lines = (
+        "A limit of the server, or of its policy for this identity, was reached.",
+        f"Where the broker runs: bollard why {who}; bollard policy show {who}",
+        f"The identity itself is told at that moment: bollard sub -t '$diag/{visible(identity)}/denied'",
+    )
+    return "\n  ".join(lines)
+
+
+@contextlib.asynccontextmanager
+async def open_client(arguments: dict[str, Any], options: dict[str, Any]) -> "AsyncIterator[Client]":
+    """The client of these arguments, connected. A server that ends a connection without TLS before it begins
+    may have expected TLS: the error says so."""
+    from bollard.client import Client, ConnectFailed, ConnectionLost
+
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            client = await stack.enter_async_context(Client(**arguments))
+        except (ConnectFailed, ConnectionLost) as error:
+            if options["allow_plaintext"]:
+                error.remedy = f"{error.remedy}\n  {_PORTS}".strip()
+            raise
+        yield client
 
 
 def _identity(options: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import to_builtins
 
-from bollard.cli.output import say_json, say_table
+from bollard.cli.output import say_json, say_table, visible
 from bollard.cli.target import find_config, json_option, target_options
 
 if TYPE_CHECKING:
@@ -49,10 +49,16 @@ def _show(status: "Status") -> None:
         click.echo(f"listening    {listener}")
     for sentence in status.weaknesses:
         click.echo(f"weakened     {sentence}")
+    if status.policy_fault:
+        click.echo("POLICY       the file is wrong, and NOT in force; the one before is:")
+        click.echo(visible(f"             {' '.join(status.policy_fault.split())}"))
+        click.echo("             See: bollard policy check")
     counters = status.counters
+    own = counters["retained_messages"] - counters["retained_of_clients"]
     click.echo(
         f"messages     {counters['publish_received']} received, {counters['publish_sent']} sent, "
-        f"{counters['publish_dropped']} dropped, {counters['retained_messages']} retained"
+        f"{counters['publish_dropped']} dropped, {counters['retained_of_clients']} retained"
+        + (f" (and {own} of the broker's own, such as $SYS)" if own else "")
     )
     denied = sum(count for name, count in counters.items() if name.startswith("denied_"))
     click.echo(f"denied       {denied}, refused connects {counters['connects_refused']}")

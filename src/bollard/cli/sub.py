@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bollard.cli.output import say_json, visible
-from bollard.cli.remote import client_arguments, explain_refusals, notice_of_reconnect, remote_options
+from bollard.cli.remote import (
+    client_arguments,
+    explain_refusals,
+    notice_of_reconnect,
+    open_client,
+    remote_options,
+)
 
 if TYPE_CHECKING:
     from bollard.client import Client, Message, Properties
@@ -25,6 +31,7 @@ KEPT_SESSION_S = 86_400
 @click.option("-C", "--count", type=click.IntRange(1), help="End after so many messages.")
 @click.option("-W", "--timeout", type=click.FloatRange(0.0), help="End after so many seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each message.")
+@click.option("--quiet", is_flag=True, help="Say nothing on standard error but errors.")
 @click.option("--raw", is_flag=True, help="Print the payload only, unchanged, and a line end.")
 @click.option("--no-local", is_flag=True, help="Not what this client itself publishes (5).")
 @click.option("--retain-as-published", is_flag=True, help="Keep the retain flag as the publisher set it (5).")
@@ -88,19 +95,17 @@ def _session_expiry_s(options: dict[str, Any]) -> int | None:
 
 
 async def _run(arguments: dict[str, Any], options: dict[str, Any]) -> int:
-    from bollard.client import Client
-
-    async with Client(**arguments) as client:
+    async with open_client(arguments, options) as client:
         try:
             async with asyncio.timeout(options["timeout"]):
-                await _subscribe(client, options)
+                await _subscribe(client, options, _place(arguments))
                 await _print_messages(client, options)
         except TimeoutError:
             return 1 if options["count"] else 0
     return 0
 
 
-async def _subscribe(client: "Client", options: dict[str, Any]) -> None:
+async def _subscribe(client: "Client", options: dict[str, Any], place: str) -> None:
     share = options["share"]
     filters = [f"$share/{share}/{each}" if share else each for each in options["filters"]]
     granted = await client.subscribe(
@@ -112,8 +117,16 @@ async def _subscribe(client: "Client", options: dict[str, Any]) -> None:
     )
     if min(granted) < options["qos"]:
         click.echo(f"the server grants QoS {min(granted)} only", err=True)
-    if sys.stderr.isatty():
-        click.echo(f"subscribed to {visible(', '.join(filters))}; Ctrl-C ends", err=True)
+    if not options["quiet"]:
+        click.echo(f"connected to {place}, subscribed to {visible(', '.join(filters))}", err=True)
+
+
+def _place(arguments: dict[str, Any]) -> str:
+    """The server that the arguments mean, as the user named it."""
+    if arguments["unix_socket"]:
+        return visible(arguments["unix_socket"])
+    port = f":{arguments['port']}" if arguments["port"] else ""
+    return visible(f"{arguments['host']}{port}")
 
 
 async def _print_messages(client: "Client", options: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Which installation a command means: `--dir` or `--config`, and how it is asked."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,12 @@ def target_options(function: Command) -> Command:
     return click.option(
         "--dir", "directory", type=click.Path(path_type=Path), help="The broker's state directory."
     )(function)
+
+
+def again(directory: Path | None, config_file: Path | None) -> str:
+    """What a command that is proposed needs at its end to mean the same installation: " --dir X", or nothing."""
+    words = [("--dir", directory), ("--config", config_file)]
+    return "".join(f" {shlex.join([option, str(path)])}" for option, path in words if path is not None)
 
 
 def json_option(function: Command) -> Command:

@@ -9,7 +9,7 @@ from msgspec import to_builtins
 
 from bollard.cli.output import say_json, visible
 from bollard.cli.policy_target import PolicyTarget, check_identity, find_policy, policy_options
-from bollard.cli.target import json_option
+from bollard.cli.target import again, json_option
 
 if TYPE_CHECKING:
     from bollard.policy.compile import Policy
@@ -107,12 +107,10 @@ def _grant(policy: "Policy", told: "Explanation", where: dict[str, Path | None])
     for right, topic in rights.items():
         words += [f"--{right}", topic]
     words += ["--for", PROPOSED]
-    for option, key in (("--dir", "directory"), ("--config", "config_file")):
-        if where[key] is not None:
-            words += [option, str(where[key])]
     until = datetime.now(UTC) + timedelta(hours=1)
     grant = NewGrant(who=told.principal, rights={right: [on] for right, on in rights.items()}, until=until)
-    return shlex.join(words), grant_block(free_name(policy.rules, told.principal), grant)
+    place = again(where["directory"], where["config_file"])
+    return shlex.join(words) + place, grant_block(free_name(policy.rules, told.principal), grant)
 
 
 def _standing(target: PolicyTarget, identity: str) -> list[str]:

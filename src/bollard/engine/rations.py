@@ -5,11 +5,15 @@ connections together. A connection without limits has no ration, so its messages
 refusal names the offender in an event.
 """
 
+from collections.abc import Iterable
+
 from bollard.base.allowance import Allowance, allowance_from
 from bollard.base.errors import PeerError
 from bollard.base.events import LimitReached
 from bollard.base.types import Action
 from bollard.engine.core import Core
+from bollard.routing.shared import SharedGroup
+from bollard.routing.tree import Subscription
 from bollard.session.connection import Connection
 from bollard.session.session import Session
 from bollard.wire.publish import Publish
@@ -26,9 +30,10 @@ class Ration:
 
     `tokens` are the messages that may come now, as of `filled_at`; below 0 after wills, which are never late.
     `refused` counts messages refused since the last that was not, `untold` refusals since the last event.
+    `lowered` has the QoS that was granted to subscriptions that get less now.
     """
 
-    __slots__ = ("allowance", "filled_at", "generation", "refused", "tokens", "untold")
+    __slots__ = ("allowance", "filled_at", "generation", "lowered", "refused", "tokens", "untold")
 
     def __init__(self, allowance: Allowance, generation: int, now: float) -> None:
         self.allowance = allowance
@@ -37,6 +42,7 @@ class Ration:
         self.tokens = float(allowance.rate.count) if allowance.rate else 0.0
         self.refused = 0
         self.untold = 0
+        self.lowered: dict[Subscription, int] = {}
 
     def renew(self, allowance: Allowance, generation: int) -> None:
         """Take over a changed `allowance`. A rate that stays the same keeps what is used of it."""
@@ -82,13 +88,41 @@ def ration_of(core: Core, principal: str) -> Ration | None:
         return ration
     allowance = _ask(core, principal)
     if allowance is None:
-        core.rations.pop(principal, None)
+        if core.rations.pop(principal, None) is not None and ration is not None:
+            _fit(core, principal, ration.lowered, None)
         return None
     if ration is None:
         ration = core.rations[principal] = Ration(allowance, core.policy_generation, core.now)
     else:
         ration.renew(allowance, core.policy_generation)
+    if allowance.max_qos is not None or ration.lowered:
+        ration.lowered = _fit(core, principal, ration.lowered, allowance.max_qos)
     return ration
+
+
+def _fit(
+    core: Core, principal: str, lowered: dict[Subscription, int], max_qos: int | None
+) -> dict[Subscription, int]:
+    """Give the subscriptions of `principal` the QoS that they were granted, but `max_qos` at most. Which have
+    less than that now, and what they were granted."""
+    found: dict[Subscription, int] = {}
+    for session in core.sessions.get(principal, {}).values():
+        for subscription in session.subscriptions.values():
+            granted = lowered.get(subscription, subscription.qos)
+            subscription.qos = granted if max_qos is None else min(granted, max_qos)
+            if subscription.qos != granted:
+                found[subscription] = granted
+    return found
+
+
+def fit_receivers(core: Core, found: Iterable[Subscription], groups: Iterable[SharedGroup]) -> None:
+    """Let no subscription that matches a topic have more QoS than policy allows its principal now."""
+    for subscription in found:
+        ration_of(core, subscription.session.principal)
+    for group in groups:
+        core.spent += len(group.members)
+        for session in group.members:
+            ration_of(core, session.principal)
 
 
 def renew_ration(core: Core, connection: Connection) -> None:
@@ -131,7 +165,7 @@ def admit(core: Core, connection: Connection, packet: Publish, name: str) -> int
         if connection.version == 5:
             raise PeerError(ReasonCode.QOS_NOT_SUPPORTED, f"QoS {packet.qos} is above its max_qos")
         return ReasonCode.QOS_NOT_SUPPORTED
-    size = len(packet.payload) + len(packet.forward)  # attack: a payload that travels as user properties
+    size = packet.size + len(packet.forward)  # attack: a payload that travels as user properties
     if allowance.max_payload is not None and size > allowance.max_payload:
         _exceeded(core, connection, ration, "max_payload", f"{size} bytes on {name}")
         return ReasonCode.QUOTA_EXCEEDED
@@ -209,13 +243,14 @@ def has_subscriptions(core: Core, connection: Connection, session: Session, filt
     return True
 
 
-def has_connections(core: Core, principal: str, client_id: str) -> bool:
-    """Whether `principal` has all the connections that policy lets it have, beside that of `client_id`."""
-    ration = ration_of(core, principal)
+def has_connections(core: Core, connection: Connection) -> bool:
+    """Whether the principal of `connection` has all the others that policy lets it have. Its ration is as of now."""
+    ration: Ration | None = connection.ration
     bound = ration.allowance.max_connections if ration is not None else None
     if bound is None:
         return False
-    others = [one for one in core.sessions.get(principal, {}).values() if one.client_id != client_id]
+    sessions = core.sessions.get(connection.principal, {}).values()
+    others = [one for one in sessions if one.client_id != connection.client_id]
     return sum(1 for one in others if one.connection is not None or one in core.admissions) >= bound
 
 

@@ -4,10 +4,14 @@ Attack: a client asks a privileged service for something and names a topic that 
 so that the service does what the client may not. [MQTT5-4.10]
 """
 
+from typing import TYPE_CHECKING
+
 from bollard.base.events import AccessDenied
 from bollard.base.types import Action
-from bollard.engine.core import Core
 from bollard.session.connection import Connection
+
+if TYPE_CHECKING:
+    from bollard.engine.core import Core
 
 _RESPONSE_TOPIC = 0x08
 _USER_PROPERTY = 0x26
@@ -34,7 +38,7 @@ def response_topic(forward: bytes) -> str:
     return ""
 
 
-def foreign_response(core: Core, principal: str, forward: bytes) -> str:
+def foreign_response(core: "Core", principal: str, forward: bytes) -> str:
     """The Response Topic in `forward` that `principal` may not receive itself; "" if all is well."""
     if core.foreign_responses or not forward:
         return ""
@@ -42,7 +46,7 @@ def foreign_response(core: Core, principal: str, forward: bytes) -> str:
     return topic if topic and not core.may(principal, Action.RECEIVE, topic) else ""
 
 
-def refuse_response(core: Core, connection: Connection, name: str, foreign: str) -> None:
+def refuse_response(core: "Core", connection: Connection, name: str, foreign: str) -> None:
     """Count and report that a message on `name` was refused for its Response Topic `foreign`. What is missing
     is the right to receive there, so that is what the event says."""
     core.counters.denied_publish += 1

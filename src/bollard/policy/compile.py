@@ -93,6 +93,7 @@ class Policy:
         "_profiles",
         "_recent",
         "_templates",
+        "bounds_qos",
         "changes_at",
         "rules",
     )
@@ -111,11 +112,13 @@ class Policy:
         self._grants = _Index(awake.values())
         self._asleep = _Index(asleep)
         self._denies = _Index(rules.denies.values())
-        self._bounded = any(
+        bounds = [
             rule.bounds
             for rules_of_kind in (rules.templates, rules.groups, rules.grants)
             for rule in rules_of_kind.values()
-        )
+        ]
+        self._bounded = any(bounds)
+        self.bounds_qos = any(each.max_qos is not None for each in bounds)
         self._literal: dict[str, set[str]] = {}
         self._patterns: list[tuple[re.Pattern[str], str]] = []
         self._index_members(rules.groups.values())

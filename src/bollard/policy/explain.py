@@ -197,6 +197,7 @@ def _covers(rights: Rights, principal: str, action: Action, topic: str) -> bool:
 
 def _nearest(applied: Sequence[Applied], principal: str, action: Action, topic: str) -> Nearest | None:
     asked = _levels(action, topic)
+    written = topic.split("/")
     best: Nearest | None = None
     for rule in applied:
         for pattern in rule.rights.of(NEEDED[action]) if rule.allows else ():
@@ -204,7 +205,7 @@ def _nearest(applied: Sequence[Applied], principal: str, action: Action, topic: 
             at = _difference(filter, asked)
             if at >= 0 and (best is None or at >= best.level):
                 wanted = filter[at] if at < len(filter) else None
-                found = asked[at] if at < len(asked) else None
+                found = (written if at < len(written) else asked)[at] if at < len(asked) else None
                 best = Nearest(rule.rule, "/".join(filter), at + 1, wanted, found)
     return best
 

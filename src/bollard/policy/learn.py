@@ -35,6 +35,10 @@ from bollard.policy.space import meet
 #: proposal takes minutes). Who needs more is suspicious.
 MAX_COMPARED = 100_000
 
+#: Topics in one proposed rule, those of the most devices first (attack: a device with a thousand topics, so that
+#: nobody can read the proposal, and no policy file takes it).
+MAX_RULE_TOPICS = 100
+
 ACTIONS = {
     "publish": Action.PUBLISH,
     "subscribe": Action.SUBSCRIBE,
@@ -242,13 +246,17 @@ def _rules(
     odd: list[Excluded] = []
     for name, members in kinds(shapes):
         kind = _Kind(members, [one for member in members for one in by_identity[member]], excluded, judge)
-        odd += kind.odd
         if not complete:
             kind.leave_granted()
         if not judge.groups_closed:
             kind.leave_open_groups()
         rules += kind.rules(name)
+        odd += kind.odd
     return rules, odd
+
+
+#: What was seen by right and shape.
+_Uses = dict[tuple[str, Shape], list[Observation]]
 
 
 class _Kind:
@@ -304,8 +312,8 @@ class _Kind:
     def rules(self, name: str) -> list[LearnedRule]:
         """One rule for what they share, and one for each that does more."""
         taken = self._judge.taken
-        shared: dict[str, list[LearnedFilter]] = {}
-        own: dict[str, dict[str, list[LearnedFilter]]] = {}
+        shared: _Uses = {}
+        own: dict[str, _Uses] = {}
         for right in RIGHTS:
             supported = {
                 levels: frozenset(one.identity for one in seen)
@@ -316,13 +324,29 @@ class _Kind:
             for levels in narrowest(made):
                 seen = [one for part in made[levels] for one in self._seen[right, part]]
                 devices = sorted({one.identity for one in seen})
-                found = _filter(levels, seen)
                 if len(devices) >= MIN_DEVICES or len(self._members) == 1:
-                    shared.setdefault(right, []).append(found)
+                    shared[right, levels] = seen
                 else:
-                    own.setdefault(devices[0], {}).setdefault(right, []).append(found)
-        rules = [_rule(name, self._members, shared, taken)] if shared else []
-        return rules + [_rule(member, (member,), rights, taken) for member, rights in sorted(own.items())]
+                    own.setdefault(devices[0], {})[right, levels] = seen
+        rules = [_rule(name, self._members, self._bounded(shared), taken)] if shared else []
+        own_rules = ((member, self._bounded(uses)) for member, uses in sorted(own.items()))
+        return rules + [_rule(member, (member,), rights, taken) for member, rights in own_rules]
+
+    def _bounded(self, uses: "_Uses") -> dict[str, list[LearnedFilter]]:
+        """The filters of one rule; what is beyond its bound is left out."""
+        seen_on: dict[Shape, list[Observation]] = {}
+        for (_, levels), seen in uses.items():
+            seen_on.setdefault(levels, []).extend(seen)
+        ranked = sorted(seen_on, key=lambda levels: (*_weight(seen_on[levels]), levels))
+        kept = set(ranked[:MAX_RULE_TOPICS])
+        found: dict[str, list[LearnedFilter]] = {}
+        for (right, levels), seen in uses.items():
+            if levels in kept:
+                found.setdefault(right, []).append(_filter(levels, seen))
+            else:
+                reason = f"more than the {MAX_RULE_TOPICS} topics that one rule may have: grant it by hand"
+                self.odd += [Excluded(one, reason) for one in seen]
+        return found
 
     def _acceptable(self, right: str, wild: Shape) -> bool:
         """Whether a wildcard lets in nothing that was excluded, and nothing that they are commanded by."""
@@ -341,6 +365,11 @@ class _Kind:
         """Whether `levels` have, where `wild` has `${id}`, a member of this kind or a wildcard."""
         theirs = (other for level, other in zip(wild, levels, strict=False) if level == ID)
         return all(other in self._members or other in ("+", "#") for other in theirs)
+
+
+def _weight(seen: Sequence[Observation]) -> tuple[int, int]:
+    """Sorts what many devices do, and what is done often, to the front."""
+    return -len({one.identity for one in seen}), -sum(one.count for one in seen)
 
 
 def _filter(levels: Shape, seen: Sequence[Observation]) -> LearnedFilter:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bollard.base.errors import ConfigError, LocalError
 from bollard.base.toml import Document
-from bollard.policy.learn import Excluded, LearnedFilter, LearnedRule, Proposal
+from bollard.policy.learn import Excluded, LearnedFilter, LearnedRule, Observation, Proposal
 from bollard.policy.model import RIGHTS
 from bollard.policy.rules import read_rules
 
@@ -26,9 +26,48 @@ def rules_text(proposal: Proposal) -> str:
     return "\n".join(_rule_text(rule) for rule in proposal.rules)
 
 
+def fitting(proposal: Proposal, room: int) -> Proposal:
+    """`proposal` with rules of at most `room` bytes, the smallest first; the others are left out.
+
+    Attack: one device, or many names, with so much that no policy file takes the proposal, to anybody's loss.
+    """
+    sizes = {rule.name: len(_rule_text(rule).encode()) + 1 for rule in proposal.rules}
+    kept: set[str] = set()
+    for name in sorted(sizes, key=lambda name: sizes[name]):
+        room -= sizes[name]
+        if room < 0:
+            break
+        kept.add(name)
+    left = [
+        Excluded(_as_seen(rule, right, one), "no room for it in the policy file: grant it by hand")
+        for rule in proposal.rules
+        if rule.name not in kept
+        for right, filters in rule.rights.items()
+        for one in filters
+    ]
+    rules = tuple(rule for rule in proposal.rules if rule.name in kept)
+    return Proposal(rules, (*proposal.excluded, *left), proposal.suspects)
+
+
+def _as_seen(rule: LearnedRule, right: str, one: LearnedFilter) -> Observation:
+    """What `rule` would have granted by the filter `one`, as if its first member had done all of it."""
+    return Observation(
+        identity=rule.members[0],
+        right=right,
+        topic=one.examples[0],
+        count=one.count,
+        first=one.first,
+        last=one.last,
+        qos=one.qos,
+        size=one.size,
+    )
+
+
 def proposal_text(proposal: Proposal) -> str:
     """`proposal` for people: the rules, then in comments what is left out and why."""
-    lines = [f"# Learned: rules for {_members(proposal)} identities. Nothing here is in force yet."]
+    members = _members(proposal)
+    who = "1 identity" if members == 1 else f"{members} identities"
+    lines = [f"# Learned: rules for {who}. Nothing here is in force yet."]
     for name, reason in proposal.suspects.items():
         lines.append(f"# SUSPICIOUS, gets nothing: {name} ({_shown(reason)})")
     text = "\n".join([*lines, "", rules_text(proposal)])
@@ -92,7 +131,7 @@ def _evidence(right: str, one: LearnedFilter) -> str:
     when = _day(one.first) if _day(one.first) == _day(one.last) else f"{_day(one.first)} to {_day(one.last)}"
     words = f"{devices}, {times}, {when}, QoS {one.qos} at most"
     if right != "subscribe":
-        words += f", {one.size:,} bytes at most"
+        words += ", 1 byte at most" if one.size == 1 else f", {one.size:,} bytes at most"
     if one.examples != (one.filter,):
         words += f"; such as {_shown(one.examples[0])}"
     return words

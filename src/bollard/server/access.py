@@ -32,6 +32,8 @@ class Access:
         self._rules = parse_policy(path)
         self._changes_at: datetime | None = None
         self._current: Policy | None = None
+        #: Why the file is not in force as it is now; "" if it is.
+        self.fault = ""
 
     def policy(self) -> Policy:
         """What holds now: compile anew for the present registry and time."""
@@ -71,7 +73,9 @@ class Access:
         self._stamp = _stamp(self.path)
         try:
             self._rules = parse_policy(self.path)
+            self.fault = ""
         except ConfigError as error:
+            self.fault = str(error)
             error.remedy = f"{error.remedy} The policy that was in force stays in force.".strip()
             raise
 

@@ -7,7 +7,7 @@ from bollard.base.errors import LocalError
 from bollard.server.config import Config
 from bollard.server.control_socket import ask_socket
 from bollard.server.requests import Request, Result
-from bollard.server.state import StateDirectory
+from bollard.server.state import StateDirectory, keep_memory_off_disk
 
 #: How long a broker that is starting, or another command, is waited for.
 PATIENCE_S = 10.0
@@ -37,6 +37,7 @@ def ask(config: Config, request: Request) -> Result:
                 raise
             time.sleep(0.1)
             continue
+        keep_memory_off_disk()
         try:
             size = config.audit.max_log_bytes
             actor = ACTOR.set(f"uid {os.getuid()}")

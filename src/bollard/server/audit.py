@@ -10,8 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from bollard.base.errors import LocalError
 from bollard.base.events import Event
@@ -19,6 +18,7 @@ from bollard.identity.ports import RegistryStorage
 from bollard.identity.records import Identity
 from bollard.server.actor import ACTOR
 from bollard.server.audit_entries import Denials, of_denial, of_event, of_identity, of_request
+from bollard.server.closing import Closing
 from bollard.server.requests import Request
 from bollard.store.audit import AuditLog
 from bollard.store.audit_chain import Entry, Fact, Head
@@ -34,7 +34,7 @@ PATIENCE_S = 5.0
 Answer = TypeVar("Answer")
 
 
-class AuditTrail:
+class AuditTrail(Closing):
     """Takes entries and events and writes them. A context manager that ends with everything written."""
 
     def __init__(
@@ -64,17 +64,8 @@ class AuditTrail:
         self._closing = False
         self._key_changes_at = 0.0 if long_lived else float("inf")
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
-        for note in self._log.notes:
-            report(note)
+        self._tell()
         self._thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def head(self) -> Head:
@@ -177,7 +168,15 @@ class AuditTrail:
         """Write `batch`, and that `lost` entries are missing. What went wrong, or ""."""
         if lost:
             batch = [*batch, Entry("audit.lost", self._clock(), {"entries": lost})]
-        return _attempt(lambda: self._log.append(batch))
+        error = _attempt(lambda: self._log.append(batch))
+        self._tell()
+        return error
+
+    def _tell(self) -> None:
+        """Report what the log has found out about its files."""
+        notes, self._log.notes = self._log.notes, []
+        for note in notes:
+            self._report(note)
 
     def _change_key(self, closing: bool) -> str:
         """Change the signing key if it is time. What went wrong, or ""."""
@@ -185,7 +184,9 @@ class AuditTrail:
         if now < self._key_changes_at and not (closing and self._long_lived):
             return ""
         self._key_changes_at = now + KEY_LIFE_S
-        return _attempt(lambda: self._log.change_key(now))
+        error = _attempt(lambda: self._log.change_key(now))
+        self._tell()
+        return error
 
 
 def _attempt(act: Callable[[], None]) -> str:

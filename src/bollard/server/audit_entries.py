@@ -25,7 +25,7 @@ from bollard.base.events import (
 from bollard.base.types import ANONYMOUS
 from bollard.identity.records import Identity, Token
 from bollard.net.gate import address_key
-from bollard.server.requests import Request, RotateAuthority
+from bollard.server.requests import HandedRoots, Request, RotateAuthority
 from bollard.server.revocation import IdentityEnded
 from bollard.store.audit_chain import Entry, Fact
 
@@ -43,8 +43,7 @@ ENTRIES_PER_HOUR = 60.0
 Facts = Mapping[str, Fact]
 
 
-@dataclass(frozen=True, slots=True)
-class FileLoaded(Event):
+class FileLoaded(Event, frozen=True):
     """A file that decides what the broker does is in force as it was then: `what` is "policy" or
     "configuration", `sha256` of its bytes."""
 
@@ -74,6 +73,24 @@ _SERVER_EVENTS = {
     "store recovered": "store.recovered",
     "store checked": "store.checked",
 }
+
+#: All kinds of entries that a log may hold; `audit.…` is what it says of itself.
+KINDS = frozenset(
+    {
+        *_SERVER_EVENTS.values(),
+        *(f"{event.name}" for event in (IdentityEnded, AccessDenied, ConnectRefused, TransportRefused)),
+        *(f"{event.name}" for event in (LimitReached, ServerWarning)),
+        *(f"identity.{what}" for what in ("enrolled", "template", "state", "password", "psk", "certificate")),
+        "identity.enrollment_string",
+        "enrollment",
+        "denials.others",
+        *(f"{what}.loaded" for what in ("policy", "configuration")),
+        "authority.rotation",
+        "authority.unlock",
+        *(f"learning.{what}" for what in ("started", "proposed", "stopped", "applied")),
+        *(f"audit.{what}" for what in ("began", "key", "dropped", "torn", "lost")),
+    }
+)
 
 
 def of_event(event: Event) -> tuple[str, Facts] | None:
@@ -121,8 +138,17 @@ def of_denial(event: Event) -> tuple[str, str, Facts] | None:
             detail = _one_line(event.detail)
             return event.name, f"{event.what} {detail}", {"what": event.what, "detail": detail}
         case ServerEvent() if event.what == "enrollment":
-            return "enrollment", event.detail, {"detail": event.detail}
+            return "enrollment", _enrollment(event.detail), {"detail": event.detail}
     return None
+
+
+def _enrollment(detail: str) -> str:
+    """Whose an answer to an enrollment is, and of which kind: "WHO: ANSWER ..." without what differs from one to
+    the next, such as the seconds that are left to wait (attack: an entry for each)."""
+    who, _, answer = detail.partition(": ")
+    way, by_address, address = who.rpartition(" from ")
+    whose = f"{way} {address_key(address)}" if by_address else who
+    return " ".join([whose, *answer.split()[:2]])
 
 
 def _one_line(text: str) -> str:
@@ -140,7 +166,10 @@ def of_request(request: Request) -> tuple[str, Facts] | None:
                 "authority": request.authority,
                 "finish": request.finish,
                 "force": request.force,
+                **({"abandon": True} if request.abandon else {}),
             }
+        case HandedRoots():
+            return "authority.rotation", {"authority": "server-root", "handed": ", ".join(request.ids[:50])}
     return None
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from bollard import __version__
 from bollard.base.errors import BollardError, LocalError
-from bollard.base.events import Event, ServerEvent, ServerWarning
+from bollard.base.events import ClientConnected, ClientDisconnected, Event, ServerEvent, ServerWarning
 from bollard.engine.broker import Broker
 from bollard.engine.ports import Authorizer
 from bollard.identity import key_proof, show_root
@@ -60,11 +60,11 @@ from bollard.server.learning import Learning
 from bollard.server.live import LiveBroker, bare_status
 from bollard.server.metrics import BrokerMetrics, MetricsServer
 from bollard.server.numbers import Numbers
-from bollard.server.observers import EventLog
+from bollard.server.observers import EventLog, Observer
 from bollard.server.readiness import notify, reloading, watchdog_interval_s
 from bollard.server.requests import Reloaded, Status
 from bollard.server.revocation import LapseWatch
-from bollard.server.state import StateDirectory, make_authorities
+from bollard.server.state import StateDirectory, keep_memory_off_disk, make_authorities
 from bollard.server.sys_topics import SysTopics
 from bollard.store.database import StateLock
 
@@ -77,6 +77,8 @@ LAPSE_POLL_S = 0.5
 LEARNED_S = 30.0
 #: How often the head of the audit log is told, for whoever collects what is logged.
 AUDIT_HEAD_S = 3600.0
+#: Events of clients that merely connect and leave, which neither a denial nor the audit log is about.
+COMING_AND_GOING = (ClientConnected, ClientDisconnected)
 #: What clients get to take their last bytes when the broker stops.
 STOP_GRACE_S = 2.0
 
@@ -99,8 +101,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a service of a higher floor gets to work with. `context` is for HTTPS and follows reloads,
-    `roots_pem` what devices trust.
+    """What a service of a higher floor gets to work with. `context` is for HTTPS and follows reloads.
 
     `changed` is to be called on the loop after a change of the registry, `emit` with what should be logged;
     `guesses` says when a secret may be tried again, and is to be told, on the loop, what came of it.
@@ -109,7 +110,6 @@ class Offer:
     config: Config
     desk: Desk
     context: ServerContext
-    roots_pem: bytes
     changed: Callable[[], None]
     emit: Callable[[Event], None]
     guesses: Guesses
@@ -127,6 +127,7 @@ def run(config: Config, announce: Callable[[Started], None], services: Sequence[
     """
     state = StateDirectory(config.state_dir)
     log = EventLog(config.log)
+    keep_memory_off_disk()
     with StateLock(state.root):
         recovery = make_authorities(state.root, config.unlock)
         if recovery is not None:
@@ -184,6 +185,7 @@ class Server:
         self._contexts: dict[str, ServerContext] = {}
         self._listeners: list[tuple[ListenerConfig, Listener]] = []
         self._started = time.monotonic()
+        self._hearers: dict[type[Event], tuple[Observer, ...]] = {}
         self._for_the_record: list[Event] = [
             ServerWarning("registry older than the revocation log", f"{identity} is ended again")
             for identity in identities.ended_again
@@ -229,14 +231,13 @@ class Server:
         self._slow = (
             SlowChecks(verifier.password_pepper, time.monotonic) if config.allow_human_passwords else None
         )
+        mechanisms, used = self._mechanisms(), self._enrollment.used
+        # Without passwords of people: what is left are secrets that were generated.
+        generated = RegistryAuthenticator(registry.snapshot, verifier, mechanisms=mechanisms, used=used)
         authenticator = RegistryAuthenticator(
-            registry.snapshot,
-            verifier,
-            mechanisms=self._mechanisms(),
-            used=self._enrollment.used,
-            slow=self._slow,
+            registry.snapshot, verifier, mechanisms=mechanisms, used=used, slow=self._slow
         )
-        self._guard = Guard(authenticator, limits, self._emit)
+        self._guard = Guard(authenticator, limits, self._emit, unguessable=generated)
         self._pump = Pump(self._broker, self._guard, self._emit, limits=limits)
         self._pump.requested = self._enrollment.requested
         self._durability.start(self._pump)
@@ -322,7 +323,7 @@ class Server:
         return {
             **scram_mechanisms(registry.snapshot, self._identities.verifier),
             key_proof.METHOD: key_proof.KeyProofMechanism(registry.snapshot),
-            show_root.METHOD: show_root.ShowRootMechanism(self._identities.authorities.root),
+            show_root.METHOD: show_root.ShowRootMechanism(lambda: self._identities.authorities.root),
         }
 
     def _make_enrollment(self) -> EnrollmentService:
@@ -548,7 +549,6 @@ class Server:
             self._config,
             self._desk,
             self._context("websocket"),
-            self._identities.authorities.root_file.read_bytes(),
             changed=lambda: self._live.apply_policy(),
             emit=self._emit,
             guesses=self._guard.guesses,
@@ -561,15 +561,23 @@ class Server:
     def _describe(self) -> Status:
         listeners = tuple(f"{kind} {address}" for kind, address in self._bound())
         weak = (*self._weak, *self._access.weaknesses(), *self._learning.weaknesses())
-        return bare_status(self._started, listeners, weak, self._numbers.read())
+        return bare_status(self._started, listeners, weak, self._numbers.read(), self._access.fault)
 
     def _emit(self, event: Event) -> None:
-        self._numbers.observe(event)
-        self._metrics.observe(event)
-        self._failures.observe(event)
-        self._diagnosis.observe(event)
-        self._trail.observe(event)
-        self._log(event)
+        for observe in self._hearers.get(type(event)) or self._who_hears(type(event)):
+            observe(event)
+
+    def _who_hears(self, kind: type[Event]) -> tuple[Observer, ...]:
+        """Who is told of events of this kind. Two come with each connection: only those who want them get them."""
+        hearers: list[Observer] = [self._metrics.observe, self._failures.observe]
+        if issubclass(kind, ClientConnected):
+            hearers.append(self._numbers.observe)
+        if not issubclass(kind, COMING_AND_GOING):
+            hearers += [self._diagnosis.observe, self._trail.observe]
+        if self._log.writes(kind):
+            hearers.append(self._log)
+        self._hearers[kind] = tuple(hearers)
+        return self._hearers[kind]
 
     def _fault(self, detail: str) -> None:
         self._emit(ServerWarning("internal error", detail))

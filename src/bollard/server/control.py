@@ -24,7 +24,13 @@ from bollard.identity.registry import Registry
 from bollard.identity.tokens import check_life
 from bollard.policy.rules import parse_policy
 from bollard.server.advertise import host_of, reachable_at
-from bollard.server.authority_operations import describe, replace_authority
+from bollard.server.authority_operations import (
+    describe,
+    give_roots,
+    note_handed,
+    replace_authority,
+    replaced_without,
+)
 from bollard.server.config import Config
 from bollard.server.enrollment_operations import describe_token, open_token
 from bollard.server.factory_operations import import_batch
@@ -54,6 +60,7 @@ from bollard.server.requests import (
     Enroll,
     Enrolled,
     GivePsk,
+    HandedRoots,
     ImportBatch,
     ListDevices,
     Reload,
@@ -159,6 +166,9 @@ class Control:
                 return describe(self._authorities, self._registry, warning=warning, now=time.time())
             case RotateAuthority():
                 return self._rotate_authority(request)
+            case HandedRoots():
+                note_handed(self._authorities, self._registry, request.ids)
+                return describe(self._authorities, self._registry, now=time.time())
             case LearnStart() | AskLearning() | LearnPropose() | LearnStop():
                 return self._learn(request)
 
@@ -312,6 +322,7 @@ class Control:
             self._registry.snapshot().identities.get(identity),
             self._failures.of(identity) if self._failures else None,
             self._live.connections_of(identity) if self._live else None,
+            root_replaced_at=replaced_without(self._authorities, identity),
             now=time.time(),
         )
 
@@ -331,14 +342,16 @@ class Control:
             Secret(request.sheet.encode()),
             finish=request.finish,
             force=request.force,
+            abandon=request.abandon,
             now=now,
         )
-        if self._live is not None:
-            self._live.reload()
+        done = self._live.reload().done if self._live is not None else ()
+        trouble = [sentence for sentence in done if "not reloaded" in sentence]
         for identity in ended:
             reason = "the authority of its certificate was replaced"
             self._end(identity, NOT_AUTHORIZED, reason, time.monotonic(), purge=False)
-        return describe(self._authorities, self._registry, warning=self.publish_crl(), now=now)
+        trouble.append(self.publish_crl())
+        return describe(self._authorities, self._registry, warning="; ".join(filter(None, trouble)), now=now)
 
     def _tell_live(self) -> None:
         if self._live is not None:
@@ -367,6 +380,7 @@ class Control:
         return reachable_at(self._config, self._live.port() if self._live else None)
 
     def _with_password(self, identity: str, password: str, at: tuple[str, int]) -> Enrolled:
+        give_roots(self._authorities, identity)
         return Enrolled(
             id=identity,
             client_id=identity,
@@ -383,6 +397,7 @@ class Control:
         issued = issue_device_certificate(
             self._authorities, self._registry, identity, now=time.time(), supersede=supersede
         )
+        give_roots(self._authorities, identity)
         return Enrolled(
             id=identity,
             client_id=identity,

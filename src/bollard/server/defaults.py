@@ -4,6 +4,9 @@ Everything that is commented out shows the default, so that removing the `#` alo
 what the comment says.
 """
 
+import json
+
+from bollard.identity.unlock import BY_FILE, Unlock
 from bollard.server.config import Address
 
 CONFIG_TEMPLATE = """\
@@ -54,6 +57,31 @@ level = "info"                      # debug, info, warning, error
 """
 
 
-def config_text(bind: Address) -> str:
-    """The commented configuration with one TLS listener on `bind`."""
-    return CONFIG_TEMPLATE.format(bind=bind)
+def config_text(bind: Address, unlock: Unlock = BY_FILE) -> str:
+    """The commented configuration with one TLS listener on `bind`; `unlock` opens the authorities' keys."""
+    text = CONFIG_TEMPLATE.format(bind=bind)
+    return text if unlock == BY_FILE else f"{text}\n{as_text(unlock)}"
+
+
+def as_settings(unlock: Unlock) -> dict[str, str]:
+    """The keys of [authorities] that say `unlock`."""
+    found = {"unlock": unlock.way}
+    if unlock.pass_file is not None:
+        found["pass_file"] = str(unlock.pass_file)
+    if unlock.token is not None:
+        token = unlock.token
+        found |= {
+            "pkcs11_module": str(token.module),
+            "pkcs11_token": token.label,
+            "pin_from": token.pin_from,
+        }
+        if token.pin_file is not None:
+            found["pin_file"] = str(token.pin_file)
+    return found
+
+
+def as_text(unlock: Unlock) -> str:
+    """[authorities] as one would write it."""
+    # A string of JSON is one of TOML: control characters are not in settings.
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in as_settings(unlock).items()]
+    return "\n".join(["[authorities]", *lines, ""])

@@ -8,8 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from bollard.identity.authority import Authorities, load_authorities
 from bollard.identity.credentials import Verifier, ensure_pepper
@@ -17,6 +15,7 @@ from bollard.identity.records import Identity
 from bollard.identity.registry import Registry
 from bollard.identity.unlock import BY_FILE, Unlock
 from bollard.server.audit import AuditedStorage
+from bollard.server.closing import Closing
 from bollard.server.state import StateDirectory
 from bollard.store.database import open_database
 from bollard.store.devices import DeviceStore
@@ -24,7 +23,7 @@ from bollard.store.revocations import LoggedStorage, RevocationLog
 
 
 @dataclass(frozen=True, slots=True)
-class Identities:
+class Identities(Closing):
     """The opened registry and what belongs to it; a context manager that closes it.
 
     `ended_again` names the identities that the revocation log has ended again: somebody restored an older
@@ -39,14 +38,6 @@ class Identities:
 
     def close(self) -> None:
         self.database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def say_on_stderr(warning: str) -> None:

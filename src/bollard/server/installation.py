@@ -14,6 +14,7 @@ from cryptography import x509
 
 from bollard.assess.model import Evidence, Missing
 from bollard.assess.probes.own import (
+    AuthorityKeys,
     Backup,
     Lifetime,
     Lifetimes,
@@ -27,6 +28,9 @@ from bollard.assess.probes.own import (
     Store,
 )
 from bollard.base.errors import LocalError
+from bollard.identity.files import read_private
+from bollard.identity.keys import is_plain, is_reference
+from bollard.identity.unlock import PASS_FILE, SEALED_FILE
 from bollard.policy.lint import lint
 from bollard.policy.rules import parse_policy
 from bollard.policy.space import TooComplex
@@ -59,6 +63,7 @@ def gather(
         Policy: lambda: _policy(config),
         Options: lambda: Options(weakened=tuple(weaknesses(config))),
         Recovery: lambda: _recovery(state),
+        AuthorityKeys: lambda: _authority_keys(config),
         Record: lambda: _record(state),
         Running: lambda: _running(status),
     }
@@ -156,11 +161,26 @@ def _policy(config: Config) -> Policy:
 
 
 def _recovery(state: StateDirectory) -> Recovery:
-    try:
-        age_s = int(time.time() - state.recovery.stat().st_mtime)
-    except FileNotFoundError:
-        return Recovery(present=False)
-    return Recovery(present=True, age_s=max(age_s, 0))
+    for sheet in (state.recovery, state.next_recovery):
+        if sheet.exists():
+            return Recovery(present=True, age_s=max(int(time.time() - sheet.stat().st_mtime), 0))
+    return Recovery(present=False)
+
+
+def _authority_keys(config: Config) -> AuthorityKeys:
+    keys = {path: read_private(path) for path in sorted((config.state_dir / "ca").glob("*.key"))}
+    if not keys:
+        raise Missing("there are no authorities yet")
+    way = config.unlock.way
+    left = [path for path, text in keys.items() if way == "pkcs11" and not is_reference(text)]
+    in_use = {"file": config.unlock.file(config.state_dir), "prompt": config.state_dir / SEALED_FILE}.get(way)
+    others = (config.state_dir / PASS_FILE, config.state_dir / SEALED_FILE)
+    left += [path for path in others if path != in_use and path.exists()]
+    return AuthorityKeys(
+        opened_by=str(config.unlock),
+        unprotected=tuple(str(path) for path, text in keys.items() if is_plain(text)),
+        left=tuple(str(path) for path in left),
+    )
 
 
 def _record(state: StateDirectory) -> Record:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from bollard.base.allowance import Allowance, allowance_from, allows_foreign
+from bollard.base.allowance import PassedOn
 from bollard.base.errors import ConfigError, LocalError
 from bollard.base.toml import Document
 from bollard.base.types import Action, Decision, Principal
@@ -36,13 +36,14 @@ RULE = "learning"
 _ALLOWED = Decision(True, RULE, "it is being learned, within the ceiling")
 
 
-class LearningRights:
+class LearningRights(PassedOn):
     """`engine.ports.Authorizer` that lets those who are learned use the ceiling where policy is silent.
 
     `tap` is what the engine tells of what is done.
     """
 
     def __init__(self, others: Authorizer, ceiling: Policy, learns: Callable[[str], bool], tap: Tap) -> None:
+        super().__init__(others)
         self._others = others
         self._ceiling = ceiling
         self._learns = learns
@@ -54,13 +55,6 @@ class LearningRights:
         if decision.allowed or decision.rule or action is Action.SHARE or not self._learns(principal):
             return decision
         return _ALLOWED if self._ceiling.decide(principal, action, topic).allowed else decision
-
-    def allowance(self, principal: Principal) -> Allowance | None:
-        return allowance_from(self._others, principal)
-
-    @property
-    def allow_foreign_response_topics(self) -> bool:
-        return allows_foreign(self._others)
 
 
 class Learning:
@@ -88,14 +82,14 @@ class Learning:
 
     def start(self, request: LearnStart, rules: Rules) -> LearningInfo:
         """Begin to learn. Raises LocalError if something is learned already, or the request is wrong."""
+        if not 60 <= request.life_s <= MAX_LIFE_S:
+            raise LocalError("learning takes from a minute to 90 days", 'Write --for as "7d" or "12h".')
+        _ceiling_policy(request.who, request.ceiling, rules)
         if self.active:
             raise LocalError(
                 "something is being learned already",
                 "Look at it with bollard learn status, or stop it first.",
             )
-        if not 60 <= request.life_s <= MAX_LIFE_S:
-            raise LocalError("learning takes from a minute to 90 days", 'Write --for as "7d" or "12h".')
-        _ceiling_policy(request.who, request.ceiling, rules)
         now = self._clock()
         state = LearningState(
             who=request.who, ceiling=request.ceiling, started_at=now, until=now + request.life_s

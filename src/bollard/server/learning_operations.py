@@ -5,9 +5,10 @@ from pathlib import Path
 
 from msgspec.structs import asdict
 
+from bollard.base.toml import MAX_FILE_BYTES
 from bollard.identity.records import Snapshot
 from bollard.policy.learn import ACTIONS, Observation, propose
-from bollard.policy.learn_text import proposal_text, rules_text
+from bollard.policy.learn_text import fitting, proposal_text, rules_text
 from bollard.policy.rules import parse_policy
 from bollard.server.learning import Learning, shadow_policy
 from bollard.server.learning_records import (
@@ -19,6 +20,9 @@ from bollard.server.learning_records import (
     LearnStop,
     LeftOut,
 )
+
+#: The longest proposal. Two hundred devices of the usual kinds need some kilobytes.
+MAX_PROPOSAL_BYTES = 256 * 1024
 
 LearnRequest = LearnStart | AskLearning | LearnPropose | LearnStop
 
@@ -38,6 +42,12 @@ def learn(
             return _propose(learning, request, policy, registry.templates, registry)
 
 
+def _room(policy: Path) -> int:
+    """Bytes that a proposal may have: half of what the file at `policy` has left, so that people can go on
+    editing it, and not so much that reading it takes the broker long."""
+    return min((MAX_FILE_BYTES - policy.stat().st_size) // 2, MAX_PROPOSAL_BYTES)
+
+
 def _propose(
     learning: Learning,
     request: LearnPropose,
@@ -54,6 +64,7 @@ def _propose(
         trusted=request.trusted,
         complete=request.complete,
     )
+    proposal = fitting(proposal, _room(policy))
     rules = rules_text(proposal)
     shadow = shadow_policy(policy, rules, templates)
     learning.proposed(rules, shadow)

@@ -129,7 +129,11 @@ class LiveBroker:
 
 
 def bare_status(
-    started: float, listeners: tuple[str, ...], weak: tuple[str, ...], numbers: dict[str, int]
+    started: float,
+    listeners: tuple[str, ...],
+    weak: tuple[str, ...],
+    numbers: dict[str, int],
+    policy_fault: str,
 ) -> Status:
     """A status of this process without its clients; `started` is a monotonic time."""
     return Status(
@@ -140,5 +144,6 @@ def bare_status(
         uptime_s=round(time.monotonic() - started, 3),
         listeners=listeners,
         weaknesses=weak,
+        policy_fault=policy_fault,
         counters=numbers,
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from bollard.base.toml import Document, Key, kind, load_toml
 from bollard.engine.limits import Limits
-from bollard.identity.unlock import Unlock
+from bollard.identity.unlock import TokenSettings, Unlock
 from bollard.net.gate import TransportLimits
 from bollard.net.psk import is_available
 from bollard.server import settings, units
@@ -103,7 +103,9 @@ class _Table:
             value = _READERS[row.kind](raw, row, self._base)
         except ValueError as error:
             shown = f"{raw!r:.60}" if isinstance(raw, str | int | float) else kind(raw)
-            raise self.error(key, f"{key} = {_toml(raw) or shown}", f"Expected {error}.") from None
+            # In [authorities] somebody may have written a passphrase or a PIN where its place belongs.
+            told = f"a value of {key}" if self._at == ("authorities",) else f"{key} = {_toml(raw) or shown}"
+            raise self.error(key, told, f"Expected {error}.") from None
         return value
 
     def values(self) -> dict[str, Any]:
@@ -139,8 +141,18 @@ def _flag(value: object, row: Setting, base: Path) -> bool:
 
 def _bounded(value: float, row: Setting) -> None:
     if not row.low <= value <= row.high:
-        top = f" to {row.high:g}" if row.high != float("inf") else " or more"
-        raise ValueError(f"a value of {row.low:g}{top}")
+        unit = _UNITS.get(row.kind, "")
+        top = f" to {_plain(row.high)}{unit}" if row.high != float("inf") else f"{unit} or more"
+        raise ValueError(f"a value of {_plain(row.low)}{top}")
+
+
+#: What the bounds of these kinds of settings count.
+_UNITS = {"size": " bytes", "duration": " seconds"}
+
+
+def _plain(number: float) -> str:
+    """`number` as one would write it: no exponent, no zeros behind the point."""
+    return str(int(number)) if number == int(number) else str(number)
 
 
 def _integer(value: object, row: Setting, base: Path) -> int:
@@ -302,10 +314,37 @@ def _metrics(document: Document, base: Path) -> MetricsConfig:
 
 def _unlock(document: Document, base: Path) -> Unlock:
     table = _Table(document, ("authorities",), settings.AUTHORITIES, base)
-    unlock = Unlock(way=table.value("unlock", "file"), pass_file=table.value("pass_file", None))
-    if unlock.way != "file" and unlock.pass_file is not None:
+    values = table.values()
+    way, pass_file = values.get("unlock", "file"), values.get("pass_file")
+    if way != "file" and pass_file is not None:
         raise table.error("pass_file", "pass_file with a passphrase from elsewhere", "Remove one of the two.")
-    return unlock
+    return Unlock(way=way, pass_file=pass_file, token=_token(table, values, wanted=way == "pkcs11"))
+
+
+def _token(table: _Table, values: dict[str, Any], *, wanted: bool) -> TokenSettings | None:
+    """Where the token is, if its keys are given and belong together."""
+    given = [key for key in ("pkcs11_module", "pkcs11_token", "pin_from", "pin_file") if key in values]
+    if not wanted and given:
+        raise table.error(
+            given[0], f'{given[0]} without unlock = "pkcs11"', "Add the one or remove the other."
+        )
+    if not wanted:
+        return None
+    module, label, pin = (
+        values.get("pkcs11_module"),
+        values.get("pkcs11_token"),
+        values.get("pin_from", "prompt"),
+    )
+    if module is None or not label:
+        raise table.error(
+            "unlock", 'unlock = "pkcs11" without a token', "Add pkcs11_module and pkcs11_token, its label."
+        )
+    if (pin == "file") != ("pin_file" in values):
+        at = "pin_file" if "pin_file" in values else "pin_from"
+        raise table.error(
+            at, 'pin_from = "file" and pin_file belong together', "Add the one or remove the other."
+        )
+    return TokenSettings(module, label, pin, values.get("pin_file"))
 
 
 def _est(document: Document, base: Path) -> EstConfig:

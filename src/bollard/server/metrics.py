@@ -41,6 +41,7 @@ GAUGES = frozenset(
         "clients_total",
         "retained_bytes",
         "retained_messages",
+        "retained_of_clients",
         "shared_subscriptions",
         "subscriptions",
     }
@@ -65,13 +66,13 @@ class BrokerMetrics(Collector):
         self._counters = counters
         self._version = version
         self._variant = "compiled" if compiled else "pure"
-        self._events: dict[tuple[str, str], int] = {}
+        self._events: dict[type[Event], int] = {}
         self._limits: dict[str, int] = {}
 
     def observe(self, event: Event) -> None:
         """Count `event`. Of its fields only the name of a limit matters here, which is ours."""
-        key = (event.name, event.level)
-        self._events[key] = self._events.get(key, 0) + 1
+        kind = type(event)
+        self._events[kind] = self._events.get(kind, 0) + 1
         if isinstance(event, LimitReached):
             self._limits[event.limit] = self._limits.get(event.limit, 0) + 1 + (event.more or 0)
 
@@ -84,8 +85,8 @@ class BrokerMetrics(Collector):
             family = GaugeMetricFamily if name in GAUGES else CounterMetricFamily
             yield family(f"bollard_{name}", words, value=value)
         events = CounterMetricFamily("bollard_events", "Events by name", labels=["event", "level"])
-        for (name, level), count in list(self._events.items()):
-            events.add_metric([name, level], count)
+        for kind, count in list(self._events.items()):
+            events.add_metric([kind.name, kind.level], count)
         yield events
         limits = CounterMetricFamily(
             "bollard_limits_reached", "How often a bound did its work", labels=["limit"]

@@ -45,5 +45,6 @@ class Numbers:
             shared_subscriptions=core.tree.shared_count,
             retained_messages=core.retained.count,
             retained_bytes=core.retained.bytes,
+            retained_of_clients=core.retained.of_authors,
         )
         return numbers

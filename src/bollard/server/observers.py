@@ -8,7 +8,6 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import fields
 from datetime import UTC, datetime
 from typing import IO
 
@@ -43,6 +42,10 @@ class EventLog:
         self._render = as_json if config.format == "json" else as_text
         self._rates: dict[str, _Rate] = {}
 
+    def writes(self, kind: type[Event]) -> bool:
+        """Whether events of this kind are written at all, at the level that is configured."""
+        return LEVELS[kind.level] >= self._least
+
     def __call__(self, event: Event) -> None:
         if LEVELS[event.level] < self._least:
             return
@@ -53,7 +56,7 @@ class EventLog:
 
     def tell(self, event: Event, left_out: int = 0) -> None:
         """Write `event` whatever its level and rate. `left_out` of its name were not written before it."""
-        values = {entry.name: getattr(event, entry.name) for entry in fields(event)}
+        values = {name: getattr(event, name) for name in event.__struct_fields__}
         if left_out:
             values["left_out"] = left_out
         self._write(self._render(self._clock(), event.level, event.name, values))

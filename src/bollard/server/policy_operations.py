@@ -9,12 +9,13 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bollard.base.errors import LocalError
 from bollard.base.toml import MAX_FILE_BYTES, load_toml
+from bollard.base.types import ANONYMOUS
 from bollard.server.ask import ask
 from bollard.server.config import Config
 from bollard.server.control_socket import ask_socket
@@ -38,6 +39,16 @@ def known_identities(config: Config) -> dict[str, Known]:
     devices = ask(config, ListDevices())
     assert isinstance(devices, Devices)
     return {device.id: Known(device.template, device.state) for device in devices.devices}
+
+
+def not_enrolled(config: Config, names: Iterable[str]) -> list[str]:
+    """Those of `names`, as a grant or learning has them, that are identities nobody has been enrolled as. None
+    if the registry cannot be read: whoever may write the policy need not be allowed to."""
+    try:
+        known = known_identities(config)
+    except LocalError:
+        return []
+    return [name for name in names if name not in ("*", ANONYMOUS) and ":" not in name and name not in known]
 
 
 def edit_policy(path: Path, change: Callable[[Path, str], str]) -> None:

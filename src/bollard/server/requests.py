@@ -120,15 +120,25 @@ class RotateAuthority(
     msgspec.Struct, frozen=True, tag_field="op", tag="rotate_authority", forbid_unknown_fields=True
 ):
     """Replace the server CAs, with the text of the recovery `sheet`; or begin, or with `finish` end, the
-    replacement of the device CA. `force` ends it although some are not ready, and shuts those out."""
+    replacement of the device CA or of the server roots, these with the `sheet` of the new ones. `force` ends
+    it although some are not ready, and shuts those out. `abandon` gives the new server roots up."""
 
-    authority: Literal["server-ca", "device-ca"]
+    authority: Literal["server-ca", "device-ca", "server-root"]
     sheet: str = ""
     finish: bool = False
     force: bool = False
+    abandon: bool = False
 
     def __repr__(self) -> str:
         return f"RotateAuthority({self.authority!r})"
+
+
+class HandedRoots(
+    msgspec.Struct, frozen=True, tag_field="op", tag="handed_roots", forbid_unknown_fields=True
+):
+    """The owner has given the server roots that are to follow to the devices `ids`, by himself."""
+
+    ids: tuple[str, ...]
 
 
 class Reload(msgspec.Struct, frozen=True, tag_field="op", tag="reload", forbid_unknown_fields=True):
@@ -150,6 +160,7 @@ Request = (
     | WhyConnection
     | AskAuthority
     | RotateAuthority
+    | HandedRoots
     | LearnStart
     | AskLearning
     | LearnPropose
@@ -287,7 +298,8 @@ class ClientInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """`running` False: nothing else is filled in. At most `MAX_CLIENTS` clients are listed, and `traffic` of as
-    many identities: those with the most denials, then those with the most messages."""
+    many identities: those with the most denials, then those with the most messages. `policy_fault` says what
+    is wrong with the policy file while an older one is in force."""
 
     running: bool
     version: str = ""
@@ -296,6 +308,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     uptime_s: float = 0.0
     listeners: tuple[str, ...] = ()
     weaknesses: tuple[str, ...] = ()
+    policy_fault: str = ""
     counters: dict[str, int] = {}
     connected: int = 0
     clients: tuple[ClientInfo, ...] = ()
@@ -316,8 +329,22 @@ class AuthorityInfo(msgspec.Struct, frozen=True, kw_only=True):
     not_after: int
 
 
+class RootReplacement(msgspec.Struct, frozen=True, kw_only=True):
+    """The server roots that are to follow: `pin` of the P-256 one, since when, and who has them, by name.
+
+    `waiting` get them by themselves; `unknown` were configured by hand.
+    """
+
+    pin: str
+    begun_at: int
+    ready: tuple[str, ...]
+    waiting: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
 class AuthorityStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The authorities. `recovery_file` is the path of the recovery sheet while it is still on this machine.
+    `next_root` is there while the server roots are being replaced.
 
     While the device CA is being replaced, `ready` counts identities with a certificate of the new one and
     `waiting` names the others; else `ready` is None.
@@ -331,6 +358,7 @@ class AuthorityStatus(msgspec.Struct, frozen=True, kw_only=True):
     ready: int | None = None
     waiting: tuple[str, ...] = ()
     warning: str = ""
+    next_root: RootReplacement | None = None
 
 
 Result = (
@@ -366,6 +394,7 @@ ANSWERS: dict[type[Request], type[Result]] = {
     WhyConnection: ConnectionWhy,
     AskAuthority: AuthorityStatus,
     RotateAuthority: AuthorityStatus,
+    HandedRoots: AuthorityStatus,
     LearnStart: LearningInfo,
     AskLearning: LearningInfo,
     LearnPropose: LearnProposal,

@@ -5,7 +5,6 @@ What has ended is decided in `identity/revoke.py` and by the registry; the opera
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from bollard.base.events import Event
@@ -18,8 +17,7 @@ from bollard.identity.revoke import lapsed, outdated
 NOT_AUTHORIZED = 0x87
 
 
-@dataclass(frozen=True, slots=True)
-class IdentityEnded(Event):
+class IdentityEnded(Event, frozen=True):
     """What lived of an identity was ended: for the audit. The numbers are what was alive.
 
     `code` is the MQTT 5.0 reason code that its clients read, `reason` says why in a sentence.

@@ -140,11 +140,24 @@ AUTHORITIES = (
     Setting(
         "unlock",
         "choice",
-        "Where the passphrase is: in a file, or in the systemd credential `bollard-ca`.",
+        "What opens the keys: a passphrase in a file or in the systemd credential `bollard-ca`, a person who is "
+        "asked at the start, or a PKCS#11 token that holds them. `bollard authority unlock` moves from one to "
+        "another.",
         '"file"',
-        choices=("file", "credential"),
+        choices=("file", "credential", "prompt", "pkcs11"),
     ),
-    Setting("pass_file", "path", "The file with the passphrase.", "`ca.pass` in `state_dir`"),
+    Setting("pass_file", "path", "With `file`: the file with the passphrase.", "`ca.pass` in `state_dir`"),
+    Setting("pkcs11_module", "path", "With `pkcs11`: the shared library of the token.", "none"),
+    Setting("pkcs11_token", "text", "With `pkcs11`: the label of the token.", "none"),
+    Setting(
+        "pin_from",
+        "choice",
+        "With `pkcs11`: where the PIN is: a person who is asked at the start, a file, or the systemd credential "
+        "`bollard-pin`.",
+        '"prompt"',
+        choices=("prompt", "file", "credential"),
+    ),
+    Setting("pin_file", "path", 'With `pin_from = "file"`: the file with the PIN, 0600.', "none"),
 )
 
 MAX_U16 = 65_535
@@ -219,7 +232,13 @@ LIMITS = (
     ),
     Setting("max_inflight", "integer", "Unacknowledged messages to one client.", low=1, high=MAX_U16),
     Setting("max_queue_messages", "integer", "A queue that grows while a client is away.", low=1, high=10**9),
-    Setting("max_queue_bytes", "size", "The same, in bytes.", low=1024, high=2**40),
+    Setting(
+        "max_queue_bytes",
+        "size",
+        "The same, in bytes: topic, payload, properties, and 384 for each message.",
+        low=1024,
+        high=2**40,
+    ),
     Setting(
         "max_principal_queue_bytes",
         "size",

@@ -8,13 +8,14 @@
     audit/                        what changed and what was denied, signed line by line
     control.sock                  commands to the running broker
     ca/ tls/ devices/             authorities, server certificates, what `enroll` writes by default
-    ca.pass                       what opens the keys in ca/, unless the configuration says otherwise
+    ca.pass, or ca.sealed         what opens the keys in ca/, unless the configuration says otherwise
 
 The directory is 0700. The first run is a row of steps, each whole or not at all, and `bollard.toml`
 comes last: a run that was interrupted is finished by the next one.
 """
 
 import os
+import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ POLICY_NAME = "policy.toml"
 _OURS = {
     "ca",
     "ca.pass",
+    "ca.sealed",
+    "pin.refused",
     "tls",
     "devices",
     POLICY_NAME,
@@ -96,6 +99,11 @@ class StateDirectory:
         return self.root / "ca" / "server-root-recovery.txt"
 
     @property
+    def next_recovery(self) -> Path:
+        """The same of the roots that are to follow."""
+        return self.root / "ca" / "next-root" / "server-root-recovery.txt"
+
+    @property
     def devices(self) -> Path:
         return self.root / "devices"
 
@@ -111,20 +119,21 @@ def default_directory() -> Path:
     return Path(base or Path.home() / ".local" / "state") / "bollard"
 
 
-def prepare(directory: Path, bind: Address) -> Path | None:
+def prepare(directory: Path, bind: Address, unlock: Unlock = BY_FILE) -> Path | None:
     """Make what is missing in `directory` for its first run, with a listener on `bind`.
 
-    Returns the path of the recovery file if authorities were made now, else None. Raises LocalError if
+    Returns the path of the recovery file if authorities were made now, else None: those that a person or a
+    token is to open are made by the start itself, which so asks once. Raises LocalError if
     the directory is not ours, not writable, or in use.
     """
     state = StateDirectory(directory)
     _enter(state)
     with StateLock(directory):
-        recovery = make_authorities(directory)
+        recovery = make_authorities(directory) if unlock == BY_FILE else None
         if not state.policy.exists():
             write_private(state.policy, DEFAULT_POLICY.encode())
         if not state.config.exists():
-            write_private(state.config, config_text(bind).encode())
+            write_private(state.config, config_text(bind, unlock).encode())
     return recovery
 
 
@@ -146,6 +155,12 @@ def make_authorities(directory: Path, unlock: Unlock = BY_FILE) -> Path | None:
             "Restore it from your backup, or move the registry away to begin anew with every device.",
         )
     return create_authorities(directory, now=time.time(), unlock=unlock)
+
+
+def keep_memory_off_disk() -> None:
+    """No core dump of this process: it would hold the keys of the authorities, opened."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def _enter(state: StateDirectory) -> None:

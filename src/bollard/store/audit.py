@@ -8,6 +8,9 @@ after an entry has said so. A key is on disk before the entry that announces it,
 destroyed after, so that a crash between any two steps leaves a log that goes on.
 
 A line whose end is missing was never confirmed to anybody: it is cut off at the next start, and told.
+
+Whoever cuts, lengthens or removes the newest file while it is in use is noticed at the next entry: that one goes
+into a file of its own, so that it is not lost behind half a line, and the log is begun anew with the reason.
 """
 
 import hashlib
@@ -92,6 +95,8 @@ class AuditLog:
         self._max_bytes = max(max_bytes, MIN_LOG_BYTES)
         self.notes: list[str] = []
         self.head = Head()
+        #: How long the newest file has to be.
+        self._written = 0
         self._key: Ed25519PrivateKey
         try:
             make_private_directory(folder)
@@ -119,12 +124,14 @@ class AuditLog:
         """Write `entries`; they are on disk when this returns. OSError or LocalError if not: then none of them is."""
         if not entries:
             return
+        self._look(entries[0].at)
         if self._size() >= self._max_bytes // PARTS:
             self._next_file(entries[0].at)
         self._write(entries)
 
     def change_key(self, at: float) -> None:
         """Announce a new key and destroy the one that has signed so far. Errors as for `append`."""
+        self._look(at)
         fresh = Ed25519PrivateKey.generate()
         self._save(self._key, fresh)
         self._write([Entry(KEY, at, {"key": _public(fresh)})])
@@ -149,12 +156,22 @@ class AuditLog:
             keys = {_public(key): key for key in self._keys()}
             if announced in keys:
                 self._key = keys[announced]
+                self._written = self._size()
                 return
             reason = "its signing key is missing" if not keys else "its signing key is another one"
+        self._begin_behind(reason, now)
+
+    def _look(self, at: float) -> None:
+        """Begin anew, behind what there is, if somebody else has changed the newest file meanwhile."""
+        if self._size() != self._written:
+            make_private_directory(self._folder)
+            self._begin_behind("its newest file was cut, lengthened or removed while it was in use", at)
+
+    def _begin_behind(self, reason: str, now: float) -> None:
         self.notes.append(
             f"the log could not be continued: {reason}; it was begun anew after {self.head.number}"
         )
-        self._path = self._name(self.head.number + 1)
+        self._path, self._written = self._name(self.head.number + 1), 0
         self._begin(reason, now)
 
     def _keys(self) -> list[Ed25519PrivateKey]:
@@ -179,6 +196,7 @@ class AuditLog:
         try:
             fresh = os.fstat(handle).st_size == 0
             write_whole(handle, b"".join(lines))
+            self._written = os.fstat(handle).st_size
         finally:
             os.close(handle)
         self.head = head
@@ -187,7 +205,7 @@ class AuditLog:
 
     def _next_file(self, at: float) -> None:
         """Go on in a new file, which begins with a key of its own, and remove the oldest if there is too much."""
-        self._path = self._name(self.head.number + 1)
+        self._path, self._written = self._name(self.head.number + 1), 0
         self.change_key(at)
         files = log_files(self._folder)
         sizes = {path: path.stat().st_size for path in files}

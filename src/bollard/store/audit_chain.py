@@ -146,13 +146,16 @@ class Line:
     last: bool = False
 
 
-def verify(lines: Iterable[Line], keys: Iterable[str] = (), kept: Head | None = None) -> Verdict:
+def verify(
+    lines: Iterable[Line], keys: Iterable[str] = (), kept: Head | None = None, *, begun: bool = False
+) -> Verdict:
     """Check a log from its oldest line to its newest.
 
     `keys` are the public keys (hex) that the key file knows; if there are any, the one announced last has to
-    be among them. `kept` is a head from earlier that the log has to agree with.
+    be among them. `kept` is a head from earlier that the log has to agree with. `begun` says that there was a
+    log, so that none at all is a fault.
     """
-    return _Check(kept).run(lines, frozenset(keys))
+    return _Check(kept, begun).run(lines, frozenset(keys))
 
 
 class _Wrong(Exception):
@@ -160,8 +163,9 @@ class _Wrong(Exception):
 
 
 class _Check:
-    def __init__(self, kept: Head | None) -> None:
+    def __init__(self, kept: Head | None, begun: bool) -> None:
         self._kept = kept
+        self._begun = begun
         self._agreed = kept is None
         self._head = Head()
         self._first: Head | None = None
@@ -248,7 +252,9 @@ class _Check:
         """What is wrong with the log as a whole, or ""."""
         first = self._first
         if first is None:
-            return "there is no entry" if self._kept or keys else ""
+            if self._kept is not None and self._kept.number:
+                return f"there is no entry: entries up to {self._kept.number} are gone"
+            return "there is no entry: what was written is gone" if keys or self._begun else ""
         if first.number and (first.number, first.hash) not in self._dropped:
             return (
                 f"the entries before {first.number + 1} are missing, and no entry says that they were removed"
@@ -274,7 +280,10 @@ def check_signature(data: bytes, key: str) -> None:
     body = data[:-_TAIL_BYTES] + b"}"
     try:
         public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key))
-        public.verify(b64decode(found[1]), _DOMAIN + body)
+        signature = b64decode(found[1])
+        if b64encode(signature) != found[1]:  # attack: a change of bits that base64 leaves unused
+            raise ValueError
+        public.verify(signature, _DOMAIN + body)
     except (InvalidSignature, ValueError):
         raise _Wrong("its signature is wrong: the line was changed, or is not of this log") from None
 
