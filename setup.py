@@ -1,5 +1,8 @@
 """Build of the hot modules: a file is hot because a `.pxd` of its own name lies beside it.
 
+A `.pxd` that holds nothing but inline functions is compiled into those that use it; the `.py` beside it says the same
+in Python.
+
 A failed compilation fails the installation. `BOLLARD_PURE=1` installs the same source
 uncompiled; `bollard --version` says which variant runs.
 """
@@ -10,12 +13,16 @@ from pathlib import Path
 from setuptools import setup
 
 SOURCE = Path("src")
+#: Those of inline functions alone.
+INLINE = {SOURCE / "bollard" / "base" / "memory.pxd"}
 
 
 def hot_modules() -> list[str]:
     """Paths of the `.py` files that have a sibling `.pxd`."""
     return sorted(
-        str(pxd.with_suffix(".py")) for pxd in SOURCE.rglob("*.pxd") if pxd.with_suffix(".py").exists()
+        str(pxd.with_suffix(".py"))
+        for pxd in SOURCE.rglob("*.pxd")
+        if pxd.with_suffix(".py").exists() and pxd not in INLINE
     )
 
 

@@ -38,6 +38,18 @@ def test_a_kick_publishes_no_will_neither_now_nor_later(house: House) -> None:
     assert heir.messages() == []
 
 
+def test_a_kick_keeps_no_deadline_for_the_will_of_who_is_away(house: House) -> None:
+    will = Will("will", b"")
+    will.properties.will_delay_interval = 10
+    before = len(house.broker.core.deadlines)
+    house.connect("b", principal="bad", will=will, expiry=100).drop()
+    assert len(house.broker.core.deadlines) == before + 2
+    house.broker.kick("bad", REVOKED, "revoked", house.now)
+    assert len(house.broker.core.deadlines) == before + 1, "its session is kept, its will is not"
+    house.broker.kick("bad", REVOKED, "revoked", house.now, purge=True)
+    assert len(house.broker.core.deadlines) == before
+
+
 def test_a_kick_keeps_sessions_unless_it_is_told_to_purge(house: House) -> None:
     device = house.connect("a", principal="bad", expiry=100)
     device.publish("kept", retain=True)

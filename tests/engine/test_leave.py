@@ -5,6 +5,7 @@ import pytest
 from bollard.base.events import AccessDenied, SessionEnded
 from bollard.base.types import Action
 from bollard.engine.limits import Limits
+from bollard.session.message import ENTRY_BYTES
 from bollard.wire.connect import Disconnect, Will
 from bollard.wire.properties import Properties
 from bollard.wire.spec import PacketType, ReasonCode
@@ -322,7 +323,7 @@ def test_the_queue_of_an_absent_worker_counts_right_after_a_hand_over() -> None:
     assert session is not None
     assert session.queue is not None
     assert session.waiting == len(session.queue) == 1
-    assert session.queue_bytes == sum(delivery.message.size for delivery in session.queue)
+    assert session.queue_bytes == sum(delivery.message.size + ENTRY_BYTES for delivery in session.queue)
     assert len(b.messages()) == 3
 
 

@@ -53,7 +53,7 @@ def test_count_and_bytes_are_those_of_what_is_kept(steps: list[tuple[bool, str, 
     assert {message.name: message.size for message in kept} == expected
     for topic in list(expected):
         kept.remove(topic)
-    assert kept._root.children in (None, {})
+    assert kept._root.children is None
 
 
 def test_removal_leaves_no_level_behind() -> None:
@@ -61,7 +61,7 @@ def test_removal_leaves_no_level_behind() -> None:
     kept.remove("a/b/c")
     assert matched(kept, "#") == ["a/b"]
     kept.remove("a/b")
-    assert kept._root.children == {}
+    assert kept._root.children is None
 
 
 def test_a_level_is_not_a_topic_of_its_own() -> None:
@@ -90,10 +90,11 @@ def test_too_many_bytes_do_not_fit_and_the_one_replaced_is_not_counted() -> None
 
 @pytest.fixture(params=[1, 2, 512], autouse=True, scope="module")
 def page(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every match with small pages too."""
-    usual, retained.PAGE_NODES = retained.PAGE_NODES, request.param
+    """Everything with small pages too, and with lists of few levels."""
+    usual = retained.PAGE_NODES, retained.MANY_NODES
+    retained.PAGE_NODES = retained.MANY_NODES = request.param
     yield
-    retained.PAGE_NODES = usual
+    retained.PAGE_NODES, retained.MANY_NODES = usual
 
 
 @given(filters, st.lists(names, min_size=1, unique=True), st.data())
@@ -145,3 +146,29 @@ def test_a_place_in_a_large_store_weighs_little() -> None:
     finally:
         tracemalloc.stop()
     assert held / len(walks) < 16_384, "20,000 topics would be 160,000 bytes"
+
+
+def test_a_walk_goes_on_in_its_place_however_many_levels_go_meanwhile() -> None:
+    kept: RetainedStore[Kept] = RetainedStore(5_000, 10**9)
+    for number in range(3_000):
+        kept.put(Kept(f"d/{number}"))
+    match = kept.match("d/+")
+    found = [next(match).name for _ in range(1_000)]
+    for number in range(2_500):
+        kept.remove(f"d/{number}")
+    found += [message.name for message in match]
+    assert len(found) == len(set(found))
+    assert set(found) >= {f"d/{number}" for number in (*range(1_000), *range(2_500, 3_000))}
+
+
+def test_a_retained_topic_weighs_little() -> None:
+    kept: RetainedStore[Kept] = RetainedStore(20_000, 10**9)
+    messages = [Kept(f"d/{number}/x") for number in range(2_000)]
+    tracemalloc.start()
+    try:
+        for message in messages:
+            kept.put(message)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held / len(messages) < 450, "with a dict in each level it would be 800 bytes"

@@ -1,5 +1,6 @@
 """The subscription tree against matching each filter by itself."""
 
+import tracemalloc
 from collections.abc import Callable
 
 from hypothesis import given
@@ -175,3 +176,30 @@ def test_the_levels_of_each_principal_are_counted_and_given_back() -> None:
     for each in entries:
         tree.remove(each)
     assert (tree.levels_of("plug"), tree.levels_of("other")) == (0, 2)
+
+
+def test_a_match_looks_at_as_many_levels_however_many_subscriptions_there_are() -> None:
+    looks = []
+    for count in (10, 1_000, 10_000):
+        tree = Tree()
+        session = Somebody()
+        for number in range(count):
+            tree.add(entry(session, f"devices/{number}/state"))
+            tree.add(entry(session, f"devices/{number}/#"))
+        found, _ = tree.match("devices/5/state")
+        assert len(found) == 2
+        looks.append(tree.looks)
+    assert looks[0] == looks[1] == looks[2]
+
+
+def test_a_subscription_weighs_little() -> None:
+    tree, session = Tree(), Somebody()
+    filters = [f"devices/{number}/state" for number in range(2_000)]
+    tracemalloc.start()
+    try:
+        for filter in filters:
+            tree.add(entry(session, filter))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held / len(filters) < 450, "with a dict in each level it would be 900 bytes"

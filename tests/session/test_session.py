@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bollard.session.message import Delivery, Message
+from bollard.session.message import ENTRY_BYTES, Delivery, Message
 from bollard.session.session import Session
 
 
@@ -22,7 +22,7 @@ def test_the_queue_is_first_in_first_out_and_knows_its_size(steps: list[int | No
         elif expected:
             assert session.dequeue() is expected.pop(0)
         assert session.waiting == len(expected)
-        assert session.queue_bytes == sum(one.message.size for one in expected)
+        assert session.queue_bytes == sum(one.message.size + ENTRY_BYTES for one in expected)
         assert (session.queue is None) == (not expected)
 
 

@@ -1,12 +1,11 @@
 """The data of docs/SPEC.md, and the tool that builds it."""
 
-import importlib.util
-import sys
 from itertools import groupby
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from server.tools import load_tool
 
 from .clauses import clause, identifiers
 
@@ -15,17 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SKIPPED = {"MQTT5-2.2.1": 1}
 
 
-def load_tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("spec_table", ROOT / "tools/spec_table.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["spec_table"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-tool = load_tool()
+tool = load_tool("spec_table")
 
 
 def test_both_specifications_are_complete() -> None:

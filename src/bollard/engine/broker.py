@@ -9,7 +9,7 @@ which it wants to be called again (`next_deadline`). No verb raises for anything
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bollard.base.allowance import allows_foreign
+from bollard.base.allowance import allows_foreign, bounds_qos
 from bollard.base.authentication import Accepted, Answer, Challenge, Question, Refused
 from bollard.base.counters import Counters
 from bollard.base.events import Event
@@ -24,7 +24,7 @@ from bollard.engine.core import Core, ServerRequest
 from bollard.engine.disk import failed, took
 from bollard.engine.intake import process
 from bollard.engine.journal import Batch
-from bollard.engine.leave import close, connect_timeout, end_session, route_own
+from bollard.engine.leave import close, connect_timeout, drop_will, end_session, route_own
 from bollard.engine.limits import Limits
 from bollard.engine.ports import Authorizer, Entropy, tap_of
 from bollard.engine.publish import drop_retained
@@ -73,6 +73,7 @@ class Broker:
     ) -> None:
         self.core = Core(limits, authorizer, entropy, now, durable, response_information, server_reference)
         self.core.foreign_responses = allows_foreign(authorizer)
+        self.core.qos_bounded = bounds_qos(authorizer)
         self.core.tap = tap_of(authorizer)
 
     # Transport ---------------------------------------------------------------------------------------
@@ -223,6 +224,7 @@ class Broker:
         core.now = now
         core.authorizer = authorizer
         core.foreign_responses = allows_foreign(authorizer)
+        core.qos_bounded = bounds_qos(authorizer) or any(ration.lowered for ration in core.rations.values())
         core.tap = tap_of(authorizer)
         core.rights_changed()
         forget_strangers(core)
@@ -243,7 +245,7 @@ class Broker:
             if session.will is not None:
                 wills += 1
                 session.will = None
-                session.will_at = 0.0
+                drop_will(core, session)
             connection: Connection | None = session.connection
             if connection is not None:
                 connections += 1
@@ -357,6 +359,6 @@ class Broker:
         core = self.core
         session: Session | None = connection.session
         core.limit("max_outbox_bytes", session, connection, f"{connection.size} bytes wait for it")
-        connection.chunks.clear()
+        connection.outbox.clear()
         connection.size = 0
         close(core, connection, ReasonCode.QUOTA_EXCEEDED, "it does not read what it is sent")

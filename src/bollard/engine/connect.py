@@ -14,9 +14,9 @@ from bollard.engine.delivery import resume
 from bollard.engine.leave import (
     close,
     connect_timeout,
+    drop_deadlines,
+    end,
     end_session,
-    expire_session,
-    fire_will,
     keepalive,
     mark_shares,
 )
@@ -36,6 +36,9 @@ from bollard.wire.topics import check_topic_name
 
 #: What Receive Maximum is when it is not given. [MQTT5 3.1.2.11.3]
 UNLIMITED_RECEIVE = 65_535
+#: CONNACK of 3.1.1 with success, without and with Session Present. [MQTT3-3.2.2-1, -2, -3]
+ACCEPTED_3 = encode(Connack(), 4)
+ACCEPTED_3_KEPT = encode(Connack(session_present=True), 4)
 #: Refusals that 3.1.1 can call "server unavailable".
 NOT_NOW = frozenset(
     {ReasonCode.QUOTA_EXCEEDED, ReasonCode.USE_ANOTHER_SERVER, ReasonCode.CONNECTION_RATE_EXCEEDED}
@@ -204,7 +207,7 @@ def refuse(core: Core, connection: Connection, packet: Connect | None, answer: R
 def _refusal(connection: Connection, packet: Connect | None, code: int, reason: str) -> ConnectRefused:
     username = (packet.username if packet is not None else None) or ""
     peer = connection.peer
-    return ConnectRefused(peer.address, peer.listener, connection.client_id, username, code, reason)
+    return ConnectRefused(peer.address, peer.listener, connection.client_id, username, int(code), reason)
 
 
 def accept(core: Core, connection: Connection, packet: Connect, answer: Accepted) -> None:
@@ -214,30 +217,30 @@ def accept(core: Core, connection: Connection, packet: Connect, answer: Accepted
     connection.principal = answer.principal
     assigned = "" if packet.client_id else core.entropy.token()
     connection.client_id = packet.client_id or assigned
-    connack = _connack(core, connection, packet, assigned, answer.data)
+    renew_ration(core, connection)
+    connack = _connack(core, connection, packet, assigned, answer.data, False)
     refused = _may_connect(core, connection, packet)
-    if refused is None and len(encode(connack, packet.version)) > connection.max_packet_out:
+    if refused is None and len(connack) > connection.max_packet_out:
         refused = Refused(ReasonCode.PACKET_TOO_LARGE, "CONNACK is larger than it accepts")
     if refused is not None:
         refuse(core, connection, packet, refused)
         return
     writes = core.journal.writes
-    session, connack.session_present = _session(core, connection, packet)
+    session, present = _session(core, connection, packet)
+    if present:
+        connack = _connack(core, connection, packet, assigned, answer.data, True)
     session.expiry_s = _granted_expiry(core, packet)
     # The connection is there: a will that was delayed is not published. [MQTT5-3.1.3-9]
+    drop_deadlines(core, session)
     session.will = _will(core, packet.will)
-    session.will_at = 0.0
-    core.deadlines.drop(fire_will, (core, session))
-    core.deadlines.drop(expire_session, (core, session))
     if core.journaling and (session.expiry_s or session.number):
         core.journal.session(session, True)
-    data = encode(connack, packet.version)
     if core.journal.writes != writes and not core.journal.failing:
         core.admissions[session] = Admission(
-            core.journal.sequence, connection, session, packet, data, connack.session_present
+            core.journal.sequence, connection, session, packet, connack, present
         )
     else:
-        attach(core, connection, session, packet, data, connack.session_present)
+        attach(core, connection, session, packet, connack, present)
 
 
 def _may_connect(core: Core, connection: Connection, packet: Connect) -> Refused | None:
@@ -246,7 +249,7 @@ def _may_connect(core: Core, connection: Connection, packet: Connect) -> Refused
     refused = _judge_will(core, connection, packet.will) if packet.will is not None else None
     if refused is not None:
         return refused
-    if has_connections(core, principal, connection.client_id):
+    if has_connections(core, connection):
         core.limit("policy.max_connections", None, connection, "connect: one more than policy allows")
         return Refused(
             ReasonCode.QUOTA_EXCEEDED, "its policy allows no more connections", "too many connections"
@@ -317,7 +320,8 @@ def _session(core: Core, connection: Connection, packet: Connect) -> tuple[Sessi
         waiting = core.admissions.get(session)
         earlier = waiting.connection if waiting is not None else session.connection
         if earlier is not None:
-            close(core, earlier, ReasonCode.SESSION_TAKEN_OVER, "the client connected again")
+            taken_over = "the client connected again"
+            end(core, earlier, ReasonCode.SESSION_TAKEN_OVER, taken_over, "server", True, "")
             session = core.find(principal, client_id)
     if session is not None and packet.clean_start:
         end_session(core, session, "the client started clean")
@@ -342,10 +346,12 @@ def _granted_keepalive(core: Core, packet: Connect) -> int:
     return min(packet.keepalive_s, ceiling) if packet.keepalive_s else ceiling
 
 
-def _connack(core: Core, connection: Connection, packet: Connect, assigned: str, data: bytes) -> Connack:
-    """What success says, but for Session Present. [MQTT5-3.2.2-2, -3, -16, -21] [MQTT3-3.2.2-1, -2, -3]"""
+def _connack(
+    core: Core, connection: Connection, packet: Connect, assigned: str, data: bytes, present: bool
+) -> bytes:
+    """What success says. [MQTT5-3.2.2-2, -3, -16, -21] [MQTT3-3.2.2-1, -2, -3]"""
     if packet.version != 5:
-        return Connack()
+        return ACCEPTED_3_KEPT if present else ACCEPTED_3
     limits = core.limits
     asked = packet.properties
     properties = Properties(maximum_packet_size=limits.max_packet_bytes)
@@ -371,7 +377,7 @@ def _connack(core: Core, connection: Connection, packet: Connect, assigned: str,
         properties.authentication_data = data or None
     if asked.request_response_information == 1 and core.response_information:
         properties.response_information = core.response_information.replace("${id}", connection.principal)
-    return Connack(False, ReasonCode.SUCCESS, properties)
+    return encode(Connack(present, ReasonCode.SUCCESS, properties), 5)
 
 
 def attach(
@@ -383,11 +389,11 @@ def attach(
     connection.state = CONNECTED
     connection.session = session
     session.connection = connection
-    session.ends_at = 0.0
-    mark_shares(core, session, away=False)
+    mark_shares(core, session, False)
     connection.framer.max_packet_bytes = limits.max_packet_bytes
     connection.connected_at = core.now
-    renew_ration(core, connection)
+    if connection.ration_generation != core.policy_generation:
+        renew_ration(core, connection)
     connection.keepalive_s = _granted_keepalive(core, packet)
     connection.window_bytes = core.share(
         session.principal, limits.max_queue_bytes, limits.max_principal_queue_bytes

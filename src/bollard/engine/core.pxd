@@ -1,12 +1,13 @@
 cimport cython
 
 from bollard.base.counters cimport Counters
+from bollard.engine.expiry cimport Deadlines
 from bollard.engine.journal cimport Journal
 from bollard.routing.tree cimport Tree
 from bollard.session.connection cimport Connection
 from bollard.session.message cimport Delivery, Message
 from bollard.session.session cimport Session
-from bollard.wire.publish cimport Publish
+from bollard.wire.publish cimport Publish, short_ack
 
 
 @cython.final
@@ -18,6 +19,7 @@ cdef class Core:
     cdef public double now
     cdef public Py_ssize_t max_queue_messages
     cdef public Py_ssize_t max_queue_bytes
+    cdef public Py_ssize_t max_principal_queue_bytes
     cdef public Py_ssize_t receive_maximum
     cdef public int maximum_qos
     cdef public str response_information
@@ -25,7 +27,7 @@ cdef class Core:
     cdef public Tree tree
     cdef public object retained
     cdef public dict sessions
-    cdef public object deadlines
+    cdef public Deadlines deadlines
     cdef public Journal journal
     cdef public bint journaling
     cdef public Counters counters
@@ -40,6 +42,7 @@ cdef class Core:
     cdef public dict rations
     cdef public object tallies
     cdef public bint foreign_responses
+    cdef public bint qos_bounded
     cdef public list dirty
     cdef public bint pressing
     cdef public dict replays
@@ -50,21 +53,24 @@ cdef class Core:
     cdef public list events
 
     cpdef object decide(self, str principal, object action, str topic)
-    cpdef bint may(self, str principal, object action, str topic) except *
+    cpdef bint may(self, str principal, object action, str topic) except -1
     cpdef void rights_changed(self) except *
 
-    cpdef bint author_may(self, Message message) except *
+    cpdef bint author_may(self, Message message) except -1
 
     @cython.locals(message=Message)
-    cpdef bint still_allowed(self, Session session, Delivery delivery) except *
+    cpdef bint still_allowed(self, Session session, Delivery delivery) except -1
     cpdef void denied(self, Connection connection, object action, str topic, object decision) except *
-    cpdef bint worth_telling(self, Connection connection) except *
+    cpdef bint worth_telling(self, Connection connection) except -1
     cpdef void tell_refusal(self, Connection connection, object action, str limit, str detail) except *
     cpdef void withheld(self, str principal) except *
     cpdef void limit(self, str name, Session session, Connection connection, str detail) except *
     @cython.locals(count=Py_ssize_t)
     cpdef Py_ssize_t share(self, str principal, Py_ssize_t of_session, Py_ssize_t of_principal) except -1
     cpdef Session find(self, str principal, str client_id)
-    cpdef void record(self, Session session, Delivery delivery, int packet_id) except *
-    cpdef void settled(self, Session session, Delivery delivery) except *
+    cpdef int record(self, Session session, Delivery delivery, int packet_id) except -1
+    cpdef int settled(self, Session session, Delivery delivery) except -1
+    cpdef int acknowledge(
+        self, Connection connection, long long writes_before, int packet_type, int packet_id
+    ) except -1
     cpdef void put_after_commit(self, Connection connection, long long writes_before, bytes data) except *

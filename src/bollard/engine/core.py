@@ -17,6 +17,7 @@ from bollard.engine.expiry import Deadlines
 from bollard.engine.journal import Journal
 from bollard.engine.limits import Limits
 from bollard.engine.ports import Authorizer, Entropy, Tap
+from bollard.engine.responses import foreign_response
 from bollard.engine.tallies import Tallies
 from bollard.routing.plan import Plan
 from bollard.routing.retained import RetainedStore
@@ -25,7 +26,7 @@ from bollard.session.connection import Connection
 from bollard.session.message import Delivery, Message
 from bollard.session.session import Session
 from bollard.wire.connect import Connect
-from bollard.wire.publish import Publish
+from bollard.wire.publish import Publish, short_ack
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,8 @@ class Core:
 
     `now` is the monotonic second of the call in progress. The limits that are asked for each message stand
     beside `limits` as fields of their own. `requests` are messages to the server itself.
-    `rations` is what principals with limits have used, `tallies` what each has done; `foreign_responses` lets everybody name any Response Topic.
+    `rations` is what principals with limits have used, `tallies` what each has done; `foreign_responses` lets everybody name any Response Topic;
+    `qos_bounded` says that the QoS of somebody's subscriptions may have to change before they are used.
     `policy_generation` counts changes of rights; `tree.generation` changes of subscriptions and of rights.
     `dirty` are the connections with something
     for the shell, `holding` those with output that waits for the disk, `replays` those that are owed
@@ -104,6 +106,7 @@ class Core:
         "journal",
         "journaling",
         "limits",
+        "max_principal_queue_bytes",
         "max_queue_bytes",
         "max_queue_messages",
         "maximum_qos",
@@ -113,6 +116,7 @@ class Core:
         "plans",
         "policy_generation",
         "pressing",
+        "qos_bounded",
         "questions",
         "rations",
         "receive_maximum",
@@ -147,6 +151,7 @@ class Core:
         self.now = now
         self.max_queue_messages = limits.max_queue_messages
         self.max_queue_bytes = limits.max_queue_bytes
+        self.max_principal_queue_bytes = limits.max_principal_queue_bytes
         self.receive_maximum = limits.receive_maximum
         self.maximum_qos = limits.maximum_qos
         self.response_information = response_information
@@ -172,6 +177,7 @@ class Core:
         self.rations: dict[str, Any] = {}
         self.tallies = Tallies()
         self.foreign_responses = False
+        self.qos_bounded = False
         self.spent = 0
         self.tap: Tap | None = None
         self.unfinished: dict[Connection, None] = {}
@@ -215,9 +221,13 @@ class Core:
     def author_may(self, message: Message) -> bool:
         """Whether who wrote it may still put a message on its topic, by publishing or by leaving a will;
         the server's own messages have no author. Either right does: what one may say by dying, one may
-        have said."""
+        have said. And if the message asks for an answer, whether its author may still read that."""
         author, name = message.author, message.name
-        return not author or self.may(author, Action.PUBLISH, name) or self.may(author, Action.WILL, name)
+        if not author:
+            return True
+        if message.forward and foreign_response(self, author, message.forward):
+            return False
+        return self.may(author, Action.PUBLISH, name) or self.may(author, Action.WILL, name)
 
     def still_allowed(self, session: Session, delivery: Delivery) -> bool:
         """Whether the author may still publish this and the receiver may still receive it.
@@ -298,6 +308,16 @@ class Core:
         """The delivery is finished, or will never be: nothing of it is kept."""
         if session.number:
             self.journal.done(session, delivery)
+
+    def acknowledge(
+        self, connection: Connection, writes_before: int, packet_type: int, packet_id: int
+    ) -> None:
+        """As `put_after_commit`, of a PUBACK, PUBREC or PUBCOMP that says success."""
+        if self.journaling and self.journal.writes != writes_before:
+            connection.hold(self.journal.sequence, short_ack(packet_type, packet_id))
+            self.holding[connection] = None
+        else:
+            connection.put_ack(packet_type, packet_id)
 
     def put_after_commit(self, connection: Connection, writes_before: int, data: bytes) -> None:
         """Output `data` once what was recorded since `writes_before` is on disk, at once if nothing was.

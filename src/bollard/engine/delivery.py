@@ -9,7 +9,7 @@ from collections import deque
 from bollard.base.errors import ProtocolError
 from bollard.engine.core import Core
 from bollard.session.connection import PRESSING_BYTES, Connection
-from bollard.session.message import Delivery
+from bollard.session.message import ENTRY_BYTES, Delivery, unkept
 from bollard.session.session import Session
 from bollard.wire.publish import encode_ack, short_ack
 from bollard.wire.spec import PacketType, ReasonCode
@@ -27,7 +27,7 @@ def deliver(core: Core, session: Session, delivery: Delivery) -> None:
     if delivery.qos == 0:
         if connection is not None:
             if connection.put_delivery(delivery, 0, 0, core.now):
-                _count_sent(core, connection, delivery)
+                count_sent(core, connection, len(delivery.message.payload))
             else:
                 core.counters.publish_dropped += 1
         return
@@ -42,12 +42,13 @@ def deliver(core: Core, session: Session, delivery: Delivery) -> None:
     _enqueue(core, session, delivery)
 
 
-def _count_sent(core: Core, connection: Connection, delivery: Delivery) -> None:
+def count_sent(core: Core, connection: Connection, size: int) -> None:
+    """A message with a payload of `size` bytes is in the output of `connection`."""
     counters = core.counters
     counters.publish_sent += 1
-    counters.publish_bytes_sent += len(delivery.message.payload)
+    counters.publish_bytes_sent += size
     connection.sent += 1
-    connection.sent_bytes += len(delivery.message.payload)
+    connection.sent_bytes += size
     if connection.size > PRESSING_BYTES:
         core.pressing = True
 
@@ -59,7 +60,10 @@ def _send(core: Core, session: Session, connection: Connection, delivery: Delive
     crash would make the message a second one.
     """
     inflight = session.sending()
-    packet_id = inflight.take(delivery)
+    kept = delivery
+    if session.expiry_s == 0 and session.number == 0 and delivery.group is None:
+        kept = unkept(delivery.qos)
+    packet_id = inflight.take(kept)
     if session.number:
         if recorded:
             core.journal.advance(session, delivery, packet_id)
@@ -71,21 +75,21 @@ def _send(core: Core, session: Session, connection: Connection, delivery: Delive
             if packet is not None:
                 connection.hold(core.journal.sequence, packet)
                 core.holding[connection] = None
-                _count_sent(core, connection, delivery)
+                count_sent(core, connection, len(delivery.message.payload))
                 return
-            _too_large(core, session, connection, packet_id)
+            _too_large(core, session, connection, packet_id, delivery)
             return
     if connection.put_delivery(delivery, packet_id, 0, core.now):
-        _count_sent(core, connection, delivery)
+        count_sent(core, connection, len(delivery.message.payload))
     else:
-        _too_large(core, session, connection, packet_id)
+        _too_large(core, session, connection, packet_id, delivery)
 
 
-def _too_large(core: Core, session: Session, connection: Connection, packet_id: int) -> None:
+def _too_large(
+    core: Core, session: Session, connection: Connection, packet_id: int, delivery: Delivery
+) -> None:
     """The client does not accept packets of this size: go on as if it had been sent. [MQTT5-3.1.2-25]"""
-    inflight = session.sending()
-    delivery: Delivery = inflight.sent[packet_id]
-    inflight.forget(packet_id)
+    session.sending().forget(packet_id)
     core.settled(session, delivery)
     core.counters.publish_dropped += 1
     core.limit("maximum_packet_size", session, connection, f"a message on {delivery.message.name}")
@@ -94,12 +98,12 @@ def _too_large(core: Core, session: Session, connection: Connection, packet_id: 
 def _enqueue(core: Core, session: Session, delivery: Delivery) -> None:
     """Append to the queue, unless that would break a bound: then the new message is dropped."""
     name = ""
-    size = session.queue_bytes + delivery.message.size
+    size = session.queue_bytes + delivery.message.size + ENTRY_BYTES
     if session.waiting >= core.max_queue_messages:
         name = "max_queue_messages"
     elif size > core.max_queue_bytes:
         name = "max_queue_bytes"
-    elif size > core.share(session.principal, core.max_queue_bytes, core.limits.max_principal_queue_bytes):
+    elif size > core.share(session.principal, core.max_queue_bytes, core.max_principal_queue_bytes):
         name = "max_principal_queue_bytes"
     if name:
         core.counters.publish_dropped += 1
@@ -146,7 +150,7 @@ def following(connection: Connection, session: Session) -> Delivery | None:
         return inflight.sent[inflight.again[0]] if inflight.count() < connection.window else None
     if session.queue is None:
         return None
-    delivery: Delivery = session.queue[0]
+    delivery = session.queue.first()
     if inflight is None or inflight.room_for(delivery, connection.window, connection.window_bytes):
         return delivery
     return None
@@ -173,14 +177,14 @@ def _send_again(core: Core, session: Session, connection: Connection) -> None:
     delivery = inflight.sent[packet_id]
     allowed = core.still_allowed(session, delivery)
     if allowed and _put_again(core, connection, delivery, packet_id):
-        _count_sent(core, connection, delivery)
+        count_sent(core, connection, len(delivery.message.payload))
     elif delivery.qos == 2:
         # The client may have it and take another message under this identifier for the same one: the
         # exchange is brought to its end without the message.
         core.counters.publish_dropped += 1
         _release(core, connection, session, packet_id, delivery)
     elif allowed:
-        _too_large(core, session, connection, packet_id)
+        _too_large(core, session, connection, packet_id, delivery)
     else:
         inflight.forget(packet_id)
         core.settled(session, delivery)
@@ -211,13 +215,12 @@ def _put_safe(core: Core, connection: Connection, data: bytes) -> None:
 def puback(core: Core, session: Session, packet_id: int) -> None:
     """The client has a QoS 1 message, or refuses it: either way it is finished."""
     inflight = session.inflight
-    delivery: Delivery | None = inflight.sent.pop(packet_id, None) if inflight is not None else None
+    delivery = inflight.acknowledge(packet_id) if inflight is not None else None
     if inflight is None or delivery is None:
         return
     if delivery.qos != 1:
-        inflight.sent[packet_id] = delivery
+        inflight.keep(packet_id, delivery)
         raise ProtocolError("PUBACK for a QoS 2 message", "MQTT5-4.3.3")
-    inflight.bytes -= delivery.message.size
     if inflight.again is not None:
         inflight.skip(packet_id)
     if session.number:
@@ -229,7 +232,7 @@ def puback(core: Core, session: Session, packet_id: int) -> None:
 def pubrec(core: Core, connection: Connection, session: Session, packet_id: int, reason_code: int) -> None:
     """The client has a QoS 2 message: answer PUBREL; a refusal ends the exchange. [MQTT5-4.3.3-4, -5]"""
     inflight = session.sending()
-    delivery: Delivery | None = inflight.sent.get(packet_id)
+    delivery = inflight.waiting(packet_id)
     if delivery is None:
         known = packet_id in inflight.released
         code = 0 if known or connection.version != 5 else NOT_FOUND
@@ -254,23 +257,20 @@ def _release(
     core: Core, connection: Connection, session: Session, packet_id: int, delivery: Delivery
 ) -> None:
     """PUBREL: what remains of a QoS 2 exchange is that both sides forget its identifier."""
-    inflight = session.sending()
-    del inflight.sent[packet_id]
-    inflight.released[packet_id] = delivery
+    session.sending().release(packet_id, delivery)
     if session.number:
         # PUBREL lets the client forget the identifier: a crash must not make us send PUBLISH again.
         core.journal.release(session, delivery, packet_id)
         connection.hold(core.journal.sequence, short_ack(PUBREL, packet_id))
         core.holding[connection] = None
     else:
-        connection.put(short_ack(PUBREL, packet_id))
+        connection.put_ack(PUBREL, packet_id)
 
 
 def pubcomp(core: Core, session: Session, packet_id: int) -> None:
     """The client has finished a QoS 2 exchange. [MQTT5-4.3.3-7]"""
     inflight = session.inflight
-    delivery: Delivery | None = inflight.released.pop(packet_id, None) if inflight is not None else None
-    if inflight is not None and delivery is not None:
-        inflight.bytes -= delivery.message.size
+    delivery = inflight.complete(packet_id) if inflight is not None else None
+    if delivery is not None:
         core.settled(session, delivery)
         send_waiting(core, session)

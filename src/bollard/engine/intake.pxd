@@ -25,5 +25,5 @@ cpdef void process(Core core, Connection connection) except *
 
 cdef void _interrupt(Core core, Connection connection) except *
 
-@cython.locals(framer=Framer, view="const unsigned char *", at=Py_ssize_t, packet_id=cython.int, ack=Ack)
-cdef void _acknowledged(Core core, Connection connection, Session session, int kind) except *
+@cython.locals(framer=Framer, view="const unsigned char *", at=Py_ssize_t, packet_id=cython.int, reason_code=cython.int, ack=Ack)
+cdef int _acknowledged(Core core, Connection connection, Session session, int kind) except -1

@@ -62,20 +62,22 @@ def _interrupt(core: Core, connection: Connection) -> None:
 def _acknowledged(core: Core, connection: Connection, session: Session, kind: int) -> None:
     """PUBACK, PUBREC, PUBREL or PUBCOMP."""
     framer: Framer = connection.framer
-    if kind == PUBACK and framer.header == 0x40 and framer.end - framer.body == 2:
+    packet_id = 0
+    reason_code = 0
+    if framer.end - framer.body == 2 and framer.header == (0x62 if kind == PUBREL else kind << 4):
         # The short form, which is nearly all of them.
         view = framer.buffer
         at = framer.body
         packet_id = view[at] << 8 | view[at + 1]
-        if packet_id:
-            puback(core, session, packet_id)
-            return
-    ack = decode_ack(framer.buffer, framer.header, framer.body, framer.end, connection.version)
+    if packet_id == 0:
+        ack = decode_ack(framer.buffer, framer.header, framer.body, framer.end, connection.version)
+        packet_id = ack.packet_id
+        reason_code = ack.reason_code
     if kind == PUBACK:
-        puback(core, session, ack.packet_id)
+        puback(core, session, packet_id)
     elif kind == PUBREC:
-        pubrec(core, connection, session, ack.packet_id, ack.reason_code)
+        pubrec(core, connection, session, packet_id, reason_code)
     elif kind == PUBREL:
-        receive_pubrel(core, connection, session, ack.packet_id)
+        receive_pubrel(core, connection, session, packet_id)
     else:
-        pubcomp(core, session, ack.packet_id)
+        pubcomp(core, session, packet_id)

@@ -1,18 +1,18 @@
 """How connections and sessions end: the will, the wait for the client's return, the hand-over of shared work."""
 
-from collections import deque
-
 from bollard.base.events import AccessDenied, ClientDisconnected, ConnectRefused, SessionEnded
 from bollard.base.types import Action
 from bollard.engine.core import Core
 from bollard.engine.expiry import NO_MORE
-from bollard.engine.publish import distribute, retain, share_out
+from bollard.engine.publish import distribute, retain
 from bollard.engine.rations import may_leave_will
 from bollard.engine.responses import foreign_response
-from bollard.routing.plan import Route
+from bollard.engine.share import share_out
+from bollard.routing.plan import Route, Share
 from bollard.routing.shared import SharedGroup
 from bollard.session.connection import Connection
-from bollard.session.message import Delivery, Message
+from bollard.session.fifo import Fifo
+from bollard.session.message import ENTRY_BYTES, Delivery, Message
 from bollard.session.session import NEVER_EXPIRES, Session
 from bollard.session.states import CLOSED, CONNECTED
 from bollard.wire.codec import encode
@@ -38,14 +38,20 @@ def close(
 ) -> None:
     """End a connection. `code` 0 sends no DISCONNECT, and neither does anything but a connected 5.0 client
     [MQTT5-3.14.0-1]; `will` False drops the Will Message; `tell` becomes the Reason String."""
+    end(core, connection, code, reason, by, will, tell)
+
+
+def end(core: Core, connection: Connection, code: int, reason: str, by: str, will: bool, tell: str) -> None:
+    """`close` with every argument in its place, as compiled callers have them."""
     if connection.state == CLOSED:
         return
     if by == "server" and code and connection.state == CONNECTED and connection.version == 5:
         _disconnect(core, connection, code, tell)
+    # Of the two deadlines one runs: until it is connected, and from then on.
+    core.deadlines.drop(keepalive if connection.state == CONNECTED else connect_timeout, (core, connection))
     connection.state = CLOSED
-    core.deadlines.drop(keepalive, (core, connection))
-    core.deadlines.drop(connect_timeout, (core, connection))
     connection.closing = True
+    connection.departed = by == "client"
     if not connection.dirty:
         connection.mark()
     connection.framer = Framer(1)
@@ -66,7 +72,7 @@ def close(
     core.counters.clients_connected -= 1
     peer = connection.peer
     core.events.append(
-        ClientDisconnected(session.principal, session.client_id, peer.address, by, code, reason)
+        ClientDisconnected(session.principal, session.client_id, peer.address, by, int(code), reason)
     )
     leave(core, session, will)
 
@@ -113,14 +119,14 @@ def leave(core: Core, session: Session, with_will: bool) -> None:
     if session.expiry_s == 0:
         end_session(core, session, "")
         return
-    mark_shares(core, session, away=True)
+    mark_shares(core, session, True)
     stay_away(core, session)
     hand_over(core, session)
     if session.number:
         core.journal.session(session, False)
 
 
-def mark_shares(core: Core, session: Session, *, away: bool) -> None:
+def mark_shares(core: Core, session: Session, away: bool) -> None:
     """Tell the shared subscriptions of a session whether its client is there."""
     for subscription in session.subscriptions.values():
         if subscription.group:
@@ -157,6 +163,21 @@ def connect_timeout(subject: tuple[Core, Connection], now: float) -> float:
     )
     close(core, connection, 0, "CONNECT did not come in time")
     return NO_MORE
+
+
+def drop_deadlines(core: Core, session: Session) -> None:
+    """Its client is there, or it ends: neither its expiry nor a delayed will is waited for."""
+    if session.ends_at:
+        session.ends_at = 0.0
+        core.deadlines.drop(expire_session, (core, session))
+    drop_will(core, session)
+
+
+def drop_will(core: Core, session: Session) -> None:
+    """A delayed will is not waited for any more."""
+    if session.will_at:
+        session.will_at = 0.0
+        core.deadlines.drop(fire_will, (core, session))
 
 
 def stay_away(core: Core, session: Session) -> None:
@@ -228,7 +249,7 @@ def route_own(core: Core, message: Message) -> None:
         return
     packet = Publish()
     packet.topic = message.topic
-    packet.payload = message.payload
+    packet.size = len(message.payload)
     packet.qos = message.qos
     packet.retain = message.retain
     distribute(core, None, packet, Route(message.name, 0), message.topic, message, False)
@@ -246,15 +267,15 @@ def end_session(core: Core, session: Session, reason: str) -> None:
     del of_principal[session.client_id]
     if not of_principal:
         del core.sessions[session.principal]
-    core.deadlines.drop(expire_session, (core, session))
-    core.deadlines.drop(fire_will, (core, session))
+    drop_deadlines(core, session)
     if session.will is not None:
         publish_will(core, session)
     core.spent += END_COST * (1 + len(session.subscriptions))
     for subscription in session.subscriptions.values():
         core.tree.remove(subscription)
     session.subscriptions.clear()
-    hand_over(core, session)
+    if session.queue is not None or session.inflight is not None:
+        hand_over(core, session)
     if session.number:
         core.journal.forget(owed(session))
         core.journal.end_session(session)
@@ -262,7 +283,6 @@ def end_session(core: Core, session: Session, reason: str) -> None:
     session.queue_bytes = session.waiting = 0
     session.inflight = None
     session.received = None
-    session.ends_at = 0.0
     if reason:
         core.events.append(SessionEnded(session.principal, session.client_id, reason))
 
@@ -284,14 +304,14 @@ def hand_over(core: Core, session: Session) -> None:
     """
     moved: list[Delivery] = []
     if session.queue is not None:
-        stays: deque[Delivery] = deque()
+        stays = Fifo()
         for delivery in session.queue:
             (moved if _movable(session, delivery) else stays).append(delivery)
         if moved:
-            session.queue = stays or None
-            session.queue_bytes = sum(delivery.message.size for delivery in stays)
+            session.queue = stays if len(stays) else None
+            session.queue_bytes = sum(delivery.message.size + ENTRY_BYTES for delivery in stays)
             session.waiting = len(stays)
-            session.full = session.full and bool(stays)
+            session.full = session.full and len(stays) > 0
     if session.inflight is not None:
         for packet_id, delivery in list(session.inflight.sent.items()):
             if delivery.qos == 1 and _movable(session, delivery):
@@ -302,7 +322,7 @@ def hand_over(core: Core, session: Session) -> None:
         group: SharedGroup = delivery.group
         message = delivery.message
         if not message.expired(core.now) and core.author_may(message):
-            share_out(core, group, message, message.qos, delivery.retain)
+            share_out(core, Share(group), message, message.qos, delivery.retain)
 
 
 def _movable(session: Session, delivery: Delivery) -> bool:
@@ -331,11 +351,6 @@ def receive_disconnect(core: Core, connection: Connection, packet: Disconnect) -
             )
             return
         session.expiry_s = min(expiry, core.limits.session_expiry_max_s)
-    close(
-        core,
-        connection,
-        packet.code,
-        packet.properties.reason_string or "",
-        by="client",
-        will=packet.code != ReasonCode.NORMAL_DISCONNECTION,
-    )
+    reason = packet.properties.reason_string or ""
+    with_will = packet.code != ReasonCode.NORMAL_DISCONNECTION
+    end(core, connection, packet.code, reason, "client", with_will, "")

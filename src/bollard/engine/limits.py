@@ -46,7 +46,7 @@ class Limits:
     max_principal_subscriptions: int = 100_000
     max_queue_messages: int = 10_000
     max_queue_bytes: int = 8 * MIB
-    max_principal_queue_bytes: int = 256 * MIB
+    max_principal_queue_bytes: int = 512 * MIB
     max_retained_messages: int = 100_000
     max_retained_bytes: int = 256 * MIB
     max_principal_retained: int = 25_000

@@ -13,18 +13,28 @@
 from bollard.base.errors import MalformedPacket, PeerError, ProtocolError
 from bollard.base.types import Action, Decision
 from bollard.engine.core import MAX_PLAN_BYTES, MAX_PLANS, MAX_REQUESTS, PLAN_BYTES, Core, ServerRequest
-from bollard.engine.delivery import deliver
+from bollard.engine.delivery import count_sent, deliver
 from bollard.engine.expiry import NO_MORE
-from bollard.engine.rations import admit, renew_ration
+from bollard.engine.rations import admit, fit_receivers, renew_ration
 from bollard.engine.responses import foreign_response, refuse_response
-from bollard.routing.plan import EVERYONE, OTHERS, PUBLISHER, Branch, Plan, Route
-from bollard.routing.shared import FITTEST, SharedGroup
+from bollard.engine.share import choose_member, delivery_for
+from bollard.routing.plan import (
+    EVERYONE,
+    MAX_RIGHTS_OF_SHARE,
+    OTHERS,
+    PUBLISHER,
+    Branch,
+    Plan,
+    Route,
+    Share,
+)
 from bollard.routing.tree import Subscription
-from bollard.session.connection import MAX_ROUTE_BYTES, MAX_ROUTES, PRESSING_BYTES, Connection
-from bollard.session.message import Delivery, Message, new_delivery, new_message
+from bollard.session.connection import MAX_ROUTE_BYTES, MAX_ROUTES, Connection
+from bollard.session.inflight import packet_key
+from bollard.session.message import Message, new_delivery, new_message, unkept
 from bollard.session.session import Session
 from bollard.wire.framer import Framer
-from bollard.wire.publish import Publish, encode_ack, short_ack
+from bollard.wire.publish import Publish, encode_ack, publish_size
 from bollard.wire.spec import PacketType, ReasonCode
 from bollard.wire.topics import check_topic_name
 
@@ -49,16 +59,17 @@ PLAN_COST = 10
 ROUTE_COST = 800
 #: What a level of the subscription tree costs that was looked at for it.
 LOOK_COST = 4
-#: What a member of a shared subscription costs: all may have to be asked before one gets the message.
-MEMBER_COST = 10
-MANY = 256
+#: A message is copied for its receivers up to here, altogether; above, they refer to the same bytes.
+MAX_COPIED = 1_048_576
+#: What a right to receive by a shared subscription weighs, that is remembered with a plan.
+RIGHT_OF_SHARE_BYTES = 100
 
 
 def receive_publish(core: Core, connection: Connection, session: Session) -> None:
     """Act on the PUBLISH that the connection's framer has found."""
     framer: Framer = connection.framer
     packet = core.packet
-    packet.decode(framer.buffer, framer.header, framer.body, framer.end, connection.version)
+    packet.scan(framer.buffer, framer.header, framer.body, framer.end, connection.version)
     topic = packet.topic
     if packet.alias:
         topic = _resolve(core, connection, packet)
@@ -70,13 +81,17 @@ def receive_publish(core: Core, connection: Connection, session: Session) -> Non
             renew_ration(core, connection)
     counters = core.counters
     counters.publish_received += 1
-    counters.publish_bytes_received += len(packet.payload)
+    counters.publish_bytes_received += packet.size
     connection.received += 1
-    connection.received_bytes += len(packet.payload)
+    connection.received_bytes += packet.size
     if core.tap is not None:
-        size = len(packet.payload)
         core.tap.published(
-            connection.principal, route.name, packet.qos, bool(packet.retain), size, bool(route.allowed)
+            connection.principal,
+            route.name,
+            packet.qos,
+            bool(packet.retain),
+            packet.size,
+            bool(route.allowed),
         )
     # The bytes can go on as they came where nothing in them is for this server alone.
     intact = packet.alias == 0 and packet.expiry < 0 and framer.header & 0x09 == 0
@@ -84,7 +99,7 @@ def receive_publish(core: Core, connection: Connection, session: Session) -> Non
         _receive_marked(core, connection, session, packet, route, topic, intact)
     elif not route.allowed:
         _turn_away(core, connection, packet, route)
-    elif (not packet.forward and connection.ration is None) or _excess(core, connection, packet, route) == 0:
+    elif (not packet.responds and connection.ration is None) or _excess(core, connection, packet, route) == 0:
         distribute(core, connection, packet, route, topic, None, intact)
 
 
@@ -171,7 +186,7 @@ def _turn_away(core: Core, connection: Connection, packet: Publish, route: Route
         return QUOTA_EXCEEDED
     core.requests.append(
         ServerRequest(
-            connection.principal, connection.client_id, connection.peer, route.name, bytes(packet.payload)
+            connection.principal, connection.client_id, connection.peer, route.name, packet.content()
         )
     )
     return 0
@@ -193,9 +208,9 @@ def _receive_marked(
     if packet.qos == 2:
         if received is None:
             received = session.received = set()
-        if packet.packet_id in received:
+        if packet_key(packet.packet_id) in received:
             # Accepted before: no second delivery, whatever the rights are now. [MQTT5-4.3.3-10]
-            core.put_after_commit(connection, writes, short_ack(PUBREC, packet.packet_id))
+            core.acknowledge(connection, writes, PUBREC, packet.packet_id)
             return
     if packet.qos:
         _check_quota(core, connection, session)
@@ -208,13 +223,13 @@ def _receive_marked(
     version = connection.version
     if packet.qos == 2 and (version != 5 or reason_code < 0x80):
         assert received is not None
-        received.add(packet.packet_id)
+        received.add(packet_key(packet.packet_id))
         if session.number:
             core.journal.received(session, packet.packet_id)
     kind = PUBACK if packet.qos == 1 else PUBREC
     if reason_code == 0 or version != 5:
         # 3.1.1 has no way to refuse, so a denied message is acknowledged and dropped. [MQTT3-3.3.5-2]
-        core.put_after_commit(connection, writes, short_ack(kind, packet.packet_id))
+        core.acknowledge(connection, writes, kind, packet.packet_id)
     else:
         core.put_after_commit(connection, writes, encode_ack(kind, packet.packet_id, reason_code, version))
 
@@ -225,8 +240,8 @@ def _needs_disk(core: Core, session: Session, packet: Publish, route: Route) -> 
         return True
     plan = plan_for(core, route.name)
     receivers: list[Session] = [s for branch in plan.branches if branch.qos for s in branch.sessions]
-    for group in plan.groups:
-        receivers.extend(group.members)
+    for share in plan.shares:
+        receivers.extend(share.group.members)
     return packet.qos != 0 and any(receiver.number for receiver in receivers)
 
 
@@ -276,7 +291,7 @@ def _accept(
     """Store and route a message that must be judged first; the reason code of its acknowledgement."""
     if not route.allowed:
         return _turn_away(core, connection, packet, route)
-    if packet.forward or connection.ration is not None:
+    if packet.responds or connection.ration is not None:
         excess = _excess(core, connection, packet, route)
         if excess:
             return excess
@@ -304,7 +319,7 @@ def make_message(
     return new_message(
         route.name,
         topic,
-        packet.payload,
+        packet.content(),
         packet.qos,
         packet.retain,
         author,
@@ -382,65 +397,128 @@ def distribute(
             # The route keeps the plan, also when nobody else does.
             connection.route_bytes += plan.weight
     # Large messages cost their copies as well, when they are written.
-    core.spent += plan.receivers * (1 + (len(packet.payload) >> 6))
+    core.spent += plan.receivers * (1 + (packet.size >> 6))
     if connection is not None:
         publisher = connection.session
     else:
         # A will is local to its client as well. [MQTT5-3.8.3-3]
         publisher = core.find(message.author, message.client_id) if message is not None else None
-    version = connection.version if connection is not None else 0
-    raw = None
+    # What its receivers get without an object of its own.
+    copied = connection is not None and packet.expiry < 0 and plan.receivers * packet.size <= MAX_COPIED
     receivers = 0
     for branch in plan.branches:
         qos = packet.qos if packet.qos < branch.qos else branch.qos
         kept = packet.retain if branch.retain_as_published else 0
         alike = intact and qos == packet.qos and not branch.identifiers
-        if alike and qos == 0 and raw is None and connection is not None:
-            framer = connection.framer
-            raw = framer.buffer[framer.start : framer.end]
+        copies = copied and not branch.identifiers
         delivery = None
         for session in branch.sessions:
             if branch.audience != EVERYONE and (session is publisher) != (branch.audience == PUBLISHER):
                 continue
             receivers += 1
-            if alike and qos == 0 and raw is not None and _forward(core, session, raw, version):
+            if (
+                copies
+                and connection is not None
+                and _pass_on(core, session, packet, connection, topic, qos, kept, alike)
+            ):
                 continue
             if delivery is None:
                 if message is None:
                     message = make_message(core, connection, packet, route, topic)
                 delivery = new_delivery(message, qos, kept, branch.identifiers, core.policy_generation, None)
-                if alike and qos and connection is not None:
-                    framer = connection.framer
-                    delivery.adopt(framer.buffer, framer.start, framer.body, framer.end, version)
             deliver(core, session, delivery)
-    if plan.groups:
-        if message is None:
-            message = make_message(core, connection, packet, route, topic)
-        for group in plan.groups:
-            if share_out(core, group, message, packet.qos, packet.retain):
-                receivers += 1
+    if plan.shares:
+        receivers += _share_out(core, connection, packet, route, topic, message, intact)
     return receivers
 
 
-def _forward(core: Core, session: Session, raw: bytes, version: int) -> bool:
-    """Pass a QoS 0 packet on as it came; False when it must be encoded for this receiver."""
+def _share_out(
+    core: Core,
+    connection: Connection | None,
+    packet: Publish,
+    route: Route,
+    topic: bytes,
+    message: Message | None,
+    intact: bool,
+) -> int:
+    """One member of each shared subscription of the route's plan gets the message; how many did."""
+    assert route.plan is not None
+    receivers = 0
+    for share in route.plan.shares:
+        member = choose_member(core, share, route.name, packet.qos)
+        if member is None:
+            continue
+        receivers += 1
+        if connection is not None and packet.qos == 0 and packet.expiry < 0 and not member.identifier:
+            kept = packet.retain if member.retain_as_published else 0
+            if _pass_on(core, member.session, packet, connection, topic, 0, kept, intact):
+                continue
+        if message is None:
+            message = make_message(core, connection, packet, route, topic)
+        delivery = delivery_for(core, share, member, message, packet.qos, packet.retain)
+        deliver(core, member.session, delivery)
+    return receivers
+
+
+def _pass_on(
+    core: Core,
+    session: Session,
+    packet: Publish,
+    publisher: Connection,
+    topic: bytes,
+    qos: int,
+    kept: int,
+    alike: bool,
+) -> bool:
+    """Copy a message from the publisher's input to the receiver's output, byte for byte where it is `alike`.
+
+    False when this receiver gets it otherwise: under an alias, later, or kept until it is acknowledged.
+    """
     connection: Connection | None = session.connection
     if connection is None:
-        return True
-    if connection.version != version or connection.aliases_out is not None:
+        return qos == 0
+    if connection.aliases_out is not None:
         return False
-    size = len(raw)
-    if size > connection.max_packet_out or connection.size + size > connection.max_outbox_bytes:
+    framer: Framer = publisher.framer
+    properties = packet.forward if connection.version == 5 else None
+    if connection.version != publisher.version:
+        alike = False
+    size = framer.end - framer.start if alike else publish_size(topic, qos, properties, packet.size)
+    packet_id = 0
+    if qos:
+        packet_id = _exchange(session, connection, qos, size)
+        if packet_id == 0:
+            return False
+    elif size > connection.max_packet_out or connection.size + size > connection.max_outbox_bytes:
         core.counters.publish_dropped += 1
         return True
-    connection.put(raw)
-    core.counters.publish_sent += 1
-    core.counters.publish_bytes_sent += size
-    connection.sent += 1
-    connection.sent_bytes += size
-    if connection.size > PRESSING_BYTES:
-        core.pressing = True
+    if not alike:
+        first = 0x30 | qos << 1 | kept
+        end = packet.at + packet.size
+        connection.put_publish(first, topic, packet_id, properties, framer.buffer, packet.at, end, size)
+    elif packet_id:
+        middle = framer.body + 2 + len(topic)
+        connection.put_identified(framer.buffer, framer.start, middle, packet_id, framer.end)
+    else:
+        connection.put_range(framer.buffer, framer.start, framer.end)
+    count_sent(core, connection, packet.size)
     return True
+
+
+def _exchange(session: Session, connection: Connection, qos: int, size: int) -> int:
+    """Begin an exchange of which nothing need be kept: its Packet Identifier, or 0 where this is none, or
+    where others wait before it."""
+    if session.expiry_s or session.number or session.queue is not None or size > connection.max_packet_out:
+        return 0
+    inflight = session.sending()
+    kept = unkept(qos)
+    if (
+        inflight.again is not None
+        or not inflight.room_for(kept, connection.window, connection.window_bytes)
+        or not connection.room_for(size)
+    ):
+        return 0
+    return inflight.take(kept)
 
 
 def plan_for(core: Core, name: str) -> Plan:
@@ -461,6 +539,8 @@ def plan_for(core: Core, name: str) -> Plan:
             by_session[session] = [subscription]
         else:
             core.withheld(session.principal)
+    if core.qos_bounded:
+        fit_receivers(core, found, groups)
     branches: dict[tuple[int, bool, tuple[int, ...], int], Branch] = {}
     for session, matching in by_session.items():
         local = [subscription for subscription in matching if not subscription.no_local]
@@ -470,9 +550,11 @@ def plan_for(core: Core, name: str) -> Plan:
             _branch(plan, branches, session, matching, OTHERS)
             if local:
                 _branch(plan, branches, session, local, PUBLISHER)
-    plan.groups.extend(groups)
-    plan.receivers = len(found) + sum([MEMBER_COST * min(len(group.members), MANY) for group in groups])
-    plan.weight = PLAN_BYTES + len(name) + 8 * (len(found) + len(groups))
+    plan.shares.extend([Share(group) for group in groups])
+    plan.receivers = len(found) + len(groups)
+    plan.weight = PLAN_BYTES + len(name) + 8 * len(found)
+    for group in groups:
+        plan.weight += PLAN_BYTES + RIGHT_OF_SHARE_BYTES * min(len(group.members), MAX_RIGHTS_OF_SHARE)
     # Attack: filters with and without "+" at each level that match nothing, and a new topic in each message.
     core.spent += PLAN_COST * (1 + plan.receivers) + LOOK_COST * core.tree.looks
     core.plan_bytes += plan.weight
@@ -506,48 +588,16 @@ def _branch(
     branch.sessions.append(session)
 
 
-def share_out(core: Core, group: SharedGroup, message: Message, qos: int, retain: int) -> bool:
-    """Give a message to one member of a shared subscription. [MQTT5-4.8.2-4, -5]
-
-    A member that can take it at once goes before one whose window is full, and that one before a member
-    that is away; members without the right to receive it are passed over.
-    """
-
-    def fitness(member: Subscription) -> int:
-        session: Session = member.session
-        principal = session.principal
-        if not (
-            core.may(principal, Action.RECEIVE, message.name)
-            and core.may(principal, Action.SHARE, group.name)
-        ):
-            return 0
-        connection: Connection | None = session.connection
-        if connection is None:
-            return 1 if qos and member.qos else 0
-        busy = session.queue is not None or (
-            session.inflight is not None and session.inflight.count() >= connection.window
-        )
-        return 2 if busy or not connection.writable else FITTEST
-
-    member = group.choose(fitness)
-    if member is None:
-        return False
-    identifiers = (member.identifier,) if member.identifier else ()
-    kept = retain if member.retain_as_published else 0
-    delivery = Delivery(message, min(qos, member.qos), kept, identifiers, core.policy_generation, group)
-    deliver(core, member.session, delivery)
-    return True
-
-
 def receive_pubrel(core: Core, connection: Connection, session: Session, packet_id: int) -> None:
     """The client forgets a QoS 2 message: so may we. [MQTT5-4.3.3-11] [MQTT3-4.3.3-2]"""
     writes = core.journal.writes if core.journaling else 0
     received = session.received
-    if received is not None and packet_id in received:
-        received.discard(packet_id)
+    key = packet_key(packet_id)
+    if received is not None and key in received:
+        received.discard(key)
         if session.number:
             core.journal.completed(session, packet_id)
-        core.put_after_commit(connection, writes, short_ack(PUBCOMP, packet_id))
+        core.acknowledge(connection, writes, PUBCOMP, packet_id)
         return
     code = NOT_FOUND if connection.version == 5 else 0
     core.put_after_commit(connection, writes, encode_ack(PUBCOMP, packet_id, code, connection.version))

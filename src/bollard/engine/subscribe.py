@@ -11,7 +11,7 @@ from bollard.base.types import Action
 from bollard.engine.core import Core, Replay
 from bollard.engine.delivery import deliver, following, send_waiting
 from bollard.engine.leave import close
-from bollard.engine.rations import has_subscriptions, qos_for
+from bollard.engine.rations import has_subscriptions, qos_for, ration_of
 from bollard.routing.tree import Subscription
 from bollard.session.connection import Connection
 from bollard.session.message import Delivery, Message
@@ -30,7 +30,7 @@ REPLAY_LOOKS = 500
 #: What a filter costs, and what a replay that is owed costs when another is added, in the measure of `intake`.
 FILTER_COST = 400
 OWED_COST = 5
-#: Levels of filters for each subscription that a principal may have, and for the first ones: each costs 350
+#: Levels of filters for each subscription that a principal may have, and for the first ones: each costs 200
 #: bytes.
 LEVELS_PER_SUBSCRIPTION = 4
 FIRST_LEVELS = 1024
@@ -242,6 +242,8 @@ def _replay(core: Core, session: Session, subscription: Subscription, message: M
     if not core.may(session.principal, Action.RECEIVE, message.name):
         core.withheld(session.principal)
         return
+    if core.qos_bounded:
+        ration_of(core, session.principal)
     identifiers = (subscription.identifier,) if subscription.identifier else ()
     qos = min(message.qos, subscription.qos)
     deliver(core, session, Delivery(message, qos, 1, identifiers, core.policy_generation))

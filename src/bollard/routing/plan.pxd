@@ -1,5 +1,7 @@
 cimport cython
 
+from bollard.routing.shared cimport SharedGroup
+
 
 @cython.final
 cdef class Branch:
@@ -11,10 +13,16 @@ cdef class Branch:
 
 
 @cython.final
+cdef class Share:
+    cdef readonly SharedGroup group
+    cdef readonly dict rights
+
+
+@cython.final
 cdef class Plan:
     cdef public long long generation
     cdef readonly list branches
-    cdef readonly list groups
+    cdef readonly list shares
     cdef public Py_ssize_t receivers
     cdef public Py_ssize_t weight
 

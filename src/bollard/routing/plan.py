@@ -2,10 +2,14 @@
 
 from typing import Any
 
+from bollard.routing.shared import SharedGroup
+
 #: Whom a branch is for, as seen from the publisher of a message. [MQTT5-3.8.3-3]
 EVERYONE = 0
 OTHERS = 1
 PUBLISHER = 2
+#: Principals whose right to receive is remembered for one topic and shared subscription.
+MAX_RIGHTS_OF_SHARE = 64
 
 
 class Branch:
@@ -27,20 +31,30 @@ class Branch:
         self.sessions: list[Any] = []
 
 
-class Plan:
-    """All receivers of one topic under one generation; `groups` are its shared subscriptions.
+class Share:
+    """A shared subscription that matches the topic of a plan, and which principals may receive that by it, as far
+    as they were asked."""
 
-    `receivers` is what it takes to hand a message out, in deliveries: those who may get it by a shared
-    subscription count several times, because they are asked one after the other;
-    `weight` what the plan costs in memory, in bytes.
+    __slots__ = ("group", "rights")
+
+    def __init__(self, group: SharedGroup) -> None:
+        self.group = group
+        self.rights: dict[str, bool] = {}
+
+
+class Plan:
+    """All receivers of one topic under one generation; `shares` are its shared subscriptions.
+
+    `receivers` is how many deliveries it takes to hand a message out; `weight` what the plan costs in memory,
+    in bytes.
     """
 
-    __slots__ = ("branches", "generation", "groups", "receivers", "weight")
+    __slots__ = ("branches", "generation", "receivers", "shares", "weight")
 
     def __init__(self, generation: int) -> None:
         self.generation = generation
         self.branches: list[Branch] = []
-        self.groups: list[Any] = []
+        self.shares: list[Share] = []
         self.receivers = 0
         self.weight = 0
 

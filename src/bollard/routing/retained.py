@@ -1,8 +1,9 @@
 """Retained messages by topic, found by exact name or by filter. Bounded in number and in bytes."""
 
 from collections.abc import Iterator
-from itertools import islice
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+
+from bollard.routing.names import Names
 
 
 class Retainable(Protocol):
@@ -18,28 +19,112 @@ class Retainable(Protocol):
     def author(self) -> str: ...
 
 
-#: Levels of topics for each message that may be retained, and for the first ones: each costs 300 bytes.
+#: Levels of topics for each message that may be retained, and for the first ones: each costs 200 bytes.
 NODES_PER_MESSAGE = 8
 FIRST_NODES = 1024
 #: Levels that `walk` looks at before it takes breath.
 BREATH_NODES = 16
 #: Levels below one that `walk` notes at a time: a place in a large store must not weigh as much as the store.
 PAGE_NODES = 512
+#: Levels below one above which their order is kept as a list.
+MANY_NODES = 512
 
 M = TypeVar("M", bound=Retainable)
 
 
-class _Node(Generic[M]):
-    """One topic level. Most are leaves, so children are made when first needed. `number` grows from each to the
-    next that is made, so children, which are kept in the order in which they were made, are in its order."""
+class Node:
+    """One topic level. `number` grows from each to the next that is made; `stamp` is that of its `message`.
 
-    __slots__ = ("children", "message", "number", "stamp")
+    Most levels are leaves or have one level below them, and a dict weighs 230 bytes: so `children` is None, the
+    only child, or a dict in the order in which they were made. Where these are many, `order` lists them too,
+    with some that are gone since: a place among them is found by number.
+    """
 
-    def __init__(self, number: int = 0) -> None:
+    __slots__ = ("children", "level", "message", "number", "order", "stamp")
+
+    def __init__(self, level: str, number: int) -> None:
+        self.level = level
         self.number = number
-        self.children: dict[str, _Node[M]] | None = None
-        self.message: M | None = None
+        self.children: Node | dict[str, Node] | None = None
+        self.order: list[Node] | None = None
+        self.message: Any = None
         self.stamp = 0
+
+    def child(self, level: str) -> "Node | None":
+        """The level of this name below."""
+        children = self.children
+        if children is None:
+            return None
+        if isinstance(children, Node):
+            only = children
+            return only if only.level == level else None
+        return children.get(level)
+
+    def add(self, child: "Node") -> None:
+        """Enter a level below that is not there yet, made after all others."""
+        children = self.children
+        if children is None:
+            self.children = child
+        elif isinstance(children, Node):
+            only = children
+            self.children = {only.level: only, child.level: child}
+        else:
+            children[child.level] = child
+            if self.order is not None:
+                self.order.append(child)
+            elif len(children) > MANY_NODES:
+                self.order = list(children.values())
+
+    def drop(self, child: "Node") -> None:
+        """Take a level below out, which is there."""
+        children = self.children
+        if children is None or isinstance(children, Node):
+            self.children = None
+            return
+        del children[child.level]
+        if len(children) == 1:
+            self.children = next(iter(children.values()))
+            self.order = None
+        elif self.order is not None and len(self.order) > 2 * len(children):
+            self.order = list(children.values()) if len(children) > MANY_NODES else None
+
+    def page(self, last: int, newest: int, at_root: bool, size: int) -> "list[Node]":
+        """The next levels below, at most `size`, of those with numbers above `last` and not above `newest`; at the
+        root without those that begin with "$"."""
+        children = self.children
+        if children is None:
+            return []
+        found: list[Node] = []
+        at = 0
+        if isinstance(children, Node):
+            listed = [children]
+        elif self.order is None:
+            listed = list(children.values())
+        else:
+            listed = self.order
+            at = _place(listed, last)
+        while at < len(listed) and len(found) < size:
+            child = listed[at]
+            at += 1
+            if child.number > newest:
+                break
+            if child.number > last and not (at_root and child.level.startswith("$")):
+                found.append(child)
+        return found
+
+
+def _place(order: list[Node], last: int) -> int:
+    """How many of `order` have numbers up to `last`."""
+    low = 0
+    high = len(order)
+    while low < high:
+        middle = (low + high) // 2
+        node = order[middle]
+        if node.number > last:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 class RetainedStore(Generic[M]):
@@ -52,6 +137,7 @@ class RetainedStore(Generic[M]):
 
     __slots__ = (
         "_made",
+        "_names",
         "_of_author",
         "_root",
         "bytes",
@@ -71,7 +157,8 @@ class RetainedStore(Generic[M]):
         max_messages_of_one: int | None = None,
         max_bytes_of_one: int | None = None,
     ) -> None:
-        self._root: _Node[M] = _Node()
+        self._root = Node("", 0)
+        self._names = Names()
         self._made = 0
         self._of_author: dict[str, tuple[int, int]] = {}
         self.max_messages = max_messages
@@ -82,6 +169,11 @@ class RetainedStore(Generic[M]):
         self.bytes = 0
         self.nodes = 0
         self.stamp = 0
+
+    @property
+    def of_authors(self) -> int:
+        """How many messages are somebody's, not the server's own. For any thread."""
+        return sum(count for count, _ in list(self._of_author.values()))
 
     def fits(self, message: M) -> bool:
         """Whether `message` can be stored, in place of the one on its topic if there is one."""
@@ -129,12 +221,11 @@ class RetainedStore(Generic[M]):
         """Store it in place of the one on its topic. [MQTT5-3.3.1-5] [MQTT3-3.3.1-5]"""
         node = self._root
         for level in message.name.split("/"):
-            if node.children is None:
-                node.children = {}
-            child = node.children.get(level)
+            child = node.child(level)
             if child is None:
                 self._made += 1
-                child = node.children[level] = _Node(self._made)
+                child = Node(self._names.one(level), self._made)
+                node.add(child)
                 self.nodes += 1
             node = child
         if node.message is not None:
@@ -148,33 +239,33 @@ class RetainedStore(Generic[M]):
         """The message on exactly this topic."""
         node = self._root
         for level in topic.split("/"):
-            child = node.children.get(level) if node.children else None
+            child = node.child(level)
             if child is None:
                 return None
             node = child
-        return node.message
+        message: M | None = node.message
+        return message
 
     def remove(self, topic: str) -> M | None:
         """Take the message on `topic` out, with every level that only it needed."""
-        levels = topic.split("/")
-        path = [self._root]
-        for level in levels:
-            children = path[-1].children
-            child = children.get(level) if children else None
+        node = self._root
+        path = [node]
+        for level in topic.split("/"):
+            child = node.child(level)
             if child is None:
                 return None
-            path.append(child)
-        message = path[-1].message
+            node = child
+            path.append(node)
+        message: M | None = node.message
         if message is None:
             return None
-        path[-1].message = None
+        node.message = None
         self._charge(message, -1, -message.size)
-        for depth in range(len(levels), 0, -1):
-            node, children = path[depth], path[depth - 1].children
-            if children is None or node.message is not None or node.children:
-                break
-            del children[levels[depth - 1]]
+        while len(path) > 1 and node.message is None and node.children is None:
+            path.pop()
+            path[-1].drop(node)
             self.nodes -= 1
+            node = path[-1]
         return message
 
     def match(self, filter: str, latest: int | None = None) -> Iterator[M]:
@@ -193,7 +284,7 @@ class RetainedStore(Generic[M]):
         bound = self.stamp if latest is None else latest
         newest = self._made
         levels = filter.split("/")
-        stack: list[tuple[Iterator[_Node[M]], int]] = [(iter((self._root,)), 0)]
+        stack: list[tuple[Iterator[Node], int]] = [(iter((self._root,)), 0)]
         looked = 0
         while stack:
             nodes, depth = stack[-1]
@@ -211,10 +302,12 @@ class RetainedStore(Generic[M]):
                 yield from self._below(node, depth == 0, bound, newest)
             elif levels[depth] == "+":
                 stack.append((_children(node, depth == 0, newest), depth + 1))
-            elif node.children and (found := node.children.get(levels[depth])) is not None:
-                stack.append((iter((found,)), depth + 1))
+            else:
+                found = node.child(levels[depth])
+                if found is not None:
+                    stack.append((iter((found,)), depth + 1))
 
-    def _below(self, top: _Node[M], at_root: bool, bound: int, newest: int) -> Iterator[M | None]:
+    def _below(self, top: Node, at_root: bool, bound: int, newest: int) -> Iterator[M | None]:
         """`top` itself and everything under it: "sport/#" matches "sport" as well."""
         stack = [iter((top,))]
         looked = 0
@@ -228,7 +321,7 @@ class RetainedStore(Generic[M]):
                 yield None
             if node.message is not None and node.stamp <= bound:
                 yield node.message
-            if node.children:
+            if node.children is not None:
                 stack.append(_children(node, at_root and node is top, newest))
 
     def __iter__(self) -> Iterator[M]:
@@ -237,41 +330,16 @@ class RetainedStore(Generic[M]):
             node = stack.pop()
             if node.message is not None:
                 yield node.message
-            stack.extend((node.children or {}).values())
+            stack.extend(node.page(0, self._made, False, self.nodes))
 
 
-def _children(node: _Node[M], at_root: bool, newest: int) -> Iterator[_Node[M]]:
+def _children(node: Node, at_root: bool, newest: int) -> Iterator[Node]:
     """The levels below `node` up to the number `newest`, a page of them at a time; the store may change while
     they are gone through. At the root without those that begin with "$".
 
     Attack: a thousand clients that are owed all of a large store and do not read.
     """
-    last = seen = 0
-    while node.children:
-        # Those that are gone since were before the next one: so it is at place `seen` or earlier.
-        page, last, seen = _page(node.children, last, seen, at_root, newest)
-        if not page:
-            return
+    last = 0
+    while page := node.page(last, newest, at_root, PAGE_NODES):
         yield from page
-
-
-def _page(
-    children: dict[str, _Node[M]], last: int, seen: int, at_root: bool, newest: int
-) -> tuple[list[_Node[M]], int, int]:
-    """The next children after the one with the number `last`, its number, and how many there are up to it."""
-    page: list[_Node[M]] = []
-    start = min(seen, len(children))
-    if start and next(islice(children.values(), start - 1, None)).number > last:
-        start = 0  # some are gone that were passed: look again from the beginning
-    for name, child in islice(children.items(), start, None):
-        if child.number > newest:
-            break
-        start += 1
-        if child.number <= last:
-            continue
-        last = child.number
-        if not (at_root and name.startswith("$")):
-            page.append(child)
-            if len(page) == PAGE_NODES:
-                break
-    return page, last, start
+        last = page[-1].number

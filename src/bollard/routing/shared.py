@@ -1,6 +1,8 @@
-"""Shared subscriptions: each message goes to one member of the group, in turn. [MQTT5-4.8.2]"""
+"""Shared subscriptions: who is in the group, who of them is there, and whose turn it is. [MQTT5-4.8.2]
 
-from collections.abc import Callable
+Which member may have a message, and can take it now, is the engine's to judge (`engine/share.py`).
+"""
+
 from typing import Any
 
 #: A subscription; all that a group needs of it is its `session`.
@@ -11,72 +13,57 @@ class SharedGroup:
     """The members of `$share/<name>/<filter>`, in the order in which they joined.
 
     Members that are away stand apart: they are asked only when nobody who is there may have the message.
-    Attack: hundreds of absent members, all of whom would be asked for each message.
+    Attack: hundreds of absent members, all of whom would be asked for each message. `turn` is the place in
+    `present()`, or in `absent()`, of the member that is asked first.
     """
 
-    __slots__ = ("_absent", "_away", "_next", "_present", "filter", "members", "name")
+    __slots__ = ("_absent", "_away", "_present", "filter", "members", "name", "turn")
 
     def __init__(self, name: str, filter: str) -> None:
         self.name = name
         self.filter = filter
         self.members: dict[Any, Member] = {}
-        self._away: set[Any] = set()
+        self._away: dict[Any, None] = {}
         self._present: list[Member] | None = None
-        self._absent: list[Member] = []
-        self._next = 0
+        self._absent: list[Member] | None = None
+        self.turn = 0
 
     def add(self, member: Member) -> bool:
         """Enter or replace a member, which is there; True when it is new."""
         new = member.session not in self.members
         self.members[member.session] = member
-        self._present = None
+        self._stale()
         return new
 
     def remove(self, member: Member) -> bool:
         """Take a member out; False when it was none."""
-        self._present = None
-        self._away.discard(member.session)
+        self._stale()
+        self._away.pop(member.session, None)
         return self.members.pop(member.session, None) is not None
 
     def mark(self, session: Any, away: bool) -> None:
         """The client of a member went away, or came back."""
-        self._present = None
+        self._stale()
         if away and session in self.members:
-            self._away.add(session)
+            self._away[session] = None
         else:
-            self._away.discard(session)
+            self._away.pop(session, None)
 
-    def choose(self, fitness: Callable[[Member], int]) -> Member | None:
-        """The next member in turn among the fittest; None when nobody may get the message.
+    def _stale(self) -> None:
+        self._present = None
+        self._absent = None
 
-        `fitness` answers 0 for a member that must not get it, more for one that can take it sooner.
-        Turns count over all members, so that equally fit ones get equal shares.
-        """
+    def present(self) -> list[Member]:
+        """The members whose clients are there; the list is the group's own."""
         present = self._present
         if present is None:
-            present = self._present = [m for s, m in self.members.items() if s not in self._away]
-            self._absent = [self.members[session] for session in self._away]
-        chosen = self._choose_from(present, fitness)
-        return chosen if chosen is not None else self._choose_from(self._absent, fitness)
+            away = self._away
+            present = self._present = [m for session, m in self.members.items() if session not in away]
+        return present
 
-    def _choose_from(self, members: list[Member], fitness: Callable[[Member], int]) -> Member | None:
-        count = len(members)
-        best: Member | None = None
-        best_fitness = 0
-        best_at = 0
-        for step in range(count):
-            at = (self._next + step) % count
-            grade = fitness(members[at])
-            if grade > best_fitness:
-                best, best_fitness, best_at = members[at], grade, at
-            if best_fitness >= FITTEST or (best is not None and step >= ENOUGH):
-                break
-        if best is not None:
-            self._next = (best_at + 1) % count
-        return best
-
-
-#: Members that are asked before the fittest of them is good enough.
-ENOUGH = 64
-#: A member with this fitness can take a message at once: nobody can be fitter.
-FITTEST = 3
+    def absent(self) -> list[Member]:
+        """The members whose clients are away; the list is the group's own."""
+        absent = self._absent
+        if absent is None:
+            absent = self._absent = [self.members[session] for session in self._away]
+        return absent

@@ -8,7 +8,7 @@ cdef class Subscription:
     cdef readonly object session
     cdef readonly str filter
     cdef readonly str group
-    cdef readonly int qos
+    cdef public int qos
     cdef readonly bint no_local
     cdef readonly bint retain_as_published
     cdef readonly int identifier
@@ -16,16 +16,30 @@ cdef class Subscription:
 
 @cython.final
 cdef class Node:
-    cdef dict children
-    cdef dict subscriptions
+    cdef str level
+    cdef object children
+    cdef object subscriptions
     cdef dict groups
 
+    @cython.locals(only=Node)
+    cdef Node child(self, str level)
+
+    @cython.locals(only=Node)
+    cdef void add(self, Node child) except *
+    cdef void drop(self, Node child) except *
+
+    @cython.locals(only=Subscription)
+    cdef bint enter(self, Subscription subscription) except *
+
+    @cython.locals(only=Subscription)
+    cdef bint leave(self, object session) except *
     cdef bint empty(self) except *
 
 
 @cython.final
 cdef class Tree:
     cdef Node _root
+    cdef object _names
     cdef dict _levels
     cdef dict _watched
     cdef public long long generation
@@ -36,7 +50,7 @@ cdef class Tree:
     @cython.locals(node=Node, child=Node)
     cpdef void add(self, Subscription subscription) except *
 
-    @cython.locals(node=Node, child=Node, parent=Node, path=list, levels=list, depth=Py_ssize_t)
+    @cython.locals(node=Node, child=Node, parent=Node, path=list)
     cpdef void remove(self, Subscription subscription) except *
 
     cdef void _charge(self, Subscription subscription, int sign) except *
@@ -56,7 +70,7 @@ cdef class Tree:
     @cython.locals(found=list, groups=list)
     cpdef tuple match(self, str topic)
 
-    @cython.locals(child=Node, children=dict)
+    @cython.locals(child=Node)
     cdef void _descend(
         self, Node node, list levels, Py_ssize_t depth, bint dollar, list found, list groups
     ) except *

@@ -10,13 +10,15 @@ topics of its own, while all others pay for new plans. Every other change raises
 
 from typing import Any
 
+from bollard.routing.names import Names
 from bollard.routing.plan import Plan
 from bollard.routing.shared import SharedGroup
 
 
 class Subscription:
     """One entry of one session. `identifier` is the Subscription Identifier, 0 when none was given;
-    `group` the name of the shared subscription, "" when it is not shared; `filter` without that prefix."""
+    `group` the name of the shared subscription, "" when it is not shared; `filter` without that prefix.
+    `qos` is what was granted, or less while policy allows its principal less (`engine/rations.py`)."""
 
     __slots__ = ("filter", "group", "identifier", "no_local", "qos", "retain_as_published", "session")
 
@@ -40,27 +42,98 @@ class Subscription:
 
 
 class Node:
-    """One level of some filters."""
+    """One level of some filters.
 
-    __slots__ = ("children", "groups", "subscriptions")
+    Most have one level below them or none, and one subscription or none, and a dict weighs 230 bytes: so
+    `children` and `subscriptions` (by session) are None, the only one, or a dict.
+    """
 
-    def __init__(self) -> None:
-        self.children: dict[str, Node] | None = None
-        self.subscriptions: dict[Any, Subscription] | None = None
+    __slots__ = ("children", "groups", "level", "subscriptions")
+
+    def __init__(self, level: str) -> None:
+        self.level = level
+        self.children: Node | dict[str, Node] | None = None
+        self.subscriptions: Subscription | dict[Any, Subscription] | None = None
         self.groups: dict[str, SharedGroup] | None = None
 
+    def child(self, level: str) -> "Node | None":
+        """The level of this name below."""
+        children = self.children
+        if children is None:
+            return None
+        if isinstance(children, Node):
+            only = children
+            return only if only.level == level else None
+        return children.get(level)
+
+    def add(self, child: "Node") -> None:
+        """Enter a level below that is not there yet."""
+        children = self.children
+        if children is None:
+            self.children = child
+        elif isinstance(children, Node):
+            only = children
+            self.children = {only.level: only, child.level: child}
+        else:
+            children[child.level] = child
+
+    def drop(self, child: "Node") -> None:
+        """Take a level below out, which is there."""
+        children = self.children
+        if children is None or isinstance(children, Node):
+            self.children = None
+            return
+        del children[child.level]
+        if len(children) == 1:
+            self.children = next(iter(children.values()))
+
+    def enter(self, subscription: Subscription) -> bool:
+        """Enter it in place of an earlier one of its session; False if there was one."""
+        present = self.subscriptions
+        if present is None:
+            self.subscriptions = subscription
+            return True
+        if isinstance(present, Subscription):
+            only = present
+            if only.session is subscription.session:
+                self.subscriptions = subscription
+                return False
+            self.subscriptions = {only.session: only, subscription.session: subscription}
+            return True
+        new = subscription.session not in present
+        present[subscription.session] = subscription
+        return new
+
+    def leave(self, session: Any) -> bool:
+        """Take the subscription of `session` out; False if there is none."""
+        present = self.subscriptions
+        if present is None:
+            return False
+        if isinstance(present, Subscription):
+            only = present
+            if only.session is not session:
+                return False
+            self.subscriptions = None
+            return True
+        if present.pop(session, None) is None:
+            return False
+        if len(present) == 1:
+            self.subscriptions = next(iter(present.values()))
+        return True
+
     def empty(self) -> bool:
-        return not self.children and not self.subscriptions and not self.groups
+        return self.children is None and self.subscriptions is None and not self.groups
 
 
 class Tree:
     """All subscriptions. `generation` changes whenever what any topic matches may have changed; `looks` is at how
     many levels the last `match` has looked."""
 
-    __slots__ = ("_levels", "_root", "_watched", "count", "generation", "looks", "shared_count")
+    __slots__ = ("_levels", "_names", "_root", "_watched", "count", "generation", "looks", "shared_count")
 
     def __init__(self) -> None:
-        self._root = Node()
+        self._root = Node("")
+        self._names = Names()
         self._levels: dict[str, int] = {}
         self._watched: dict[str, list[Plan]] = {}
         self.generation = 1
@@ -73,11 +146,10 @@ class Tree:
         [MQTT5-3.8.4-3] [MQTT3-3.8.4-3]"""
         node = self._root
         for level in subscription.filter.split("/"):
-            if node.children is None:
-                node.children = {}
-            child = node.children.get(level)
+            child = node.child(level)
             if child is None:
-                child = node.children[level] = Node()
+                child = Node(self._names.one(level))
+                node.add(child)
             node = child
         if subscription.group:
             if node.groups is None:
@@ -88,22 +160,17 @@ class Tree:
             if group.add(subscription):
                 self.shared_count += 1
                 self._charge(subscription, 1)
-        else:
-            if node.subscriptions is None:
-                node.subscriptions = {}
-            if subscription.session not in node.subscriptions:
-                self.count += 1
-                self._charge(subscription, 1)
-            node.subscriptions[subscription.session] = subscription
+        elif node.enter(subscription):
+            self.count += 1
+            self._charge(subscription, 1)
         self._changed(subscription.filter)
 
     def remove(self, subscription: Subscription) -> None:
         """Take it out, with every level that only it needed."""
-        levels = subscription.filter.split("/")
         node = self._root
         path = [node]
-        for level in levels:
-            child = node.children.get(level) if node.children else None
+        for level in subscription.filter.split("/"):
+            child = node.child(level)
             if child is None:
                 return
             node = child
@@ -115,15 +182,14 @@ class Tree:
                 self._charge(subscription, -1)
                 if not group.members:
                     del node.groups[subscription.group]
-        elif node.subscriptions and node.subscriptions.pop(subscription.session, None) is not None:
+        elif node.leave(subscription.session):
             self.count -= 1
             self._charge(subscription, -1)
-        for depth in range(len(levels), 0, -1):
-            parent = path[depth - 1]
-            node = path[depth]
-            if parent.children is None or not node.empty():
-                break
-            del parent.children[levels[depth - 1]]
+        while len(path) > 1 and node.empty():
+            path.pop()
+            parent = path[-1]
+            parent.drop(node)
+            node = parent
         self._changed(subscription.filter)
 
     def _charge(self, subscription: Subscription, sign: int) -> None:
@@ -166,7 +232,7 @@ class Tree:
         """The shared subscription `$share/<name>/<filter>`, if it has members."""
         node = self._root
         for level in filter.split("/"):
-            child = node.children.get(level) if node.children is not None else None
+            child = node.child(level)
             if child is None:
                 return None
             node = child
@@ -194,31 +260,32 @@ class Tree:
         groups: list[SharedGroup],
     ) -> None:
         self.looks += 1
-        children = node.children
         if depth == len(levels):
             self._collect(node, found, groups)
-            if children is not None:
-                # "sport/#" matches "sport" as well. [MQTT5 4.7.1.2]
-                child = children.get("#")
-                if child is not None:
-                    self._collect(child, found, groups)
+            # "sport/#" matches "sport" as well. [MQTT5 4.7.1.2]
+            child = node.child("#")
+            if child is not None:
+                self._collect(child, found, groups)
             return
-        if children is None:
+        if node.children is None:
             return
-        child = children.get(levels[depth])
+        child = node.child(levels[depth])
         if child is not None:
             self._descend(child, levels, depth + 1, dollar, found, groups)
         if dollar and depth == 0:
             return
-        child = children.get("+")
+        child = node.child("+")
         if child is not None:
             self._descend(child, levels, depth + 1, dollar, found, groups)
-        child = children.get("#")
+        child = node.child("#")
         if child is not None:
             self._collect(child, found, groups)
 
     def _collect(self, node: Node, found: list[Subscription], groups: list[SharedGroup]) -> None:
-        if node.subscriptions is not None:
-            found.extend(node.subscriptions.values())
+        present = node.subscriptions
+        if isinstance(present, Subscription):
+            found.append(present)
+        elif present is not None:
+            found.extend(present.values())
         if node.groups is not None:
             groups.extend(node.groups.values())

@@ -3,8 +3,11 @@ cimport cython
 from bollard.base.counters cimport Counters
 from bollard.session.aliases cimport InboundAliases, OutboundAliases
 from bollard.session.message cimport Delivery, Message
+from bollard.session.outbox cimport Outbox
 from bollard.wire.framer cimport Framer
-from bollard.wire.publish cimport packet_id_bytes, property_bytes, publish_head
+from bollard.wire.publish cimport (
+    packet_id_bytes, property_bytes, publish_head, publish_size, short_ack, short_ack_start
+)
 
 
 cdef int OPENED
@@ -21,12 +24,13 @@ cdef class Connection:
     cdef public str client_id
     cdef public object session
     cdef public Framer framer
-    cdef public list chunks
+    cdef readonly Outbox outbox
     cdef public Py_ssize_t size
     cdef public bint dirty
     cdef list dirty_list
     cdef Counters counters
     cdef public bint closing
+    cdef public bint departed
     cdef public bint writable
     cdef public bint overflowed
     cdef public Py_ssize_t max_outbox_bytes
@@ -59,11 +63,23 @@ cdef class Connection:
     cdef public bint reauthenticating
     cdef public bint asked
 
-    cpdef void put(self, bytes data) except *
-    cpdef void mark(self) except *
+    cpdef int put(self, bytes data) except -1
+    cpdef int put_range(self, bytes source, Py_ssize_t start, Py_ssize_t end) except -1
+    cpdef int put_identified(
+        self, bytes source, Py_ssize_t start, Py_ssize_t middle, int packet_id, Py_ssize_t end
+    ) except -1
+    cpdef int put_publish(
+        self, int first, bytes topic, int packet_id, bytes properties, bytes source, Py_ssize_t start,
+        Py_ssize_t end, Py_ssize_t size
+    ) except -1
+    cpdef int put_ack(self, int packet_type, int packet_id) except -1
+    cdef int _added(self, Py_ssize_t size) except -1
+    cpdef int mark(self) except -1
 
-    @cython.locals(packet=bytes, alone=bytes, tail=bytes, head=bytes, size=Py_ssize_t, chunks=list)
-    cpdef bint put_delivery(self, Delivery delivery, int packet_id, int dup, double now) except *
+    @cython.locals(
+        packet=bytes, alone=bytes, size=Py_ssize_t, message=Message, payload=bytes, properties=bytes, first=cython.int
+    )
+    cpdef bint put_delivery(self, Delivery delivery, int packet_id, int dup, double now) except -1
 
     @cython.locals(
         message=Message, topic=bytes, properties=bytes, alias=cython.int, known=bint,
@@ -73,8 +89,9 @@ cdef class Connection:
 
     cpdef void hold(self, long long sequence, bytes data) except *
     @cython.locals(data=bytes)
-    cpdef bint release(self, long long committed) except *
-    cpdef bint room_for(self, Py_ssize_t size) except *
+    cpdef bint release(self, long long committed) except -1
+    @cython.locals(waiting=Py_ssize_t)
+    cpdef bint room_for(self, Py_ssize_t size) except -1
 
-    @cython.locals(chunks=list, data=bytes)
+    @cython.locals(data=bytes)
     cpdef bytes take_output(self)

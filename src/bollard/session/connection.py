@@ -1,7 +1,6 @@
 """The network half of a client: bytes in, bytes out, and what lives only as long as the connection.
 
-Output is a list of shared `bytes`; the shell joins and writes it once a turn. What must wait for the disk
-waits in `held`. A connection knows nothing of routing or rights.
+Output gathers in an `Outbox`; the shell writes it once a turn. What must wait for the disk waits in `held`. A connection knows nothing of routing or rights.
 """
 
 from collections import deque
@@ -11,10 +10,18 @@ from bollard.base.counters import Counters
 from bollard.base.types import Peer
 from bollard.session.aliases import InboundAliases, OutboundAliases
 from bollard.session.message import Delivery
+from bollard.session.outbox import Outbox
 from bollard.session.states import CLOSED, OPENED
 from bollard.wire.connect import Connect
 from bollard.wire.framer import Framer
-from bollard.wire.publish import packet_id_bytes, property_bytes, publish_head
+from bollard.wire.publish import (
+    packet_id_bytes,
+    property_bytes,
+    publish_head,
+    publish_size,
+    short_ack,
+    short_ack_start,
+)
 from bollard.wire.spec import MAX_REMAINING_LENGTH
 
 if TYPE_CHECKING:
@@ -34,7 +41,7 @@ class Connection:
     """One transport, from accept to close.
 
     For the shell: `owner` is its own, `peer` where it came from, `closing` asks to write what
-    `take_output` gives and close; the shell sets `writable` to False while the transport cannot take
+    `take_output` gives and close, `departed` says that the client closes as well and awaits no more bytes; the shell sets `writable` to False while the transport cannot take
     more. `window` is how many QoS 1 and 2 messages the client takes at once (its Receive Maximum, never
     above ours), `max_packet_out` the largest packet it accepts. `overflowed` says that more than
     `max_outbox_bytes` wait for a client that does not read, in spite of QoS 0 messages being dropped.
@@ -50,12 +57,12 @@ class Connection:
         "aliases_in",
         "aliases_out",
         "asked",
-        "chunks",
         "client_id",
         "closing",
         "connected_at",
         "counters",
         "denials",
+        "departed",
         "dirty",
         "dirty_list",
         "exchange",
@@ -68,6 +75,7 @@ class Connection:
         "max_outbox_bytes",
         "max_packet_out",
         "method",
+        "outbox",
         "overflowed",
         "owner",
         "packets",
@@ -110,12 +118,13 @@ class Connection:
         self.client_id = ""
         self.session: Session | None = None
         self.framer = Framer(max_packet_bytes)
-        self.chunks: list[bytes] = []
+        self.outbox = Outbox()
         self.size = 0
         self.dirty = False
         self.dirty_list = dirty_list
         self.counters = counters
         self.closing = False
+        self.departed = False
         self.writable = True
         self.overflowed = False
         self.max_outbox_bytes = max_outbox_bytes
@@ -155,13 +164,55 @@ class Connection:
 
     def put(self, data: bytes) -> None:
         """Append `data` to the output. Nothing is added once the connection is closed."""
-        if self.state == CLOSED:
-            return
-        self.chunks.append(data)
-        self.size += len(data)
+        if self.state != CLOSED:
+            self.outbox.put(data)
+            self._added(len(data))
+            if self.size > self.max_outbox_bytes:
+                self.overflowed = True
+
+    def put_range(self, source: bytes, start: int, end: int) -> None:
+        """Append the packet `source[start:end]`, for which the caller has found room."""
+        if self.state != CLOSED:
+            self.outbox.put_range(source, start, end)
+            self._added(end - start)
+
+    def put_identified(self, source: bytes, start: int, middle: int, packet_id: int, end: int) -> None:
+        """As `put_range`, of a PUBLISH whose packet identifier, at `middle`, is to be `packet_id`."""
+        if self.state != CLOSED:
+            self.outbox.put_identified(source, start, middle, packet_id, end)
+            self._added(end - start)
+
+    def put_publish(
+        self,
+        first: int,
+        topic: bytes,
+        packet_id: int,
+        properties: bytes | None,
+        source: bytes,
+        start: int,
+        end: int,
+        size: int,
+    ) -> None:
+        """As `put_range`, of a PUBLISH of `size` bytes that is made of these parts: see `Outbox.put_publish`."""
+        if self.state != CLOSED:
+            self.outbox.put_publish(first, topic, packet_id, properties, source, start, end)
+            self._added(size)
+
+    def put_ack(self, packet_type: int, packet_id: int) -> None:
+        """As `put`, of a PUBACK, PUBREC, PUBREL or PUBCOMP that says success; behind what is held, if
+        something is."""
+        if self.held is not None:
+            self.hold(self.held[-1][0], short_ack(packet_type, packet_id))
+        elif self.state != CLOSED:
+            self.outbox.put_ack(short_ack_start(packet_type), packet_id)
+            self._added(4)
+            if self.size > self.max_outbox_bytes:
+                self.overflowed = True
+
+    def _added(self, size: int) -> None:
+        """Account for a packet of `size` bytes that is in the output now."""
+        self.size += size
         self.counters.packets_sent += 1
-        if self.size > self.max_outbox_bytes:
-            self.overflowed = True
         if not self.dirty:
             self.mark()
 
@@ -187,20 +238,14 @@ class Connection:
                 return False
             self.put(packet)
             return True
-        tail = delivery.tail(self.version, now)
-        head = delivery.head(self.version)
-        size = len(head) + 2 + len(tail)
+        message = delivery.message
+        payload = message.payload
+        properties = delivery.properties(now) if self.version == 5 else None
+        size = publish_size(message.topic, delivery.qos, properties, len(payload))
         if size > self.max_packet_out:
             return False
-        if self.state != CLOSED:
-            chunks = self.chunks
-            chunks.append(head)
-            chunks.append(packet_id_bytes(packet_id))
-            chunks.append(tail)
-            self.size += size
-            self.counters.packets_sent += 1
-            if not self.dirty:
-                self.mark()
+        first = 0x30 | delivery.qos << 1 | delivery.retain
+        self.put_publish(first, message.topic, packet_id, properties, payload, 0, len(payload), size)
         return True
 
     def encode(self, delivery: Delivery, packet_id: int, dup: int, now: float, aliased: bool) -> bytes | None:
@@ -273,12 +318,8 @@ class Connection:
         return True
 
     def take_output(self) -> bytes:
-        """Everything that waits to be written, joined; b"" if nothing."""
-        chunks = self.chunks
-        if not chunks:
-            return b""
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
-        self.counters.bytes_sent += self.size
+        """Everything that waits to be written, in one piece; b"" if nothing."""
+        data = self.outbox.take()
+        self.counters.bytes_sent += len(data)
         self.size = 0
         return data

@@ -4,6 +4,10 @@ from bollard.session.message cimport Delivery
 
 
 cdef int MAX_PACKET_ID
+cdef list PACKET_IDS
+
+
+cpdef object packet_key(int packet_id)
 
 
 @cython.final
@@ -18,12 +22,22 @@ cdef class Inflight:
     cpdef Py_ssize_t count(self)
 
     @cython.locals(count=Py_ssize_t)
-    cpdef bint room_for(self, Delivery delivery, Py_ssize_t window, Py_ssize_t window_bytes) except *
+    cpdef bint room_for(self, Delivery delivery, Py_ssize_t window, Py_ssize_t window_bytes) except -1
     cpdef void keep(self, int packet_id, Delivery delivery) except *
 
     @cython.locals(delivery=Delivery)
     cpdef void forget(self, int packet_id) except *
+    cpdef Delivery waiting(self, int packet_id)
+
+    @cython.locals(delivery=Delivery)
+    cpdef Delivery acknowledge(self, int packet_id)
+
+    @cython.locals(key=object)
+    cpdef int release(self, int packet_id, Delivery delivery) except -1
+
+    @cython.locals(delivery=Delivery)
+    cpdef Delivery complete(self, int packet_id)
     cpdef void skip(self, int packet_id) except *
 
-    @cython.locals(packet_id=cython.int)
+    @cython.locals(packet_id=cython.int, sent=dict, before=Py_ssize_t, key=object)
     cpdef int take(self, Delivery delivery) except -1

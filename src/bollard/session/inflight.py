@@ -1,3 +1,4 @@
+# cython: boundscheck=False, wraparound=False
 """Packet identifiers of messages sent to one client, and where each exchange stands.
 
 `sent` holds deliveries that wait for PUBACK or PUBREC, `released` the identifiers whose PUBREC came and
@@ -10,6 +11,13 @@ from collections import deque
 from bollard.session.message import Delivery
 
 MAX_PACKET_ID = 65_535
+#: The identifiers as objects, made once: keys of what is on its way.
+PACKET_IDS = list(range(MAX_PACKET_ID + 1))
+
+
+def packet_key(packet_id: int) -> int:
+    """A Packet Identifier as an object: always the same."""
+    return PACKET_IDS[packet_id]
 
 
 class Inflight:
@@ -53,6 +61,30 @@ class Inflight:
         delivery = self.sent.pop(packet_id)
         self.bytes -= delivery.message.size
 
+    def waiting(self, packet_id: int) -> Delivery | None:
+        """What waits for PUBACK or PUBREC under `packet_id`."""
+        return self.sent.get(PACKET_IDS[packet_id])
+
+    def acknowledge(self, packet_id: int) -> Delivery | None:
+        """PUBACK has come: the exchange that ends with it, if there is one."""
+        delivery = self.sent.pop(PACKET_IDS[packet_id], None)
+        if delivery is not None:
+            self.bytes -= delivery.message.size
+        return delivery
+
+    def release(self, packet_id: int, delivery: Delivery) -> None:
+        """PUBREC has come: the exchange waits for PUBCOMP from now on."""
+        key = PACKET_IDS[packet_id]
+        del self.sent[key]
+        self.released[key] = delivery
+
+    def complete(self, packet_id: int) -> Delivery | None:
+        """PUBCOMP has come: the exchange that ends with it, if there is one."""
+        delivery = self.released.pop(PACKET_IDS[packet_id], None)
+        if delivery is not None:
+            self.bytes -= delivery.message.size
+        return delivery
+
     def skip(self, packet_id: int) -> None:
         """It need not be sent again any more: it was, or the client has answered before it was."""
         again = self.again
@@ -64,15 +96,18 @@ class Inflight:
     def take(self, delivery: Delivery) -> int:
         """Give `delivery` a Packet Identifier that is not in use. [MQTT5-2.2.1-4] [MQTT3-2.3.1-4]
 
-        The caller keeps `count()` below 65,535, so a free one always exists; a session gets a delivery
-        once.
+        The caller keeps `count()` below 65,535, so a free one always exists.
         """
         packet_id = self.last_id
+        sent = self.sent
+        before = len(sent)
         while True:
             packet_id = packet_id + 1 if packet_id < MAX_PACKET_ID else 1
-            if packet_id in self.released:
+            key = PACKET_IDS[packet_id]
+            if self.released and key in self.released:
                 continue
-            if self.sent.setdefault(packet_id, delivery) is delivery:
+            sent.setdefault(key, delivery)
+            if len(sent) > before:
                 self.last_id = packet_id
                 self.bytes += delivery.message.size
                 return packet_id

@@ -1,10 +1,11 @@
 cimport cython
 
-from bollard.wire.publish cimport property_bytes, publish_head
+from bollard.wire.publish cimport property_block, publish_head
+from bollard.wire.reader cimport encode_varint
 
 
 @cython.final
-@cython.freelist(256)
+@cython.freelist(2048)
 cdef class Message:
     cdef readonly str name
     cdef readonly bytes topic
@@ -19,10 +20,10 @@ cdef class Message:
     cdef public long long references
     cdef readonly Py_ssize_t size
 
-    cdef void _set(
+    cdef int _set(
         self, str name, bytes topic, bytes payload, int qos, int retain, str author, str client_id,
         bytes forward, double expires_at,
-    ) except *
+    ) except -1
     cpdef bint expired(self, double now)
 
 
@@ -34,7 +35,7 @@ cpdef Message new_message(
 
 
 @cython.final
-@cython.freelist(256)
+@cython.freelist(2048)
 cdef class Delivery:
     cdef readonly Message message
     cdef readonly int qos
@@ -43,36 +44,37 @@ cdef class Delivery:
     cdef public long long generation
     cdef readonly object group
     cdef public long long number
-    cdef bytes _head3
-    cdef bytes _head5
-    cdef bytes _tail5
+    cdef bytes _properties
     cdef bytes _packet3
     cdef bytes _packet5
     cdef long long _remaining
 
-    cdef void _set(
+    cdef int _set(
         self, Message message, int qos, int retain, tuple identifiers, long long generation, object group
-    ) except *
+    ) except -1
 
-    @cython.locals(tail=bytes, packet=bytes)
+    @cython.locals(properties=bytes, packet=bytes)
     cpdef bytes packet(self, int version, double now)
 
-    @cython.locals(message=Message, properties=bytes, tail=bytes)
-    cpdef bytes tail(self, int version, double now)
+    @cython.locals(message=Message, rest=Py_ssize_t)
+    cdef bytes _encode(self, bytes properties)
 
-    @cython.locals(identifier=Py_ssize_t, rest=Py_ssize_t, tail=bytes, head=bytes)
-    cpdef bytes head(self, int version)
-
-    @cython.locals(after=Py_ssize_t)
-    cpdef void adopt(
-        self, bytes buffer, Py_ssize_t start, Py_ssize_t body, Py_ssize_t end, int version
-    ) except *
+    @cython.locals(message=Message, properties=bytes)
+    cpdef bytes properties(self, double now)
 
     @cython.locals(remaining=cython.longlong)
-    cdef void _count_down(self, double now) except *
+    cdef int _count_down(self, double now) except -1
 
 
 @cython.locals(made=Delivery)
 cpdef Delivery new_delivery(
     Message message, int qos, int retain, tuple identifiers, long long generation, object group
 )
+
+
+@cython.locals(message=Message)
+cdef Delivery _make_unkept(int qos)
+
+cdef list _UNKEPT
+
+cpdef Delivery unkept(int qos)

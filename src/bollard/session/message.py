@@ -8,7 +8,11 @@ receiver to receiver (packet identifier, topic alias) is written by the connecti
 
 from typing import Any
 
-from bollard.wire.publish import property_bytes, publish_head
+from bollard.wire.publish import property_block, publish_head
+from bollard.wire.reader import encode_varint
+
+#: What an entry of a queue weighs beside what `Message.size` says (attack: millions of empty messages).
+ENTRY_BYTES = 224
 
 
 class Message:
@@ -18,7 +22,7 @@ class Message:
     that a server passes on unaltered [MQTT5-3.3.2-4, -15, -16, -17, -18]; `expires_at` the monotonic
     second at which it expires, 0.0 for never; `author` and `client_id` say whose right to publish is
     asked again whenever the message is delivered later. `number` and `references` belong to the journal:
-    0 until it is recorded there; `size` is what a queue is charged for holding it, in bytes.
+    0 until it is recorded there; `size` is what whoever holds it is charged, in bytes; a queue adds `ENTRY_BYTES`.
     """
 
     __slots__ = (
@@ -105,12 +109,10 @@ class Delivery:
     """
 
     __slots__ = (
-        "_head3",
-        "_head5",
         "_packet3",
         "_packet5",
+        "_properties",
         "_remaining",
-        "_tail5",
         "generation",
         "group",
         "identifiers",
@@ -147,72 +149,47 @@ class Delivery:
         self.generation = generation
         self.group = group
         self.number = 0
-        self._head3: bytes | None = None
-        self._head5: bytes | None = None
-        self._tail5: bytes | None = None
+        self._properties: bytes | None = None
         self._packet3: bytes | None = None
         self._packet5: bytes | None = None
         self._remaining = -1
 
     def packet(self, version: int, now: float) -> bytes:
         """The whole PUBLISH, for QoS 0."""
-        if version == 5:
-            tail = self.tail(5, now)
-            packet = self._packet5
+        if version != 5:
+            packet = self._packet3
             if packet is None:
-                packet = self._packet5 = self.head(5) + tail
+                packet = self._packet3 = self._encode(b"")
             return packet
-        packet = self._packet3
+        properties = self.properties(now)
+        packet = self._packet5
         if packet is None:
-            packet = self._packet3 = self.head(4) + self.message.payload
+            packet = self._packet5 = self._encode(encode_varint(len(properties)) + properties)
         return packet
 
-    def tail(self, version: int, now: float) -> bytes:
-        """What follows the packet identifier: properties and payload. Call it before `head`."""
+    def _encode(self, properties: bytes) -> bytes:
         message = self.message
-        if version != 5:
-            return message.payload
+        rest = len(properties) + len(message.payload)
+        return publish_head(message.topic, 0, self.retain, 0, rest) + properties + message.payload
+
+    def properties(self, now: float) -> bytes:
+        """The properties for receivers of 5.0, without their length."""
+        message = self.message
         if message.expires_at != 0.0:
             self._count_down(now)
-        tail = self._tail5
-        if tail is None:
-            properties = property_bytes(message.forward, self._remaining, 0, self.identifiers)
-            tail = self._tail5 = properties + message.payload
-        return tail
-
-    def head(self, version: int) -> bytes:
-        """What precedes the packet identifier: fixed header and Topic Name."""
-        identifier = 2 if self.qos else 0
-        if version == 5:
-            head = self._head5
-            if head is None:
-                tail = self._tail5
-                rest = identifier + (0 if tail is None else len(tail))
-                head = self._head5 = publish_head(self.message.topic, self.qos, self.retain, 0, rest)
-            return head
-        head = self._head3
-        if head is None:
-            rest = identifier + len(self.message.payload)
-            head = self._head3 = publish_head(self.message.topic, self.qos, self.retain, 0, rest)
-        return head
-
-    def adopt(self, buffer: bytes, start: int, body: int, end: int, version: int) -> None:
-        """Take head and tail from the QoS 1 or 2 PUBLISH in `buffer[start:end]` as they came, for
-        receivers of `version`. The caller knows that nothing in them must change."""
-        after = body + 2 + len(self.message.topic)
-        if version == 5:
-            self._head5 = buffer[start:after]
-            self._tail5 = buffer[after + 2 : end]
-        else:
-            self._head3 = buffer[start:after]
+        properties = self._properties
+        if properties is None:
+            properties = self._properties = property_block(
+                message.forward, self._remaining, 0, self.identifiers
+            )
+        return properties
 
     def _count_down(self, now: float) -> None:
         """The interval sent is the one received less the time spent waiting. [MQTT5-3.3.2-6]"""
         remaining = int(self.message.expires_at - now + 0.999)
         if remaining != self._remaining:
             self._remaining = remaining
-            self._tail5 = None
-            self._head5 = None
+            self._properties = None
             self._packet5 = None
 
 
@@ -223,3 +200,18 @@ def new_delivery(
     made = Delivery.__new__(Delivery)
     made._set(message, qos, retain, identifiers, generation, group)
     return made
+
+
+def _make_unkept(qos: int) -> Delivery:
+    message = Message("", b"", b"", qos, 0, "", "", b"", 0.0)
+    message.size = 0
+    return Delivery(message, qos, 0, (), 0)
+
+
+_UNKEPT = [_make_unkept(qos) for qos in range(3)]
+
+
+def unkept(qos: int) -> Delivery:
+    """What stands for a message on its way to a client whose session ends with its connection: such a message is
+    never sent again, so that nothing of it is kept."""
+    return _UNKEPT[qos]

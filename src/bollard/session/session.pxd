@@ -1,7 +1,11 @@
 cimport cython
 
+from bollard.session.fifo cimport Fifo
 from bollard.session.inflight cimport Inflight
 from bollard.session.message cimport Delivery
+
+
+cdef Py_ssize_t ENTRY_BYTES
 
 
 @cython.final
@@ -13,7 +17,7 @@ cdef class Session:
     cdef public double ends_at
     cdef public dict subscriptions
     cdef public Inflight inflight
-    cdef public object queue
+    cdef public Fifo queue
     cdef public Py_ssize_t queue_bytes
     cdef public Py_ssize_t waiting
     cdef public bint full
@@ -24,7 +28,7 @@ cdef class Session:
 
     @cython.locals(inflight=Inflight)
     cpdef Inflight sending(self)
-    cpdef void enqueue(self, Delivery delivery) except *
+    cpdef int enqueue(self, Delivery delivery) except -1
 
     @cython.locals(delivery=Delivery)
     cpdef Delivery dequeue(self)

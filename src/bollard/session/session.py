@@ -4,11 +4,11 @@ A session belongs to (principal, client id). Its state is what the specification
 QoS 1 and 2 messages not finished in both directions, and what waits to be sent. [MQTT5-4.1.0-1]
 """
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from bollard.session.fifo import Fifo
 from bollard.session.inflight import Inflight
-from bollard.session.message import Delivery
+from bollard.session.message import ENTRY_BYTES, Delivery
 from bollard.session.will import Will
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Session:
         self.ends_at = 0.0
         self.subscriptions: dict[str, Any] = {}
         self.inflight: Inflight | None = None
-        self.queue: deque[Delivery] | None = None
+        self.queue: Fifo | None = None
         self.queue_bytes = 0
         self.waiting = 0
         self.full = False
@@ -73,18 +73,18 @@ class Session:
     def enqueue(self, delivery: Delivery) -> None:
         """Append to what waits to be sent; the caller keeps the bounds."""
         if self.queue is None:
-            self.queue = deque()
+            self.queue = Fifo()
         self.queue.append(delivery)
-        self.queue_bytes += delivery.message.size
+        self.queue_bytes += delivery.message.size + ENTRY_BYTES
         self.waiting += 1
 
     def dequeue(self) -> Delivery:
         """The oldest waiting delivery. There must be one."""
         assert self.queue is not None
-        delivery = self.queue.popleft()
-        self.queue_bytes -= delivery.message.size
+        delivery = self.queue.take()
+        self.queue_bytes -= delivery.message.size + ENTRY_BYTES
         self.waiting -= 1
-        if not self.queue:
+        if len(self.queue) == 0:
             self.queue = None
             self.full = False
         return delivery

@@ -20,6 +20,11 @@ from bollard.wire.spec import (
     PacketType,
 )
 
+CONNECT = int(PacketType.CONNECT)
+CONNACK = int(PacketType.CONNACK)
+#: The properties of decoded packets that have none: read, never written to.
+NO_PROPERTIES = Properties()
+
 
 @dataclass(slots=True)
 class Will:
@@ -99,7 +104,7 @@ def decode_connect(buffer: bytes, header: int, body: int, end: int) -> Connect:
     flags = reader.u8()
     _check_connect_flags(flags, version)
     keepalive_s = reader.u16()
-    properties = decode_properties(reader, PacketType.CONNECT) if version == V5 else Properties()
+    properties = decode_properties(reader, CONNECT) if version == V5 else NO_PROPERTIES
     if properties.authentication_data is not None and properties.authentication_method is None:
         raise ProtocolError("authentication data without a method", "MQTT5-3.1.2.11.10")
     client_id = reader.utf8()
@@ -196,10 +201,10 @@ def encode_connack(connack: Connack, version: int) -> bytes:
     """The CONNACK. A refusal never says that a session is present. [MQTT5-3.2.2-6] [MQTT3-3.2.2-4]"""
     present = int(connack.session_present and connack.code == 0)
     if version == V5:
-        tail = bytes((present, connack.code)) + encode_properties(connack.properties, PacketType.CONNACK)
+        tail = bytes((present, connack.code)) + encode_properties(connack.properties, CONNACK)
     else:
         tail = bytes((present, CONNACK_RETURN_CODE.get(connack.code, DEFAULT_RETURN_CODE)))
-    return _packet(PacketType.CONNACK, tail)
+    return _packet(CONNACK, tail)
 
 
 def decode_disconnect(buffer: bytes, header: int, body: int, end: int, version: int) -> Disconnect:
@@ -207,12 +212,12 @@ def decode_disconnect(buffer: bytes, header: int, body: int, end: int, version: 
     reader = open_body(buffer, header, body, end)
     if version != V5 or not reader.left:
         reader.done()
-        return Disconnect()
+        return Disconnect(0, NO_PROPERTIES)
     code = reader.u8()
     if code not in REASON_CODES[PacketType.DISCONNECT]:
         raise ProtocolError(f"0x{code:02X} is no reason code of DISCONNECT", "MQTT5-3.14.2-1")
     if not reader.left:
-        return Disconnect(code)
+        return Disconnect(code, NO_PROPERTIES)
     properties = decode_properties(reader, PacketType.DISCONNECT)
     reader.done()
     return Disconnect(code, properties)

@@ -6,9 +6,10 @@ that forwarding needs no decoding and keeps the order of user properties. Whethe
 alias stands for and whether a packet is allowed at this moment is not decided here.
 """
 
+from bollard.base import memory
 from bollard.base.errors import LocalError, MalformedPacket, PeerError, ProtocolError
 from bollard.wire.properties import Properties, check_response_topic, decode_properties, encode_properties
-from bollard.wire.reader import Reader, decode_utf8, encode_varint, open_body, two_bytes
+from bollard.wire.reader import Reader, decode_utf8, encode_varint, open_body, two_bytes, varint_size
 from bollard.wire.spec import MAX_SUBSCRIPTION_IDENTIFIERS, MAX_USER_PROPERTIES, REASON_CODES, PacketType
 
 
@@ -18,11 +19,14 @@ class Publish:
     `topic` is UTF-8 as it came, b"" where an alias replaces it. `packet_id` is 0 for QoS 0. `alias` is 0 and
     `expiry`, in seconds, -1 when absent. `forward` is what a server must pass on unaltered and in order: payload
     format, content type, response topic, correlation data and user properties as raw bytes, without a length.
-    `identifiers` are the Subscription Identifiers. The last four are empty in 3.1.1.
+    `identifiers` are the Subscription Identifiers. The last four are empty in 3.1.1. `size` is that of the payload, which
+    stands at `at` in the packet's buffer; `responds` says that a Response Topic is in `forward`.
     """
 
     __slots__ = (
+        "_buffer",
         "alias",
+        "at",
         "dup",
         "expiry",
         "forward",
@@ -30,11 +34,17 @@ class Publish:
         "packet_id",
         "payload",
         "qos",
+        "responds",
         "retain",
+        "size",
         "topic",
     )
 
     def __init__(self) -> None:
+        self._buffer = b""
+        self.at = 0
+        self.size = 0
+        self.responds = False
         self.dup = 0
         self.qos = 0
         self.retain = 0
@@ -69,6 +79,15 @@ class Publish:
         Checks all but the topic, which may even be no UTF-8: whoever caches topics checks each once. Raises
         `MalformedPacket`, `ProtocolError`, or `PeerError` 0x94 for alias 0; the fields are undefined then.
         """
+        self.scan(buffer, header, body, end, version)
+        self.payload = self.content()
+        self._buffer = b""
+
+    def scan(self, buffer: bytes, header: int, body: int, end: int, version: int) -> None:
+        """As `decode`, for who may not need the payload: `content` makes it, as long as no packet follows.
+
+        A topic that is the last one's again stays the same object.
+        """
         if not 0 <= body <= end <= len(buffer):
             raise ValueError("the range is not within the buffer")
         view = buffer
@@ -83,7 +102,8 @@ class Publish:
         size = view[body] << 8 | view[body + 1]
         if size > end - position:
             raise MalformedPacket("the topic is cut short", "MQTT5-3.3.2-1")
-        self.topic = view[position : position + size]
+        if not memory.same(buffer, position, size, self.topic):
+            self.topic = view[position : position + size]
         position += size
         packet_id = 0
         if qos:
@@ -101,6 +121,7 @@ class Publish:
         self.expiry = -1
         self.forward = b""
         self.identifiers = ()
+        self.responds = False
         if version == 5:
             if position < end and view[position] == 0:
                 position += 1
@@ -110,7 +131,14 @@ class Publish:
             if version == 5:
                 raise ProtocolError("neither a topic nor a topic alias", "MQTT5-3.3.2.1")
             raise MalformedPacket("an empty topic", "MQTT3-4.7.3-1")
-        self.payload = view[position:end]
+        self._buffer = buffer
+        self.at = position
+        self.size = end - position
+
+    def content(self) -> bytes:
+        """The payload of the packet that was scanned."""
+        view = self._buffer
+        return view[self.at : self.at + self.size]
 
     def _decode_properties(self, buffer: bytes, position: int, end: int) -> int:
         """Read the property block at `position`; the position after it."""
@@ -142,6 +170,8 @@ class Publish:
                 if seen >> identifier & 1:
                     raise ProtocolError(f"property 0x{identifier:02X} stands twice")
                 seen |= one << identifier
+            if identifier == 0x08:
+                self.responds = True
             start = position
             position = _skip_forwarded(buffer, identifier, position + 1, end)
             if position == 0:
@@ -248,12 +278,23 @@ def publish_head(topic: bytes, qos: int, retain: int, dup: int, rest: int) -> by
     return bytes((first,)) + encode_varint(length) + two_bytes(size) + topic
 
 
+def publish_size(topic: bytes, qos: int, properties: bytes | None, size: int) -> int:
+    """The bytes of a whole PUBLISH with a payload of `size` bytes. `properties` is their block without its length,
+    None in 3.1.1."""
+    rest = 2 + len(topic) + size + (2 if qos else 0)
+    if properties is not None:
+        rest += len(properties) + varint_size(len(properties))
+    return 1 + varint_size(rest) + rest
+
+
 def property_bytes(forward: bytes, expiry: int, alias: int, identifiers: tuple[int, ...]) -> bytes:
-    """The property block of a PUBLISH with its length: `expiry` < 0 and `alias` 0 mean none."""
-    if not identifiers and expiry < 0:
-        if not alias:
-            return encode_varint(len(forward)) + forward
-        return encode_varint(len(forward) + 3) + b"\x23" + two_bytes(alias) + forward
+    """`property_block` with its length."""
+    block = property_block(forward, expiry, alias, identifiers)
+    return encode_varint(len(block)) + block
+
+
+def property_block(forward: bytes, expiry: int, alias: int, identifiers: tuple[int, ...]) -> bytes:
+    """The properties of a PUBLISH, without their length: `expiry` < 0 and `alias` 0 mean none."""
     block = forward
     if expiry >= 0:
         block = b"\x02" + two_bytes(expiry >> 16) + two_bytes(expiry & 0xFFFF) + block
@@ -261,7 +302,7 @@ def property_bytes(forward: bytes, expiry: int, alias: int, identifiers: tuple[i
         block = b"\x23" + two_bytes(alias) + block
     for number in identifiers:
         block += b"\x0b" + encode_varint(number)
-    return encode_varint(len(block)) + block
+    return block
 
 
 def encode_publish(
@@ -354,21 +395,16 @@ def encode_ack(
     return bytes((first,)) + encode_varint(len(tail)) + tail
 
 
-# Success in four bytes, for each type and packet identifier: 2 MB, and 3.2 MB more for a type of which every
-# identifier was used. Filled on demand.
-_SHORT_ACKS: list[bytes | None] = [None] * (4 << 16)
+def short_ack_start(packet_type: int) -> int:
+    """The first two bytes of an acknowledgement that says success, as an integer. [MQTT5-3.6.1-1]"""
+    return 0x6202 if packet_type == 6 else packet_type << 12 | 2
 
 
 def short_ack(packet_type: int, packet_id: int) -> bytes:
-    """The four bytes that acknowledge with success, in both versions: always the same object."""
+    """The four bytes that acknowledge with success, in both versions."""
     if not (4 <= packet_type <= 7 and 0 <= packet_id <= 0xFFFF):
         raise ValueError("not the type of an acknowledgement, or not a packet identifier")
-    index = (packet_type - 4) << 16 | packet_id
-    ack = _SHORT_ACKS[index]
-    if ack is None:
-        ack = two_bytes(0x6202 if packet_type == 6 else packet_type << 12 | 2) + two_bytes(packet_id)
-        _SHORT_ACKS[index] = ack
-    return ack
+    return two_bytes(short_ack_start(packet_type)) + two_bytes(packet_id)
 
 
 def packet_id_bytes(packet_id: int) -> bytes:

@@ -43,6 +43,8 @@ cpdef bytes two_bytes(Py_ssize_t value)
 @cython.locals(high=Py_ssize_t, low=Py_ssize_t)
 cpdef bytes encode_varint(Py_ssize_t value)
 
+cpdef Py_ssize_t varint_size(Py_ssize_t value)
+
 @cython.locals(size=Py_ssize_t)
 cpdef bytes encode_binary(bytes data)
 

@@ -168,6 +168,13 @@ def encode_varint(value: int) -> bytes:
     )
 
 
+def varint_size(value: int) -> int:
+    """How many bytes a variable byte integer takes, which must be one."""
+    if value < 0x80:
+        return 1
+    return 2 if value < 0x4000 else 3 if value < 0x200000 else 4
+
+
 def encode_binary(data: bytes) -> bytes:
     """Binary data with its two-byte length; `LocalError` above 65,535 bytes."""
     size = len(data)

@@ -1,0 +1,45 @@
+cimport cython
+
+from bollard.engine.core cimport Core
+from bollard.engine.connect cimport accept
+from bollard.engine.intake cimport process
+from bollard.engine.leave cimport end
+from bollard.session.connection cimport Connection
+from bollard.wire.framer cimport Framer
+
+
+cdef int ASKED
+cdef int CLOSED
+
+
+@cython.final
+cdef class Broker:
+    cdef readonly Core core
+
+    @cython.locals(core=Core, connection=Connection)
+    cpdef Connection accept(self, object peer, double now)
+
+    @cython.locals(core=Core, framer=Framer)
+    cpdef void receive(self, Connection connection, bytes data, double now) except *
+    cpdef bint busy_with(self, Connection connection) except *
+
+    @cython.locals(core=Core, before=cython.longlong, packets=cython.longlong)
+    cpdef void _process(self, Connection connection) except *
+    cpdef void _proceed(self) except *
+    cpdef void lost(self, Connection connection, double now) except *
+    cpdef void writable(self, Connection connection, double now) except *
+
+    @cython.locals(core=Core, connection=Connection, ready=list)
+    cpdef list drain(self)
+
+    @cython.locals(core=Core)
+    cpdef double next_deadline(self) except? -1.0
+    @cython.locals(core=Core)
+    cpdef list take_questions(self)
+
+    @cython.locals(core=Core, connection=Connection)
+    cpdef void answer(self, object question, object answer, double now) except *
+    @cython.locals(core=Core)
+    cpdef list take_requests(self)
+    @cython.locals(core=Core)
+    cpdef list take_events(self)

@@ -1,0 +1,144 @@
+"""Output that gathers until it is written: what is small is copied into one buffer, what is large referred to.
+
+A message that goes to one client needs no object of its own on the way from the bytes that came in to those that
+go out. One that goes to many is not copied for each, if it is large.
+"""
+
+from bollard.base import memory
+from bollard.wire.reader import varint_size
+
+#: Up to here, `put` copies; above, it keeps a reference.
+COPIED_BYTES = 1024
+#: The buffer that a connection begins with, and what its buffer may have grown to for others to use it again.
+BUFFER_BYTES = 512
+SPARE_BYTES = 65_536
+#: Buffers that wait to be used again: most connections are idle and need none.
+MAX_SPARES = 32
+_SPARES: list[bytearray] = []
+
+
+class Outbox:
+    """Bytes in the order in which they were put."""
+
+    __slots__ = ("_buffer", "_filled", "_parts")
+
+    def __init__(self) -> None:
+        self._buffer: bytearray | None = None
+        self._filled = 0
+        self._parts: list[bytes] | None = None
+
+    def put(self, data: bytes) -> None:
+        """Append `data`."""
+        size = len(data)
+        if size <= COPIED_BYTES:
+            memory.copy(self._room(size), self._filled, data, 0, size)
+            self._filled += size
+        else:
+            self._close_buffer()
+            if self._parts is None:
+                self._parts = []
+            self._parts.append(data)
+
+    def put_range(self, source: bytes, start: int, end: int) -> None:
+        """Append `source[start:end]`, of which the caller has checked the bounds."""
+        memory.copy(self._room(end - start), self._filled, source, start, end)
+        self._filled += end - start
+
+    def put_identified(self, source: bytes, start: int, middle: int, packet_id: int, end: int) -> None:
+        """Append `source[start:end]` with `packet_id` in place of the two bytes at `middle`."""
+        buffer = self._room(end - start)
+        filled = self._filled
+        memory.copy(buffer, filled, source, start, middle)
+        filled += middle - start
+        memory.copy_two_bytes(buffer, filled, packet_id)
+        memory.copy(buffer, filled + 2, source, middle + 2, end)
+        self._filled = filled + end - middle
+
+    def put_publish(
+        self,
+        first: int,
+        topic: bytes,
+        packet_id: int,
+        properties: bytes | None,
+        source: bytes,
+        start: int,
+        end: int,
+    ) -> None:
+        """Append a PUBLISH whose first byte is `first` and whose payload is `source[start:end]`; if that is large
+        and all of `source`, it is referred to.
+
+        `packet_id` is 0 at QoS 0, `properties` the block without its length, None in 3.1.1.
+        """
+        rest = 2 + len(topic) + end - start
+        if packet_id:
+            rest += 2
+        if properties is not None:
+            rest += len(properties) + varint_size(len(properties))
+        whole = end - start <= COPIED_BYTES or end - start < len(source)
+        buffer = self._room(5 + rest if whole else 5 + rest - len(source))
+        filled = memory.copy_varint(buffer, self._filled, first)
+        filled = memory.copy_varint(buffer, filled, rest)
+        memory.copy_two_bytes(buffer, filled, len(topic))
+        memory.copy(buffer, filled + 2, topic, 0, len(topic))
+        filled += 2 + len(topic)
+        if packet_id:
+            memory.copy_two_bytes(buffer, filled, packet_id)
+            filled += 2
+        if properties is not None:
+            filled = memory.copy_varint(buffer, filled, len(properties))
+            memory.copy(buffer, filled, properties, 0, len(properties))
+            filled += len(properties)
+        self._filled = filled
+        if whole:
+            memory.copy(buffer, filled, source, start, end)
+            self._filled += end - start
+        else:
+            self.put(source)
+
+    def put_ack(self, start: int, packet_id: int) -> None:
+        """Append the four bytes of an acknowledgement: its first two, as an integer, and `packet_id`."""
+        buffer = self._room(4)
+        memory.copy_two_bytes(buffer, self._filled, start)
+        memory.copy_two_bytes(buffer, self._filled + 2, packet_id)
+        self._filled += 4
+
+    def take(self) -> bytes:
+        """Everything since the last time, in one piece; b"" if there is nothing."""
+        if self._parts is None:
+            buffer = self._buffer
+            if buffer is None:
+                return b""
+            data = memory.first(buffer, self._filled)
+            self._give_back(buffer)
+            return data
+        self._close_buffer()
+        parts, self._parts = self._parts, None
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._parts = None
+        if self._buffer is not None:
+            self._give_back(self._buffer)
+
+    def _room(self, size: int) -> bytearray:
+        """The buffer, with room for `size` bytes."""
+        buffer = self._buffer
+        if buffer is None:
+            buffer = self._buffer = _SPARES.pop() if _SPARES else bytearray(BUFFER_BYTES)
+        memory.reserve(buffer, self._filled, size)
+        return buffer
+
+    def _close_buffer(self) -> None:
+        """Make what the buffer holds a part."""
+        if self._buffer is not None:
+            if self._parts is None:
+                self._parts = []
+            self._parts.append(memory.first(self._buffer, self._filled))
+            self._give_back(self._buffer)
+
+    def _give_back(self, buffer: bytearray) -> None:
+        self._buffer = None
+        self._filled = 0
+        if len(_SPARES) < MAX_SPARES and len(buffer) <= SPARE_BYTES:
+            _SPARES.append(buffer)
