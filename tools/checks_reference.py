@@ -41,6 +41,8 @@ def section(definition: Definition) -> str:
         "",
         f"**{definition.title}.** {definition.owner_text}",
         "",
+        f"What the owner is told to ask for: {definition.owner_remedy}",
+        "",
         definition.technical_text,
         "",
         f"- Severity: {definition.severity}{raised}. Caution: {definition.caution}. About a {definition.subject}.",

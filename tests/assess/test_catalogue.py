@@ -10,7 +10,7 @@ import pytest
 
 from bollard.assess import catalogue
 from bollard.assess.model import Definition
-from bollard.assess.plan import BESIDE, OF_HOST, PROBES
+from bollard.assess.probes.table import BESIDE, OF_HOST, PROBES
 
 ROOT = Path(__file__).parent.parent.parent
 DEFINITIONS = [check.definition for check in catalogue.checks()]

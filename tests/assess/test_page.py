@@ -138,6 +138,8 @@ def test_a_server_is_not_called_unreachable_because_nobody_looked() -> None:
     assert owner.reach(quiet()) == "Whether the server can be reached from the Internet was not checked."
     assert owner.reach(every_problem()) == ""
     assert owner.reach(report(targets=())) == ""
+    public = Target(name="mqtt://b:1883", kind="broker", address="8.8.8.8")
+    assert owner.reach(report(targets=(public,), results=())) == ""
 
 
 def test_the_owner_reads_once_what_the_grade_stands_on() -> None:
@@ -204,11 +206,16 @@ def test_order_and_urgency_are_one_statement() -> None:
     assert [each.partition(" ")[2].lower() for each in said[1:]] == [task.urgency for task in tasks[1:]]
 
 
-def test_who_can_fix_it_is_said_once_if_it_is_the_same_for_all() -> None:
+def test_who_can_fix_it_is_said_once_for_each_of_them() -> None:
     same = report(results=tuple(each for each in report().results if each.check in ("SCN-04", "SCN-14")))
-    assert owners_part(page.render(same)).count("Who can fix it") == 1
-    tasks = words.tasks(every_problem())
-    assert owners_part(page.render(every_problem())).count("Who can fix it") == len(tasks) > 1
+    for made in (same, every_problem()):
+        read = owners_part(page.render(made))
+        helpers = owner.helpers(words.tasks(made))
+        assert read.count("Who can fix it") == 1
+        assert all(read.count(f": {who}</li>") + read.count(f"</b> {who}. You") == 1 for who, _ in helpers)
+        numbers = [int(number) for _, each in helpers for number in each.split(", ")]
+        assert sorted(numbers) == list(range(1, len(words.tasks(made)) + 1))
+    assert len(owner.helpers(words.tasks(same))) == 1
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ GLOSSARY = {
 _ALWAYS = ("message server", "stranger")
 _OF_ADDRESSES = ("address", "entrance")
 _SERVER = "your message server, on the computer with the address"
+_PUBLIC = "an address on the Internet"
 _WHAT = {
     "configuration": "the settings of your message server, in the file",
     "installation": "your message server as it is set up on this computer, in the folder",
@@ -77,7 +78,8 @@ def _address(target: Target) -> tuple[str, str]:
     host, _, port = name.rpartition(":")
     # Of an IPv6 address without brackets the last group is no port.
     bare = ":" in host and not host.endswith("]")
-    return (host, port) if host and not bare and port.isascii() and port.isdigit() else (name, "")
+    known = host and not bare and port.isascii() and port.isdigit() and len(port) <= 5
+    return (host, port) if known else (name, "")
 
 
 def _where(target: Target) -> str:
@@ -88,7 +90,7 @@ def _where(target: Target) -> str:
         return ""
     if address.is_loopback:
         return "the computer that made this check"
-    return "an address on the Internet" if address.is_global else "an address inside a home or firm"
+    return _PUBLIC if address.is_global else "an address inside a home or firm"
 
 
 def _program(targets: Sequence[Target]) -> str:
@@ -103,8 +105,9 @@ def _bracketed(parts: Sequence[str]) -> str:
 
 def reach(report: Report) -> str:
     """What is not known about who can reach the server; "" where there is nothing to say."""
+    servers = [target for target in report.targets if target.kind == "broker"]
     exposed = any(each.check == "SCN-01" and each.state is State.FAIL for each in report.results)
-    if exposed or not any(target.kind == "broker" for target in report.targets):
+    if exposed or not servers or any(_where(target) == _PUBLIC for target in servers):
         return ""
     return "Whether the server can be reached from the Internet was not checked."
 
@@ -138,9 +141,12 @@ def absent(report: Report) -> list[str]:
     return found if len(found) <= MAX_ABSENT else []
 
 
-def helper(tasks: Sequence[Task]) -> str:
-    """Who can fix it, if that is the same for all; else ""."""
-    return tasks[0].who if len({task.who for task in tasks}) == 1 else ""
+def helpers(tasks: Sequence[Task]) -> list[tuple[str, str]]:
+    """Who can fix it, each once, with the numbers of the tasks in the order of the page, from 1; one alone has all."""
+    numbers: dict[str, list[str]] = {}
+    for number, task in enumerate(tasks, 1):
+        numbers.setdefault(task.who, []).append(str(number))
+    return [(who, ", ".join(each)) for who, each in numbers.items()]
 
 
 def when(number: int, task: Task) -> str:

@@ -52,7 +52,7 @@ def render(report: Report) -> str:
             inventory=inventory,
             problems=words.problems(report),
             tasks=tasks,
-            helper=owner.helper(tasks),
+            helpers=owner.helpers(tasks),
             absent=owner.absent(report),
             notes=words.notes(report),
             accepted=words.accepted(report),
