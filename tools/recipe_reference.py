@@ -16,7 +16,7 @@ HEAD = """\
 
 <!-- Written by tools/recipe_reference.py from src/bollard/identity/recipes. Edit there. -->
 
-`bollard enroll ID --for CLIENT` enrolls a device or application and prints exactly what to paste, flash or run: its own name, its own secret, the address of this broker, the root to trust. `--certificate` in place of the password gives it a key and a certificate. The text goes to standard output and nothing else does, so it can go into a file: `bollard enroll meter --for paho > meter.py`. What one should know besides goes to standard error.
+`bollard enroll ID --for CLIENT` enrolls a device or application and prints exactly what to paste, flash or run: its own name, its own secret, the address of this broker, the root to trust. `--certificate` in place of the password gives it a key and a certificate. The text goes to standard output and nothing else does, so it can go into a file: `bollard enroll meter --for paho > meter.py`. `bollard devices rotate ID --for CLIENT` does the same for a device that is enrolled already, with a new credential; the old one ends. What one should know besides goes to standard error.
 
 Before anything is enrolled, the recipe is checked against what the client can do: whether it can use such a credential, shares a key type and a TLS version with this broker, and can reach the address that it would be told. A certificate that is too large for the firmware is refused.
 

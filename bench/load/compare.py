@@ -1,20 +1,23 @@
 #!/usr/bin/env python3
 """Run a matrix of mqttload scenarios against several brokers, interleaved.
 
-    compare.py run CONFIG.toml --out results.jsonl [--reps N] [--brokers a,b] [--scenarios glob,glob]
+    compare.py run CONFIG.toml --out results.jsonl [--reps N] [--brokers a,b] [--scenarios glob,glob] [--resume]
     compare.py report results.jsonl [--baseline NAME] [--markdown]
 
 The order is repetition -> scenario -> broker, so that slow drifts of the
 machine hit every broker alike; the broker order rotates with the repetition.
 Each broker is started fresh for each run (or kept and stopped with SIGSTOP
 while others are measured, with `keep = true`).  The broker is pinned to
-`broker_core`, the generator to `gen_core`.  See README.md for the file format.
+`broker_core`, the generator to `gen_core`.  What a broker writes goes to {tmp}/log/NAME.log.  One that
+cannot be started three times in a row is left out from there on.  With --resume, runs that are in the
+results already are not repeated.  See README.md for the file format.
 Python 3.11+, standard library only.
 """
 
 import argparse
 import contextlib
 import fnmatch
+import glob
 import json
 import os
 import shutil
@@ -60,6 +63,10 @@ FAULTS = (
     "lost_acked",
     "unsent_due",
 )
+
+
+#: A broker that does not start so many times in a row is left out of the rest.
+GIVE_UP = 3
 
 
 def children(pid):
@@ -115,6 +122,8 @@ class Broker:
         self.pid = None
         self.start_rss = 0
         self.stopped = False
+        self.failed_starts = 0
+        self.log = os.path.join(subst["tmp"], "log", f"{self.name}.log")
 
     def ports(self):
         return [
@@ -125,11 +134,15 @@ class Broker:
         if self.proc:
             self.cont()
             return
-        for d in self.spec.get("clean", []):
-            d = d.format(**self.subst)
-            if len(os.path.abspath(d).split("/")) < 4:
-                raise SystemExit(f"refusing to remove '{d}'")
-            shutil.rmtree(d, ignore_errors=True)
+        for pattern in self.spec.get("clean", []):
+            pattern = pattern.format(**self.subst)
+            if len(os.path.abspath(pattern).split("/")) < 4:
+                raise SystemExit(f"refusing to remove '{pattern}'")
+            for d in glob.glob(pattern):
+                if os.path.isdir(d):
+                    shutil.rmtree(d, ignore_errors=True)
+                else:
+                    os.unlink(d)
         for d in self.spec.get("mkdir", []):
             os.makedirs(d.format(**self.subst), exist_ok=True)
         self.spawn()
@@ -156,23 +169,25 @@ class Broker:
                 if time.monotonic() > end:
                     raise RuntimeError(f"{self.name}: port {p} is already in use")
                 time.sleep(0.05)
-        self.proc = subprocess.Popen(
-            cmd,
-            env=env,
-            cwd=self.spec.get("cwd", "/tmp").format(**self.subst),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            preexec_fn=pre,
-            start_new_session=True,
-        )
+        os.makedirs(os.path.dirname(self.log), exist_ok=True)
+        with open(self.log, "wb") as log:
+            self.proc = subprocess.Popen(
+                cmd,
+                env=env,
+                cwd=self.spec.get("cwd", "/tmp").format(**self.subst),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=pre,
+                start_new_session=True,
+            )
         end = t0 + self.spec.get("ready_timeout", 20)
         for p in self.ports():
             while not self.listening(p):
                 if self.proc.poll() is not None and not self.spec.get("pidfile"):
-                    raise RuntimeError(f"{self.name} exited with {self.proc.returncode}")
+                    raise RuntimeError(f"{self.name} exited with {self.proc.returncode}: {self.last_words()}")
                 if time.monotonic() > end:
-                    raise RuntimeError(f"{self.name}: port {p} does not open")
+                    raise RuntimeError(f"{self.name}: port {p} does not open: {self.last_words()}")
                 time.sleep(0.05)
         self.pid = self.proc.pid
         if self.spec.get("pidfile"):
@@ -180,6 +195,12 @@ class Broker:
                 self.pid = int(f.read())
         time.sleep(self.spec.get("settle", 0.2))
         self.start_rss = rss_kb(children(self.pid))
+
+    def last_words(self):
+        """The last line that it wrote, and where the others are."""
+        with open(self.log, errors="replace") as f:
+            lines = [line.strip() for line in f if line.strip()]
+        return f"{lines[-1][:200] if lines else 'it said nothing'} ({self.log})"
 
     @staticmethod
     def listening(port):
@@ -231,6 +252,8 @@ class Broker:
         for p in tree:  # only what belonged to the process that we started
             with contextlib.suppress(OSError):
                 os.kill(p, signal.SIGKILL)
+        with contextlib.suppress(OSError):  # its children outlive it where it ended by itself
+            os.killpg(self.proc.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.proc.wait(5)
         self.proc = None
@@ -295,6 +318,15 @@ def run_offline(run, sc, b, subst):
     return drain
 
 
+def already_done(path):
+    """(broker, scenario, repetition) of every run in the results that gave figures."""
+    if not os.path.exists(path):
+        return set()
+    with open(path) as f:
+        rows = [json.loads(line) for line in f]
+    return {(r["broker"], r["case"], r["rep"]) for r in rows if "error" not in r}
+
+
 def do_run(a):
     with open(a.config, "rb") as f:
         cfg = tomllib.load(f)
@@ -331,8 +363,9 @@ def do_run(a):
     ]
     if not brokers or not scens:
         raise SystemExit("nothing to run")
+    done = already_done(a.out) if a.resume else set()
     total = reps * len(scens) * len(brokers)
-    n = 0
+    n = before = 0
     t0 = time.monotonic()
     with open(a.out, "a") as out:
         try:
@@ -343,12 +376,19 @@ def do_run(a):
                     k = rep % len(brokers)
                     for b in brokers[k:] + brokers[:k]:
                         n += 1
+                        if (b.name, sc["name"], rep) in done:
+                            before += 1
+                            continue
+                        if b.failed_starts >= GIVE_UP:
+                            continue
                         if any(fnmatch.fnmatch(sc["name"], g) for g in b.spec.get("skip", [])) or (
                             sc.get("only") and b.name not in sc["only"]
                         ):
                             continue
                         try:
+                            b.failed_starts += 1
                             b.start()
+                            b.failed_starts = 0
                             r = (
                                 run_offline(run, sc, b, subst)
                                 if sc.get("kind") == "offline"
@@ -356,6 +396,8 @@ def do_run(a):
                             )
                         except (RuntimeError, OSError) as e:
                             r = {"error": str(e)}
+                            if b.failed_starts >= GIVE_UP:
+                                r["error"] += f"; not started {GIVE_UP} times: left out from here on"
                         r.update(
                             broker=b.name,
                             case=sc["name"],
@@ -368,7 +410,8 @@ def do_run(a):
                         out.flush()
                         bad = {f: r[f] for f in FAULTS if r.get(f)}
                         print(
-                            f"[{time.monotonic() - t0:6.0f}s {n}/{total}] {sc['name']:22s} {b.name:18s} "
+                            f"[{progress(t0, n - before, total - before)} {n}/{total}] "
+                            f"{sc['name']:22s} {b.name:18s} "
                             + (
                                 f"ERROR {r['error']}"
                                 if "error" in r
@@ -388,6 +431,12 @@ def do_run(a):
             for b in brokers:
                 b.stop()
     report(a.out, a.baseline or run["baseline"], False)
+
+
+def progress(t0, n, total):
+    """Seconds so far, and about how many more."""
+    spent = time.monotonic() - t0
+    return f"{spent:5.0f}s, {spent / max(n, 1) * (total - n):5.0f}s left"
 
 
 def agg(metric):
@@ -498,6 +547,7 @@ def main():
     r.add_argument("--brokers", help="comma separated names (default: all that are not manual)")
     r.add_argument("--scenarios", help="comma separated globs (default: all that are not manual)")
     r.add_argument("--baseline")
+    r.add_argument("--resume", action="store_true", help="do not repeat the runs that are in the results")
     r.add_argument("--var", action="append", metavar="NAME=VALUE", help="sets a {NAME} used in the file")
     q = sp.add_parser("report", help="print the tables of a results file")
     q.add_argument("results")

@@ -1,32 +1,18 @@
 """The judge of `make crash` finds what it must find, and a short run of the real thing."""
 
-import importlib.util
 import json
 import random
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-TOOLS = Path(__file__).parents[2] / "tools"
+from server.tools import TOOLS, load_tool
 
-
-def load(name: str) -> ModuleType:
-    """A tool as a module; it is not named as in a package, for ours is called the same."""
-    spec = importlib.util.spec_from_file_location(f"tool_{name}", TOOLS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-clients = load("crash_clients")
+clients = load_tool("crash_clients")
 sys.modules["crash_clients"] = clients
-harness = load("crash")
+harness = load_tool("crash")
 SECTOR_BYTES: int = harness.SECTOR_BYTES
 Stream = clients.Stream
 

@@ -137,6 +137,58 @@ def test_receivers_that_are_away_are_soon_not_waited_for(shell: Shell) -> None:
     assert waits == MAX_HOPE
 
 
+def slow_commit(shell: Shell, *, seconds: float = 0.004) -> None:
+    """One message goes to the disk, another gathers meanwhile, and the disk takes its time."""
+    shell.publish()
+    shell.turn()
+    shell.publish()
+    shell.turn()
+    shell.now += seconds
+    shell.commits.done(*shell.disk.batches.pop(), "")
+
+
+def test_after_a_slow_commit_the_next_batch_waits_for_those_who_were_let_go(shell: Shell) -> None:
+    shell.no_hope()
+    slow_commit(shell)
+    shell.turn()
+    assert shell.disk.batches == []
+    assert shell.commits.due == pytest.approx(shell.now + 0.001)
+    shell.publish()
+    shell.turn(arrived=True)
+    [(_, batch)] = shell.disk.batches
+    assert len(batch.messages) == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "patience_s"), [(0.004, 0.001), (1.0, BUSY_S)], ids=["a share", "bounded"]
+)
+def test_it_waits_for_a_share_of_the_commit_and_never_long(
+    shell: Shell, seconds: float, patience_s: float
+) -> None:
+    shell.no_hope()
+    slow_commit(shell, seconds=seconds)
+    shell.now += patience_s * 0.9
+    shell.turn(arrived=True)
+    assert (shell.disk.batches, shell.woken) == ([], 1)
+    shell.now += patience_s * 0.2
+    shell.turn()
+    assert len(shell.disk.batches) == 1
+
+
+def test_those_who_do_not_come_back_are_soon_not_waited_for(shell: Shell) -> None:
+    shell.no_hope()
+    waits = 0
+    for _ in range(MAX_HOPE + 2):
+        slow_commit(shell)
+        shell.turn()
+        if not shell.disk.batches:
+            waits += 1
+            shell.now += BUSY_S
+            shell.turn()
+        shell.commits.done(*shell.disk.batches.pop(), "")
+    assert waits == MAX_HOPE
+
+
 def test_what_nobody_waits_for_goes_later(shell: Shell) -> None:
     shell.subscriber.leave()
     shell.turn()

@@ -4,6 +4,10 @@ A batch is handed over as soon as the disk is free and somebody waits for it, wi
 were quick lately, they get up to `BUSY_S` to acknowledge. What all of them have is not written at all, which
 is sooner than any disk. Receivers that were slow, or are away, are not waited for. What nobody waits for, such as the end of a delivery, goes with the
 next batch or after `LAZY_S`, which spares flash memory.
+
+A slow disk needs large batches. Publishers that have used up their windows wait for one batch while the others wait
+for the one that gathers meanwhile: without company each holds half of them, and everybody waits for two commits. So
+the batch that has gathered waits, for a part of the time that the disk took, until as much has come as was let go.
 """
 
 import asyncio
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 BUSY_S = 0.002
 #: How sure one can be that receivers are quick, and how often that is tried anew, in batches.
 MAX_HOPE = 8
+#: What the next batch may wait for those whose acknowledgements have just gone out: this share of the last commit.
+COMPANY_SHARE = 0.25
 TRY_AGAIN = 64
 LAZY_S = 0.25
 #: Between two attempts on a disk that fails.
@@ -33,12 +39,25 @@ class Disk(Protocol):
     def submit(self, sequence: int, batch: "Batch") -> None: ...
 
 
+class Company:
+    """What a batch of `gathered` rows waits for: to have `rows`, but not beyond the monotonic second `until`."""
+
+    __slots__ = ("gathered", "rows", "until")
+
+    def __init__(self, until: float = 0.0, gathered: int = 0, rows: int = 0) -> None:
+        self.until = until
+        self.gathered = gathered
+        self.rows = rows
+
+
 class Commits:
     """The journal of one broker on its way to one disk. All but the disk's work happens on the loop."""
 
     __slots__ = (
         "_arrivals",
+        "_began",
         "_broker",
+        "_company",
         "_disk",
         "_done",
         "_hope",
@@ -46,6 +65,7 @@ class Commits:
         "_retry_at",
         "_since",
         "_taken",
+        "_trust",
         "_wake",
         "_writing",
         "due",
@@ -63,6 +83,9 @@ class Commits:
         self._hope = MAX_HOPE
         self._hoped_rows = 0
         self._taken = 0
+        self._began = 0.0
+        self._company = Company()
+        self._trust = MAX_HOPE
         self._done: asyncio.Event | None = None
         self.due = NEVER
 
@@ -86,12 +109,18 @@ class Commits:
             if now < self.due:
                 return False
         elif now - self._since < BUSY_S and self._may_hope():
-            if progress:
-                self._wake()
-            else:
-                self.due = self._since + BUSY_S
-            return False
+            return self._wait(self._since + BUSY_S, progress)
+        elif now < self._company.until and rows < min(self._company.rows, MANY_ROWS):
+            return self._wait(self._company.until, progress)
         return self._hand_over(now)
+
+    def _wait(self, until: float, progress: bool) -> bool:
+        """Look again after what has arrived is acted on, or at `until` if nothing does."""
+        if progress:
+            self._wake()
+        else:
+            self.due = until
+        return False
 
     def _may_hope(self) -> bool:
         """Whether the batch holds only what receivers can still make unnecessary, and they are quick."""
@@ -111,6 +140,12 @@ class Commits:
             self._hoped_rows = 0
         elif self._taken % TRY_AGAIN == 0:
             self._hope = max(self._hope, 1)
+        company, self._company = self._company, Company()
+        if company.until:
+            came = rows - company.gathered >= (company.rows - company.gathered) // 2
+            self._trust = min(self._trust + 1, MAX_HOPE) if came else self._trust - 1
+        elif self._taken % TRY_AGAIN == 0:
+            self._trust = max(self._trust, 1)
 
     def _hand_over(self, now: float) -> bool:
         self._learn(len(self._broker.core.journal.batch))
@@ -119,6 +154,7 @@ class Commits:
         sequence, batch = self._broker.take_journal(time.time() - now)
         if len(batch):
             self._writing = True
+            self._began = now
             self._disk.submit(sequence, batch)
             return False
         # Every receiver has already acknowledged what was to be kept.
@@ -135,6 +171,10 @@ class Commits:
         else:
             self._retry_at = 0.0
             self._broker.committed(sequence, now)
+            gathered = len(self._broker.core.journal.batch)
+            if gathered and self._trust:
+                patience_s = min((now - self._began) * COMPANY_SHARE, BUSY_S)
+                self._company = Company(now + patience_s, gathered, gathered + len(batch))
         if self._done is not None:
             self._done.set()
 

@@ -1,0 +1,233 @@
+"""What this machine allows at best, so that a result can be told from its bound.
+
+    python bench/bounds.py [--room DIR] [--into docs]
+
+Nothing here is a broker. Handshakes are those of OpenSSL through Python's `ssl`, in memory, with the certificates and
+the settings of Bollard's own listener, the server's half only. Connections are accepted, read from, answered and
+closed by a loop that looks at nothing. Messages go through `load/fwd.c`, which walks their headers and copies them.
+Commits go to SQLite as Bollard's store has it set up, in groups of as many as can be outstanding in the durable
+scenario. All figures are for each second of processor time of one core, but for the commits, which wait for the disk.
+"""
+
+import argparse
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from against_peers import DOCUMENT, build_generator
+from brokers import CannotRun, free_ports, our_broker
+from results import insert
+
+from bollard.net.tls import CertificateFiles, server_context
+from bollard.store.database import open_database, transaction
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "load"))
+from compare import Broker, load  # noqa: E402
+
+SECONDS, REPETITIONS = 1.0, 3
+GROUP = 200
+
+
+def contexts(room: Path, mutual: bool) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """The server's and a client's side of what the benchmark measures."""
+    state = room / "bollard"
+    names = [f"server-{kind}" for kind in ("ecdsa", "rsa")]
+    files = [CertificateFiles(state / "tls" / f"{name}.crt", state / "tls" / f"{name}.key") for name in names]
+    server = server_context(files, client_ca=state / "ca" / "device-ca.crt")
+    client = ssl.create_default_context(cafile=state / "ca" / "server-root.crt")
+    if mutual:
+        client.load_cert_chain(room / "bench" / "client.crt", room / "bench" / "client.key")
+    return server, client
+
+
+class Handshake:
+    """One handshake in memory; `server_s` is the processor time of the server's half."""
+
+    def __init__(
+        self, server: ssl.SSLContext, client: ssl.SSLContext, session: ssl.SSLSession | None
+    ) -> None:
+        to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.client = client.wrap_bio(to_client, to_server, server_hostname="localhost", session=session)
+        self.server_s = 0.0
+        self._step(self.client)
+        began = time.thread_time()
+        server_side = server.wrap_bio(to_server, to_client, server_side=True)
+        self._step(server_side)
+        self.server_s += time.thread_time() - began
+        self._step(self.client)
+        began = time.thread_time()
+        self._step(server_side)
+        self.server_s += time.thread_time() - began
+        try:
+            self.client.read()
+        except ssl.SSLWantReadError:
+            return  # but the ticket has been taken in
+
+    @staticmethod
+    def _step(side: ssl.SSLObject) -> None:
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            return
+
+
+def handshakes(room: Path, *, resumed: bool = False, mutual: bool = False) -> float:
+    """Server halves of handshakes for each second of processor time."""
+    server, client = contexts(room, mutual)
+    session = Handshake(server, client, None).client.session if resumed else None
+    spent, count, end = 0.0, 0, time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        one = Handshake(server, client, session)
+        if resumed and not one.client.session_reused:
+            raise CannotRun("a session was not resumed")
+        spent += one.server_s
+        count += 1
+    return count / spent
+
+
+def connections() -> float:
+    """Connections that are accepted, read from twice, answered once and closed, for each second of processor time."""
+    spent, count = 0.0, 0
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+
+        def serve() -> None:
+            nonlocal spent
+            said = b"CONNECT"
+            while said:  # who says nothing ends it
+                began = time.thread_time()
+                peer, _ = listener.accept()
+                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                said = peer.recv(4096)
+                peer.send(b"\x20\x02\x00\x00")
+                peer.recv(4096)
+                peer.close()
+                spent += time.thread_time() - began
+
+        server = threading.Thread(target=serve)
+        server.start()
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            with socket.create_connection(listener.getsockname()) as client:
+                client.send(bytes(30))
+                client.recv(4)
+                client.send(b"\xe0\x00")
+            count += 1
+        with socket.create_connection(listener.getsockname()) as client:
+            client.shutdown(socket.SHUT_WR)
+            server.join()
+    return count / spent
+
+
+def forwarded(room: Path, arguments: str) -> float:
+    """Messages that the forwarder passes on for each second of its processor time."""
+    made = subprocess.run(["make", "-C", str(room / "load"), "fwd"], capture_output=True, text=True)
+    if made.returncode:
+        raise CannotRun(f"the forwarder does not compile: {made.stderr}")
+    (port,) = free_ports(1)
+    low, high, *_ = sorted(os.sched_getaffinity(0))
+    run: dict[str, Any] = {
+        "broker_core": low,
+        "gen_core": high,
+        "nice": -15 if os.geteuid() == 0 else 0,
+        "mqttload": str(room / "load" / "mqttload"),
+    }
+    broker = Broker(
+        {"name": "fwd", "cmd": [str(room / "load" / "fwd"), str(port), "parse"], "port": port},
+        run,
+        {"tmp": str(room)},
+    )
+    try:
+        broker.start()
+        told = load(
+            run, {"args": [*arguments.split(), "--warmup", "0.3", "-d", str(SECONDS)]}, broker, [], {}
+        )
+    finally:
+        broker.stop()
+    if "error" in told:
+        raise CannotRun(f"the forwarder: {told['error']}")
+    return float(told["per_cpu_s"])
+
+
+def commits(room: Path) -> float:
+    """Rows a second that are on the disk, in transactions of `GROUP`, each waited for."""
+    with tempfile.TemporaryDirectory(dir=room) as folder:
+        database = open_database(Path(folder) / "bound.db", ())
+        database.execute("CREATE TABLE rows (number INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT")
+        count, began = 0, time.monotonic()
+        while time.monotonic() - began < SECONDS:
+            rows = [(count + number, bytes(120)) for number in range(GROUP)]
+            with transaction(database):
+                database.executemany("INSERT INTO rows VALUES (?, ?)", rows)
+            count += GROUP
+        rate = count / (time.monotonic() - began)
+        database.close()
+    return rate
+
+
+def syncs(room: Path) -> float:
+    """Times a second that 24 KiB more of a file are forced to the disk, one after the other."""
+    with tempfile.TemporaryFile(dir=room) as file:
+        count, began = 0, time.monotonic()
+        while time.monotonic() - began < SECONDS:
+            os.write(file.fileno(), bytes(24_576))
+            os.fdatasync(file.fileno())
+            count += 1
+        return count / (time.monotonic() - began)
+
+
+def bounds(room: Path) -> dict[str, Callable[[], float]]:
+    pairs = "pairs -n 50 -q 0 -s 64 --credit"
+    return {
+        "full handshakes": lambda: handshakes(room),
+        "resumed handshakes": lambda: handshakes(room, resumed=True),
+        "handshakes with a client's certificate": lambda: handshakes(room, mutual=True),
+        "connections without TLS": connections,
+        "messages, one outstanding": lambda: forwarded(room, f"{pairs} 1 --max-nap 0"),
+        "messages, 20 outstanding": lambda: forwarded(room, f"{pairs} 20 --max-nap 0"),
+        "messages, 200 outstanding": lambda: forwarded(room, f"{pairs} 200"),
+        "forcing 24 KiB to the disk": lambda: syncs(room),
+        f"rows on the disk, {GROUP} a commit": lambda: commits(room),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--room", type=Path, default=HERE.parent / "build" / "bench", help="work")
+    parser.add_argument("--into", type=Path, metavar="DIR", help=f"refresh the bounds in DIR/{DOCUMENT}")
+    options = parser.parse_args()
+    room: Path = options.room.resolve()
+    room.mkdir(parents=True, exist_ok=True)
+    try:
+        build_generator(room)
+        our_broker(room)
+        lines = [
+            f"Measured on {time.strftime('%Y-%m-%d', time.gmtime())}.",
+            "",
+            "| | a second |",
+            "|---|---|",
+        ]
+        for name, measure in bounds(room).items():
+            lines.append(f"| {name} | {max(measure() for _ in range(REPETITIONS)):,.0f} |")
+            print(lines[-1], flush=True)
+    except (CannotRun, RuntimeError) as problem:
+        print(f"make bounds: {problem}", file=sys.stderr)
+        return 2
+    if options.into is not None:
+        document = options.into / DOCUMENT
+        document.write_text(insert(document.read_text(), "bounds", "\n".join(lines) + "\n"))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

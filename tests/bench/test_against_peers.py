@@ -1,0 +1,226 @@
+"""bench/against_peers.py: what it asks for can be run, and what it says is what was measured."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import against_peers as tool
+import brokers
+import pytest
+from results import insert
+
+from bollard.policy.rules import parse_policy
+from bollard.server.load import load_config
+
+BENCH = Path(__file__).parents[2] / "bench"
+ABOUT = {
+    "date": "2026-11-01",
+    "machine": {"processor": "p", "cores": "2", "system": "s", "python": "3", "openssl": "o"},
+    "versions": {"mosquitto": "mosquitto 2", "bollard": "bollard 1"},
+    "reps": 3,
+    "seconds": 2.0,
+}
+
+
+def rows(path: Path, *found: dict[str, object]) -> Path:
+    path.write_text("".join(json.dumps({"metrics": ["per_cpu_s"], **row}) + "\n" for row in found))
+    return path
+
+
+def measured(case: str, broker: str, value: float, rep: int = 0, **more: object) -> dict[str, object]:
+    return {"case": case, "broker": broker, "rep": rep, "per_cpu_s": value, **more}
+
+
+def test_the_configuration_that_it_measures_is_one_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text(brokers.POLICY)
+    config = tmp_path / "bollard.toml"
+    config.write_text(brokers.CONFIG.format(plain=1, tls=2))
+    loaded = load_config(config)
+    assert len(loaded.listeners) == 2
+    assert not any("relaxed" in line for line in config.read_text().splitlines())
+    assert parse_policy(tmp_path / "policy.toml").templates
+
+
+def test_each_scenario_is_named_once_and_runs_encrypted_where_both_are_asked() -> None:
+    found = {part: tool.scenarios(part, 2) for part in tool.PARTS}
+    names = [each["name"] for part in found.values() for each in part]
+    assert len(names) == len(set(names))
+    assert all(each["transport"] == "tls" for each in found["matrix"] if each["name"].startswith("tls-"))
+    assert {"pairs-q1", "tls-pairs-q1"} <= {each["name"] for each in found["matrix"]}
+    assert {each["kind"] for each in found["durable"]} == {"offline"}
+    assert all(each["fresh"] for each in found["memory"])
+
+
+def test_a_plan_is_toml_that_says_the_same(tmp_path: Path) -> None:
+    broker = {"name": 'a "b"', "cmd": ["x"], "port": 1, "env": {"A_B": "c d"}}
+    chosen = tool.scenarios("matrix", 2)
+    given = [{**broker, "version": "1", "durable_cmd": ["y"]}]
+    plan = tomllib.loads(tool.write_plan(tmp_path, "matrix", given, chosen).read_text())
+    assert (plan["broker"], plan["scenario"]) == ([broker], chosen)
+    plan = tomllib.loads(tool.write_plan(tmp_path, "durable", given, chosen).read_text())
+    assert plan["broker"][0]["cmd"] == ["y"]
+
+
+def test_the_table_holds_medians_ratios_and_whether_the_aim_is_reached(tmp_path: Path) -> None:
+    values = [("mosquitto", 100), ("mosquitto", 300), ("mosquitto", 200), ("bollard", 3100), ("other", 50)]
+    path = tmp_path / "matrix.jsonl"
+    rows(path, *(measured("pairs-q0", name, value, rep) for rep, (name, value) in enumerate(values)))
+    results = tool.read(path)
+    assert not results.faults
+    lines = tool.lines_of(tool.matrix())
+    written = tool.section(results, ABOUT, lines, "x.svg")
+    assert "| `pairs-q0` | 200 | 3.1 k | 15.5 | ≥ 15 yes | 50 (0.25) |" in written
+    assert "Of 1 aims, 1 are reached." in written
+    entries = json.loads(tool.as_json(results, ABOUT, lines))["results"]
+    assert entries[0]["brokers"]["mosquitto"] == {"median": 200, "runs": [100, 300, 200], "ratio": 1.0}
+    assert entries[0]["met"] is True
+
+
+def test_encrypted_is_compared_with_encrypted_and_where_asked_with_the_clear(tmp_path: Path) -> None:
+    found = [
+        ("pairs-q0", "mosquitto", 10),
+        ("tls-pairs-q0", "mosquitto", 20),
+        ("tls-pairs-q0", "bollard", 90),
+    ]
+    results = tool.read(rows(tmp_path / "m", *(measured(*one) for one in found)))
+    lines = [line for line in tool.lines_of(tool.matrix()) if line.case == "tls-pairs-q0"]
+    ratios = [(results.ratio(line.case, line.metric, base=line.base), line.met(results)) for line in lines]
+    assert ratios == [(4.5, False), (9.0, False)]
+
+
+def test_bounds_are_of_the_figure_and_latencies_are_not_to_exceed(tmp_path: Path) -> None:
+    memory = {"metrics": ["rss_per_conn"], "rss_per_conn": 7000.0}
+    latency = {"metrics": ["lat_p50_us", "lat_p99_us"], "lat_p50_us": 40.0, "lat_p99_us": 90.0}
+    slower = {**latency, "lat_p50_us": 30.0, "lat_p99_us": 99.0}
+    results = tool.read(
+        rows(
+            tmp_path / "m",
+            {"case": "idle", "broker": "bollard", **memory},
+            {"case": "latency-5k-q0", "broker": "bollard", **latency},
+            {"case": "latency-5k-q0", "broker": "mosquitto", **slower},
+        )
+    )
+    met = {(line.case, line.metric): line.met(results) for line in tool.lines_of(tool.matrix())}
+    assert met["idle", "rss_per_conn"] is False
+    assert met["latency-5k-q0", "lat_p50_us"] is False
+    assert met["latency-5k-q0", "lat_p99_us"] is True
+    assert met["pairs-q0", "per_cpu_s"] is None
+
+
+def test_what_was_lost_or_could_not_run_is_said_unless_it_was_made_good(tmp_path: Path) -> None:
+    lost = measured("pairs-q1", "bollard", 5, lost=3)
+    failed = {"case": "pairs-q1", "broker": "mosquitto", "rep": 0, "error": "refused"}
+    again = [
+        {"case": "pairs-q2", "broker": "mosquitto", "rep": 0, "error": "x"},
+        measured("pairs-q2", "mosquitto", 4),
+    ]
+    results = tool.read(rows(tmp_path / "m", lost, failed, *again))
+    assert results.median("pairs-q1", "per_cpu_s", "bollard") == 5
+    assert results.median("pairs-q2", "per_cpu_s", "mosquitto") == 4
+    assert results.faults == ["pairs-q1, bollard: {'lost': 3}", "pairs-q1, mosquitto: refused"]
+    assert "- pairs-q1, mosquitto: refused" in tool.section(results, ABOUT, [], "x.svg")
+
+
+def test_the_chart_has_a_bar_for_each_ratio_and_a_mark_for_each_other_broker(tmp_path: Path) -> None:
+    values = {"mosquitto": (10, 100), "bollard": (150, 50), "other": (5, 5)}
+    found = [
+        measured(case, broker, value[index])
+        for broker, value in values.items()
+        for index, case in enumerate(("pairs-q0", "connect"))
+    ]
+    lines = tool.lines_of(tool.matrix())
+    image = ElementTree.fromstring(tool.chart(tool.read(rows(tmp_path / "m", *found)), lines, "a < b"))
+    texts = [each.text for each in image.iter() if each.tag.endswith("text")]
+    assert {"15 x", "0.5 x", "a < b", "other"} <= set(texts)
+    kinds = [each.get("class") for each in image.iter() if each.tag.endswith("rect")]
+    assert (kinds.count("plain"), kinds.count("behind")) == (2, 2)  # each once in the legend
+    marks = [each for each in image.iter() if each.get("class") == "peer"]
+    assert len(marks) == 3
+
+
+def test_the_figures_take_the_place_of_those_before(tmp_path: Path) -> None:
+    document = tmp_path / "docs" / "PERFORMANCE.md"
+    document.parent.mkdir()
+    document.write_text("above\n<!-- figures: begin -->\nold\n<!-- figures: end -->\nbelow\n")
+    rows(tmp_path / "matrix.jsonl", measured("pairs-q0", "bollard", 5))
+    (tmp_path / "about.json").write_text(json.dumps(ABOUT))
+    assert tool.main(["--room", str(tmp_path), "--render", "--into", str(document.parent)]) == 0
+    text = document.read_text()
+    assert text.startswith("above\n")
+    assert text.endswith("\nbelow\n")
+    assert "old" not in text
+    assert "`pairs-q0`" in text
+    assert (document.parent / "performance.svg").exists()
+    with pytest.raises(ValueError, match="has no lines"):
+        insert("nothing", "figures", "new")
+
+
+def test_further_brokers_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "also.toml"
+    file.write_text('[[broker]]\nname = "x"\ncmd = ["x", "{chain}"]\nport = 1\n')
+    assert brokers.described(file, {"chain": Path("/c")}) == [
+        {"name": "x", "version": "x", "cmd": ["x", "/c"], "port": 1}
+    ]
+    file.write_text('[[broker]]\nname = "x"\n')
+    with pytest.raises(brokers.CannotRun, match="name, cmd and port"):
+        brokers.described(file, {})
+
+
+def test_without_a_second_core_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tool.os, "sched_getaffinity", lambda _: {0})
+    assert tool.main(["--room", str(tmp_path)]) == 2
+    assert "two cores" in capsys.readouterr().err
+
+
+def plan(folder: Path, command: list[str], port: int) -> Path:
+    path = folder / "plan.toml"
+    path.write_text(
+        f'[run]\nmqttload = "/bin/true"\nbroker_core = {min(os.sched_getaffinity(0))}\nbaseline = "b"\n'
+        f'[[broker]]\nname = "b"\ncmd = {json.dumps(command)}\nport = {port}\nready_timeout = 10\n'
+        f'clean = ["{folder}/store*"]\n'
+        '[[scenario]]\nname = "s"\nargs = []\n'
+    )
+    return path
+
+
+def compared(folder: Path, path: Path, *more: str) -> list[dict[str, object]]:
+    out = folder / "out.jsonl"
+    command = [sys.executable, str(BENCH / "load" / "compare.py"), "run", str(path), "--out", str(out), *more]
+    subprocess.run(command, capture_output=True, timeout=30, check=True)
+    return [json.loads(line) for line in out.read_text().splitlines()]
+
+
+def test_a_broker_that_does_not_start_is_left_out_after_three_times_with_its_own_words(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-c", "print('no licence'); raise SystemExit(3)"]
+    found = compared(tmp_path, plan(tmp_path, command, 1), "--reps", "5")
+    assert len(found) == 3
+    assert "exited with 3: no licence" in str(found[0]["error"])
+    assert "left out from here on" in str(found[2]["error"])
+
+
+def test_runs_that_are_there_are_not_repeated_and_state_is_removed_before_each(tmp_path: Path) -> None:
+    (tmp_path / "store.db").write_text("of an earlier run")
+    (tmp_path / "store.d").mkdir()
+    done = [measured("s", "b", 1, rep) for rep in range(2)]
+    rows(tmp_path / "out.jsonl", *done)
+    path = plan(tmp_path, [sys.executable, "-c", "raise SystemExit(3)"], 1)
+    assert len(compared(tmp_path, path, "--reps", "2", "--resume")) == 2
+    assert (tmp_path / "store.db").exists()
+    assert len(compared(tmp_path, path, "--reps", "3", "--resume")) == 3
+    assert not list(tmp_path.glob("store*"))
+
+
+def test_what_a_broker_that_ended_leaves_running_ends_with_it(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    script = f"sleep 300 & echo $! > {left}; exit 3"
+    compared(tmp_path, plan(tmp_path, ["sh", "-c", script], 1), "--reps", "1")
+    stat = Path("/proc", left.read_text().strip(), "stat")
+    assert not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] == "Z"
