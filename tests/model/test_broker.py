@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 
 from bollard.base.types import Action
 from bollard.engine.limits import Limits
+from bollard.session.message import ENTRY_BYTES
 from bollard.wire.connect import Connack
 from bollard.wire.connect import Will as WireWill
 from bollard.wire.properties import Properties
@@ -380,7 +381,7 @@ class World(RuleBasedStateMachine):
         for session in sessions:
             queue = list(session.queue or ())
             assert session.waiting == len(queue)
-            assert session.queue_bytes == sum(delivery.message.size for delivery in queue)
+            assert session.queue_bytes == sum(delivery.message.size + ENTRY_BYTES for delivery in queue)
             assert queue or session.queue is None
         # At most a keep-alive, an expiry and a will for each session, and one for each retained message.
         assert len(core.deadlines) <= 3 * len(sessions) + core.retained.count

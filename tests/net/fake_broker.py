@@ -20,6 +20,7 @@ class FakeConnection:
         self.peer = peer
         self.owner: object = None
         self.closing = False
+        self.departed = False
         self.writable = True
         self.connected = False
         self.packets = 0

@@ -10,7 +10,13 @@ from bollard.base.authentication import Accepted, Answer, Later, Question, Refus
 from bollard.base.events import Event, LimitReached
 from bollard.base.types import Peer, Secret
 from bollard.net.gate import TransportLimits
-from bollard.net.guard import CONNECTION_RATE_EXCEEDED, MAX_UNDER_WAY, MAX_UNDER_WAY_PER_ADDRESS, Guard
+from bollard.net.guard import (
+    CONNECTION_RATE_EXCEEDED,
+    KNOWN_DELAY_MAX_S,
+    MAX_UNDER_WAY,
+    MAX_UNDER_WAY_PER_ADDRESS,
+    Guard,
+)
 
 RIGHT = b"right"
 HERE, ELSEWHERE = "192.0.2.1", "198.51.100.7"
@@ -46,11 +52,17 @@ class Doorman:
 class Room:
     """A guard, its clock and what it told."""
 
-    def __init__(self, **limits: float) -> None:
+    def __init__(self, *, generated: bool = False, **limits: float) -> None:
         self.now = 1000.0
         self.events: list[Event] = []
         self.doorman = Doorman()
-        self.guard = Guard(self.doorman, TransportLimits(**limits), self.events.append, lambda: self.now)  # type: ignore[arg-type]
+        self.guard = Guard(
+            self.doorman,
+            TransportLimits(**limits),  # type: ignore[arg-type]
+            self.events.append,
+            lambda: self.now,
+            unguessable=Doorman() if generated else None,
+        )
 
     def ask(self, question: Question) -> Answer:
         answer = self.guard.answer(question)
@@ -110,6 +122,43 @@ def test_the_victim_gets_in_at_once_with_its_certificate_also_from_the_attackers
     lock(room)
     question = Question(None, "connect", Peer(HERE, certificate=b"der"), "", None, None)
     assert room.ask(question) == Accepted("victim")
+
+
+def test_a_secret_that_nobody_can_guess_gets_in_at_once_also_from_the_attackers_address() -> None:
+    room = Room(generated=True, max_guesses_per_address=20)
+    lock(room)
+    assert room.password("victim", RIGHT) == Accepted("victim")
+    lock(room)
+    assert room.proof("victim", RIGHT) == Accepted("victim")
+    for number in range(30):
+        room.password(f"name{number}", b"wrong")
+    assert too_early(room.password("stranger", b"wrong"))
+    assert room.password("stranger", RIGHT) == Accepted("stranger")
+
+
+def test_within_a_delay_a_name_with_a_generated_secret_is_refused_like_any_other() -> None:
+    rooms = [Room(generated=True), Room(generated=False)]
+    answers = [[room.password("victim", b"wrong") for _ in range(9)] for room in rooms]
+    assert answers[0] == answers[1]
+    assert too_early(answers[0][-1])
+    assert rooms[0].doorman.asked == rooms[1].doorman.asked == 6
+
+
+def test_who_has_got_in_from_an_address_never_waits_long_there_whoever_guesses_at_its_name() -> None:
+    room = Room()
+    room.password("victim", RIGHT)
+    end = room.now + 3600
+    while room.now < end:
+        room.password("victim", b"wrong")
+        room.password("somebody", b"wrong")
+        room.now += 1
+    lock(room)
+    assert too_early(room.password("victim", RIGHT))
+    room.now += KNOWN_DELAY_MAX_S
+    assert room.password("victim", RIGHT) == Accepted("victim")
+    lock(room, "somebody")
+    room.now += KNOWN_DELAY_MAX_S
+    assert too_early(room.password("somebody", RIGHT)), "it never got in from there"
 
 
 def test_another_identity_gets_in_from_the_address_of_one_who_guesses() -> None:

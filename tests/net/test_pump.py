@@ -11,7 +11,6 @@ from bollard.base.types import Peer
 from bollard.net.listener import ListenerSettings
 from bollard.net.pump import LARGE_AT_ONCE_BYTES, Pump
 from bollard.net.reports import Throttle
-from bollard.net.stream import PlainStream
 
 from .fake_broker import AcceptAll, FakeBroker, FakeConnection, serving, until
 
@@ -272,13 +271,13 @@ async def test_much_output_is_written_after_that_of_the_others_and_in_portions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     order: list[int] = []
-    flush = PlainStream.flush
+    take_output = FakeConnection.take_output
 
-    def noted(stream: PlainStream) -> None:
-        order.append(stream.connection.size if stream.connection is not None else 0)  # type: ignore[attr-defined]
-        flush(stream)
+    def noted(connection: FakeConnection) -> bytes:
+        order.append(connection.size)
+        return take_output(connection)
 
-    monkeypatch.setattr(PlainStream, "flush", noted)
+    monkeypatch.setattr(FakeConnection, "take_output", noted)
     async with serving(PLAIN) as server:
         clients = [await server.connect() for _ in range(10)]
         for _, writer in clients:

@@ -457,6 +457,33 @@ async def test_last_words_arrive_even_when_the_peer_goes_on_talking(
         await until(lambda: server.broker.gone)
 
 
+def depart(connection: FakeConnection, data: bytes) -> None:
+    """What the engine does with a DISCONNECT; there may be something left to say."""
+    if data != b"DISCONNECT":
+        connection.put(data)
+    connection.departed = True
+    connection.close()
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
+async def test_who_has_said_good_bye_is_not_waited_for(certificates: Certificates, encrypted: bool) -> None:
+    context = certificates.server() if encrypted else None
+    settings = TLS if encrypted else PLAIN
+    async with serving(settings, context, FakeBroker(on_receive=depart)) as server:
+        reader, writer = await server.connect(certificates.client() if encrypted else None)
+        writer.write(b"DISCONNECT")
+        await until(lambda: server.broker.gone and not server.pump.gate.total)
+        assert await reader.read() == b""
+
+
+async def test_what_is_left_to_say_to_who_departs_is_waited_for() -> None:
+    async with serving(PLAIN, None, FakeBroker(on_receive=depart)) as server:
+        reader, writer = await server.connect()
+        writer.write(b"an acknowledgement")
+        assert await reader.read() == b"an acknowledgement"
+        assert server.pump.gate.total == 1, "our direction is closed, that of the peer is not"
+
+
 async def test_tls_is_closed_with_close_notify(certificates: Certificates) -> None:
     def reach(connection: FakeConnection, data: bytes) -> None:
         farewell(connection, data)

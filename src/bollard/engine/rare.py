@@ -82,5 +82,7 @@ def fault_of(core: Core, connection: Connection, fault: PeerError) -> None:
 def _refuse_silently(core: Core, connection: Connection, code: int, reason: str) -> None:
     core.counters.connects_refused += 1
     peer = connection.peer
-    core.events.append(ConnectRefused(peer.address, peer.listener, connection.client_id, "", int(code), reason))
+    core.events.append(
+        ConnectRefused(peer.address, peer.listener, connection.client_id, "", int(code), reason)
+    )
     close(core, connection, 0, reason)

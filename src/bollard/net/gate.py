@@ -161,9 +161,11 @@ class Gate:
 
     def authenticated(self, stream: "Stream") -> None:
         """Its CONNECT was accepted: it is no stranger any more."""
-        self._unauthenticated.pop(stream, None)
-        self._awaited.pop(stream, None)
-        self._early_bytes -= self._early.pop(stream, 0)
+        if stream in self._unauthenticated:
+            del self._unauthenticated[stream]
+            self._awaited.pop(stream, None)
+            if self._early:
+                self._early_bytes -= self._early.pop(stream, 0)
 
     def dismissed(self, stream: "Stream") -> None:
         """It is being closed: it holds a connection, but no stranger's slot and no deadline here."""

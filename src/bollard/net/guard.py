@@ -6,6 +6,10 @@ stranger could keep a victim out: from another address, or with its certificate,
 An address that tries many identities is delayed as a whole, but for those that have got in from it before:
 a fleet behind one address shares it with whoever attacks from there.
 
+Behind one address the owner of an identity must not have to wait for whoever guesses at it there. So what nobody
+can guess, a secret of 160 random bits, is looked at also within a delay, and gets in if it is right; if not, the
+answer is the one that everybody gets. And for an identity that has got in from there before, delays stay short.
+
 `Arrivals` remembers how often a client, and an identity with all its clients, was let in. Who flaps is
 refused for a pause that grows; the connection that it has, if any, stays. So two devices that fight for one
 client identifier stop taking the session from each other, and only they wait.
@@ -13,6 +17,7 @@ client identifier stop taking the session from each other, and only they wait.
 `Guard` is the authenticator with both in front. The answers of all mechanisms pass through it, late ones too.
 """
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -26,6 +31,9 @@ from bollard.net.reports import Reports
 
 #: [MQTT5 reason code] Connection rate exceeded; "server unavailable" in 3.1.1.
 CONNECTION_RATE_EXCEEDED = 0x9F
+#: What a delay grows to for an identity that has got in from the same address before: a person who shares it with
+#: somebody who guesses at the name waits no longer, and a password of twelve characters bears 17,000 guesses a day.
+KNOWN_DELAY_MAX_S = 5.0
 #: Longest beginning of a name that is remembered: no identity is longer.
 NAME_CHARS = 64
 #: Slow checks of one address at the same time: for one identity, and for all that have not got in from it before.
@@ -91,7 +99,7 @@ class Guesses:
         pair = _pair(address, identity)
         # One device with an old password, trying for ever, has its own delay: it must not use up its address's.
         counts = self._by_pair.is_free(pair) and pair[0] != "unix"
-        own_s = self._by_pair.note(pair, now)
+        own_s = self._by_pair.note(pair, now, KNOWN_DELAY_MAX_S if pair in self._known else math.inf)
         shared_s = self._by_address.note(pair[0], now) if counts else 0.0
         if shared_s > own_s:
             return "max_guesses_per_address", shared_s
@@ -142,7 +150,10 @@ class Arrivals:
 
 
 class Guard:
-    """`Authenticator` that asks `inner` only when it is time. `report` gets events and must not block."""
+    """`Authenticator` that asks `inner` only when it is time. `report` gets events and must not block.
+
+    `unguessable` is one that lets in only by secrets that nobody can guess, and is asked at any time.
+    """
 
     def __init__(
         self,
@@ -150,7 +161,10 @@ class Guard:
         limits: TransportLimits,
         report: Callable[[Event], None],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        unguessable: Authenticator | None = None,
     ) -> None:
+        self._unguessable = unguessable
         self.guesses = Guesses(limits)
         self._arrivals = Arrivals(limits)
         self._inner = inner
@@ -163,6 +177,9 @@ class Guard:
         if name is not None:
             limit, wait_s = self.guesses.wait(question.peer.address, name, self._clock())
             if limit:
+                certain = self._unguessable.answer(question) if self._unguessable is not None else None
+                if isinstance(certain, Accepted):
+                    return self._judged(question, name, certain)
                 self._tell(limit, question, name, f"too many wrong credentials; wait {wait_s:.0f} s")
                 return _too_early(f"too many wrong credentials for {name[:NAME_CHARS]!r}", wait_s)
         elif question.password is not None and self.guesses.busy(question.peer.address, ""):

@@ -46,8 +46,8 @@ class Delays:
         record = self._records.get(key)
         return max(record.until - now, 0.0) if record is not None else 0.0
 
-    def note(self, key: Hashable, now: float) -> float:
-        """It has happened once more: the delay that begins with it, 0.0 for none."""
+    def note(self, key: Hashable, now: float, longest_s: float = math.inf) -> float:
+        """It has happened once more: the delay that begins with it, 0.0 for none, `longest_s` at most."""
         record = self._records.get(key)
         if record is None:
             record = self._records[key] = _Record()
@@ -59,7 +59,7 @@ class Delays:
         record.count = min(record.count + 1, self._free + MAX_STEPS)
         # What was forgiven since the last one is a part of one: it does not make up for a whole one.
         steps = math.ceil(record.count - self._free)
-        delay_s = min(2.0 ** (steps - 1), self._max_s) if steps > 0 else 0.0
+        delay_s = min(2.0 ** (steps - 1), self._max_s, longest_s) if steps > 0 else 0.0
         record.at = record.until = now + delay_s
         return delay_s
 

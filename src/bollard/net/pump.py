@@ -34,6 +34,11 @@ NEVER = float("inf")
 #: be encrypted and copied (attack: one message of a megabyte for hundreds of the attacker's own clients).
 LARGE_BYTES = 262_144
 LARGE_AT_ONCE_BYTES = 4_194_304
+#: What is deciphered before it is acted on.
+PLAINTEXT_BYTES = 262_144
+#: Who sends so little, so long after the last turn, has the loop for itself: it need not wait for what others send.
+CALM_S = 0.000_02
+CALM_BYTES = 4096
 
 
 class Pump:
@@ -56,11 +61,13 @@ class Pump:
         "_scheduled",
         "_timer",
         "_timer_at",
+        "_turned_at",
         "_turns",
         "authenticator",
         "broker",
         "gate",
         "loop",
+        "plaintext",
         "requested",
         "steps",
         "traffic",
@@ -80,6 +87,8 @@ class Pump:
         self.gate = Gate(limits or TransportLimits())
         self.traffic = Traffic(self.gate.limits)
         self.steps = Steps(self.loop)
+        #: Where streams decipher to, one after the other.
+        self.plaintext = memoryview(bytearray(PLAINTEXT_BYTES))
         self.requested: Callable[[ServerRequest], None] | None = None
         self._observe = observe
         self._large: dict[Connection, None] = {}
@@ -92,6 +101,7 @@ class Pump:
         self._emptied: asyncio.Event | None = None
         self._arrivals = 0
         self._turns = 0
+        self._turned_at = 0.0
         self._held: list[Stream] = []
         self._commits: Commits | None = None
 
@@ -110,6 +120,11 @@ class Pump:
         if not self._scheduled:
             self._scheduled = True
             self.loop.call_soon(self._turn)
+
+    def _due(self, deadline: float) -> None:
+        """Have a turn at `deadline`. The timer that runs is nearly always for something earlier."""
+        if deadline < self._timer_at:
+            self.wake()
 
     def emit(self, event: Event) -> None:
         """Tell the observers; one that fails must not stop the server."""
@@ -170,7 +185,7 @@ class Pump:
             what = "the oldest unfinished handshake was closed"
             self._reports.limit("max_handshakes", "", "", oldest.address, what, now)
             oldest.drop()
-        self.wake()
+        self._due(self.gate.next_deadline())
         return True
 
     def join(self, stream: Stream, peer: Peer) -> None:
@@ -183,10 +198,11 @@ class Pump:
 
     def receive(self, connection: "Connection", data: bytes) -> None:
         """Give the broker what its peer sent. What follows from it happens once, at the end of the turn,
-        unless so much output has gathered that it must not wait."""
+        unless so much output has gathered that it must not wait, or there is nobody to wait for."""
         self._arrivals += 1
+        now = time.monotonic()
         try:
-            self.broker.receive(connection, data, time.monotonic())
+            self.broker.receive(connection, data, now)
             stream = connection.owner
             stream.allowance -= len(data)
             if stream.allowance < 0:
@@ -202,7 +218,11 @@ class Pump:
                 self._flush()
         except Exception:
             self._failed(connection.owner)
-        if not self._scheduled:
+        if self._scheduled:
+            return
+        if len(data) <= CALM_BYTES and now - self._turned_at > CALM_S and connection.connected:
+            self._turn()
+        else:
             self._scheduled = True
             self.loop.call_soon(self._turn)
 
@@ -276,8 +296,8 @@ class Pump:
         """Abort `stream` if it is not gone in time; the first call counts."""
         if stream not in self._closing:
             self.gate.dismissed(stream)
-            self._closing[stream] = time.monotonic() + self.gate.limits.close_timeout_s
-            self.wake()
+            deadline = self._closing[stream] = time.monotonic() + self.gate.limits.close_timeout_s
+            self._due(deadline)
 
     def refused(self, stream: Stream, reason: str) -> None:
         """Report a transport that ended before MQTT began, unless such reports come in floods."""
@@ -321,6 +341,7 @@ class Pump:
             )
         except Exception:
             self._warn("the broker failed in a turn")
+        self._turned_at = time.monotonic()
 
     def _committed(self, sequence: int, batch: "Batch", problem: str) -> None:
         assert self._commits is not None
@@ -335,10 +356,8 @@ class Pump:
         for connection in self.broker.drain():
             if connection.size > LARGE_BYTES:
                 self._large[connection] = None
-                continue
-            stream = connection.owner
-            if isinstance(stream, Stream):
-                self.guard(stream, stream.flush)
+            else:
+                self._write(connection.owner)
         if self._large:
             self._flush_large()
 
@@ -348,23 +367,30 @@ class Pump:
             connection = next(iter(self._large))
             del self._large[connection]
             written += connection.size
-            stream = connection.owner
-            if isinstance(stream, Stream):
-                self.guard(stream, stream.flush)
+            self._write(connection.owner)
         if self._large:
             self.wake()
 
+    def _write(self, owner: object) -> None:
+        if isinstance(owner, Stream):
+            stream = owner
+            try:
+                stream.flush()
+            except Exception:
+                self._failed(stream)
+
     def _answer(self, question: Question) -> None:
-        answer = self._ask(lambda: self.authenticator.answer(question))
+        answer = self._ask(self.authenticator.answer, question)
         if isinstance(answer, Later):
-            conclude = answer.conclude
-
-            def done() -> None:
-                self.loop.call_soon_threadsafe(self._conclude, question, conclude)
-
-            answer.when_done(done)
+            self._await(question, answer)
         else:
             self._give(question, answer)
+
+    def _await(self, question: Question, later: Later) -> None:
+        def done() -> None:
+            self.loop.call_soon_threadsafe(self._conclude, question, later.conclude)
+
+        later.when_done(done)
 
     def _conclude(self, question: Question, conclude: Callable[[], Answer]) -> None:
         """An answer that took its time. If its connection has gone meanwhile, the broker drops it."""
@@ -379,10 +405,10 @@ class Pump:
         except Exception:
             self._failed(getattr(question.connection, "owner", None))
 
-    def _ask(self, ask: Callable[[], Answer | Later]) -> Answer | Later:
+    def _ask(self, ask: Callable[..., Answer | Later], *arguments: object) -> Answer | Later:
         """The authenticator's answer; one that fails is a refusal."""
         try:
-            return ask()
+            return ask(*arguments)
         except Exception:
             self._warn("authentication failed with an internal error; the client was refused")
             return Refused(IMPLEMENTATION_SPECIFIC_ERROR, "the authenticator failed")

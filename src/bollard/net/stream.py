@@ -165,7 +165,7 @@ class Stream:
         if self.newcomer and connection.connected:
             self._settle(connection.principal)
         if connection.closing:
-            self.farewell()
+            self.farewell(connection.departed and not data)
 
     def hold(self) -> None:
         """Read nothing more until `let_go`: the broker has enough of this peer for the moment."""
@@ -185,26 +185,38 @@ class Stream:
         """Hand `data` to the transport, encrypted where this stream encrypts."""
         raise NotImplementedError
 
-    def farewell(self) -> None:
-        """Part from the broker and close, in the manner of each layer."""
+    def farewell(self, departed: bool) -> None:
+        """Part from the broker and close, in the manner of each layer. `departed`: the peer awaits nothing."""
         self.pump.forget(self)
         if self.websocket is not None:
             self.websocket.close(NORMAL)
             self.send(self.websocket.take_output())
-        self.hang_up()
+            departed = False  # it awaits the Close frame
+        self.hang_up(departed)
 
-    def hang_up(self) -> None:
-        """Close our direction, then wait a while for the peer to close its own.
+    def hang_up(self, departed: bool = False) -> None:
+        """Close our direction, in the manner of this stream."""
+        self.close(departed)
+
+    def close(self, departed: bool) -> None:
+        """Close our direction of the transport, then wait a while for the peer to close its own.
 
         Closing at once would make the kernel answer unread input with a reset, and a reset may overtake
-        the CONNACK or DISCONNECT that says why.
+        the CONNACK or DISCONNECT that says why. Who has `departed` with a DISCONNECT waits for neither.
         """
         self.phase = LINGERING
-        if not self.transport.is_closing():
-            if not self.transport.is_reading():
-                self.transport.resume_reading()
-            self.transport.write_eof()
-            self.pump.linger(self)
+        transport = self.transport
+        if transport.is_closing():
+            return
+        if departed:
+            transport.close()
+            if transport.get_write_buffer_size():
+                self.pump.linger(self)  # attack: a peer that never takes what waits
+            return
+        if not transport.is_reading():
+            transport.resume_reading()
+        transport.write_eof()
+        self.pump.linger(self)
 
     def drop(self) -> None:
         """Close at once, without a word."""

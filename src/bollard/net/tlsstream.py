@@ -4,7 +4,6 @@ So the output of a turn leaves in few records and one system call, all that was 
 and an idle connection keeps little. Contexts are made in `tls.py`; what a stream is, in `stream.py`.
 """
 
-import contextlib
 import ssl
 from typing import TYPE_CHECKING
 
@@ -28,16 +27,20 @@ if TYPE_CHECKING:
 RECORD_BYTES = 16_384
 #: What is handed to a BIO at once. A BIO never shrinks, so this bounds what an idle connection keeps.
 FEED_BYTES = 16_384
+#: The most plaintext that can come out after that: what it brings, and a record of which all but the end was there.
+MOST_AT_ONCE = FEED_BYTES + 2 * RECORD_BYTES
 
 
 class TlsStream(Stream):
     """TLS on the raw transport. The `SSLObject` is made when the first bytes look like TLS."""
 
-    __slots__ = ("_incoming", "_outgoing", "_psk", "_queued", "_shaken", "_tls")
+    __slots__ = ("_ended", "_fault", "_incoming", "_outgoing", "_psk", "_queued", "_shaken", "_tls")
 
     def __init__(self, pump: "Pump", door: Door) -> None:
         super().__init__(pump, door)
         self._tls: ssl.SSLObject | None = None
+        self._ended = False
+        self._fault: ssl.SSLError | None = None
         self._queued = False
         self._shaken = False
         self._psk: tuple[str, bytes] | None = None
@@ -115,7 +118,8 @@ class TlsStream(Stream):
             self._hear(context)
             self._send_records()
             self.begin()
-            self._read_records()
+            if self._incoming.pending or self._tls.pending():
+                self._read_records()
 
     def _hear(self, context: ssl.SSLContext | None) -> None:
         """Keep the name that the handshake step has told, see `psk.py`."""
@@ -123,52 +127,61 @@ class TlsStream(Stream):
             self._psk = context.heard
 
     def _decrypt(self, data: bytes) -> None:
+        """Decipher `data`, in pieces that keep the BIO small, and deliver what it holds."""
         if len(data) <= FEED_BYTES:
             self._incoming.write(data)
             self._read_records()
             return
         view = memoryview(data)
+        most = len(self.pump.plaintext) - MOST_AT_ONCE
         while view and self.phase < LINGERING:
-            self._incoming.write(view[:FEED_BYTES])
-            view = view[FEED_BYTES:]
-            self._read_records()
+            filled = 0
+            while view and not self._ended and filled <= most:
+                self._incoming.write(view[:FEED_BYTES])
+                view = view[FEED_BYTES:]
+                filled = self._decipher(filled)
+            self._conclude(filled)
 
     def _read_records(self) -> None:
-        """Deliver what is in the records that have arrived whole, all of it at once."""
-        pieces: list[bytes] = []
-        error: ssl.SSLError | None = None
-        closed = False
+        """Deliver what is in the records that have arrived whole already."""
+        self._conclude(self._decipher(0))
+
+    def _decipher(self, filled: int) -> int:
+        """Put the plaintext of each whole record behind the first `filled` bytes; how many there are then."""
+        tls = self._tls
+        incoming = self._incoming
+        plaintext = self.pump.plaintext
+        assert tls is not None
         try:
-            closed = self._decipher(pieces)
-        except ssl.SSLError as broken:
-            error = broken
-        if pieces:
-            self.deliver(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            while True:
+                size: int = tls.read(RECORD_BYTES, plaintext[filled:] if filled else plaintext)  # type: ignore[assignment]
+                if not size:
+                    self._ended = True  # as TLS ends properly
+                    break
+                filled += size
+                if not incoming.pending:
+                    break  # another read could only raise: each took a whole record
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            self._ended = True
+            self._fault = error
+        return filled
+
+    def _conclude(self, filled: int) -> None:
+        """Deliver the first `filled` bytes of plaintext; then what came with them has its turn."""
+        if filled:
+            self.deliver(bytes(self.pump.plaintext[:filled]))
+        fault, self._fault = self._fault, None
         if self.phase >= LINGERING:
             return
-        if error is not None:
-            self._broken(error)
-        elif closed:
+        if fault is not None:
+            self._broken(fault)
+        elif self._ended:
             self.pump.forget(self)
             self.hang_up()
         else:
             self._send_records()  # answers of TLS itself, such as a key update
-
-    def _decipher(self, pieces: list[bytes]) -> bool:
-        """Append the plaintext of each whole record to `pieces`. True: the peer ended TLS properly."""
-        tls = self._tls
-        incoming = self._incoming
-        assert tls is not None
-        try:
-            while True:
-                data = tls.read(RECORD_BYTES)
-                if not data:
-                    return True
-                pieces.append(data)
-                if not incoming.pending and not tls.pending():
-                    return False  # another read could only raise
-        except ssl.SSLWantReadError:
-            return False
 
     def send(self, data: bytes) -> None:
         tls = self._tls
@@ -184,14 +197,16 @@ class TlsStream(Stream):
         while sent < len(data):
             sent += tls.write(view[sent : sent + RECORD_BYTES])
             records.append(self._outgoing.read())
-        self.transport.write(b"".join(records))
+        self.transport.writelines(records)
 
-    def hang_up(self) -> None:
+    def hang_up(self, departed: bool = False) -> None:
         if self._tls is not None and self.phase > HANDSHAKE:
-            with contextlib.suppress(ssl.SSLError):  # ours is written; the peer's need not be awaited
+            try:  # noqa: SIM105  # a context manager costs more than what it would hold
                 self._tls.unwrap()
+            except ssl.SSLError:
+                pass  # ours is written; the peer's need not be awaited
             self._send_records()
-        super().hang_up()
+        self.close(departed)
 
     def certificate(self) -> bytes | None:
         return None if self._tls is None else self._tls.getpeercert(binary_form=True)
@@ -213,4 +228,4 @@ class TlsStream(Stream):
             self.pump.refused(self, explain(error))
         self.pump.forget(self)
         self._send_records()
-        super().hang_up()
+        self.close(False)

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from typing import cast
 
 import msgspec
 
@@ -92,9 +93,15 @@ class Failures:
 
     def observe(self, event: Event) -> None:
         """Remember `event` if it says something about why somebody is not in."""
+        kind = type(event)
+        # Two come with each connection: they must not be asked what else they might be.
+        if kind is ClientConnected:
+            self._connected(cast(ClientConnected, event))
+        elif kind is not ClientDisconnected or cast(ClientDisconnected, event).by != "client":
+            self._trouble(event)
+
+    def _trouble(self, event: Event) -> None:
         match event:
-            case ClientConnected():
-                self._connected(event)
             case ConnectRefused():
                 layer, remedy = of_refusal(event.code, event.reason)
                 claimed = self._claimed(event)
@@ -102,7 +109,7 @@ class Failures:
             case TransportRefused():
                 layer, remedy = of_transport(event.reason)
                 self._note(layer, event.address, event.reason, remedy, "")
-            case ClientDisconnected() if event.by != "client" and event.code:
+            case ClientDisconnected() if event.code:
                 layer, remedy = of_disconnect(event.code, event.reason)
                 remedy = remedy.replace("ID", event.principal)
                 self._note(layer, event.address, event.reason, remedy, event.principal)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from socketserver import ThreadingMixIn
-from typing import Any
+from typing import Any, cast
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
@@ -73,7 +73,8 @@ class BrokerMetrics(Collector):
         """Count `event`. Of its fields only the name of a limit matters here, which is ours."""
         kind = type(event)
         self._events[kind] = self._events.get(kind, 0) + 1
-        if isinstance(event, LimitReached):
+        if kind is LimitReached:
+            event = cast(LimitReached, event)
             self._limits[event.limit] = self._limits.get(event.limit, 0) + 1 + (event.more or 0)
 
     def collect(self) -> Iterator[Metric]:

@@ -18,10 +18,11 @@ class Numbers:
 
     def observe(self, event: Event) -> None:
         """Notice clients that connect."""
-        if isinstance(event, ClientConnected):
+        if type(event) is ClientConnected:
             self._connects_accepted += 1
             connected = self._broker.counters.clients_connected
-            self._clients_maximum = max(self._clients_maximum, connected)
+            if connected > self._clients_maximum:
+                self._clients_maximum = connected
 
     def of_principals(self) -> dict[str, Tally]:
         """What each principal has done and was refused since the start."""

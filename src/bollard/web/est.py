@@ -104,7 +104,9 @@ class Est:
         try:
             await asyncio.to_thread(self._desk.check_secret, identity, secret, now=time.time())
         except EnrollmentRefused as refusal:
-            if limit:  # nobody can guess it, so the right one is taken also from an address where somebody tries
+            if (
+                limit
+            ):  # nobody can guess it, so the right one is taken also from an address where somebody tries
                 text = f"too many wrong secrets; try again in {wait_s:.0f} s"
                 raise EnrollmentRefused(TOO_MANY, text) from None
             if refusal.status == UNAUTHORIZED:

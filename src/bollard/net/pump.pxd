@@ -1,0 +1,48 @@
+cimport cython
+
+from bollard.net.gate cimport Gate
+from bollard.net.stream cimport Stream
+from bollard.net.traffic cimport Pauses, Traffic
+
+
+@cython.final
+cdef class Pump:
+    cdef long long _arrivals
+    cdef dict _closing
+    cdef object _commits
+    cdef object _emptied
+    cdef list _held
+    cdef dict _large
+    cdef object _observe
+    cdef Pauses _pauses
+    cdef object _reports
+    cdef bint _scheduled
+    cdef object _timer
+    cdef double _timer_at
+    cdef double _turned_at
+    cdef long long _turns
+    cdef public object authenticator
+    cdef readonly object broker
+    cdef readonly object plaintext
+    cdef readonly Gate gate
+    cdef public object loop
+    cdef public object requested
+    cdef public object steps
+    cdef readonly Traffic traffic
+
+    cpdef void wake(self) except *
+    cpdef void _due(self, double deadline) except *
+    cpdef bint enter(self, Stream stream) except *
+    cpdef void join(self, Stream stream, object peer) except *
+    @cython.locals(now=double)
+    cpdef void receive(self, object connection, bytes data) except *
+    cpdef void forget(self, Stream stream) except *
+    cpdef void gone(self, Stream stream) except *
+    cpdef void linger(self, Stream stream) except *
+    cpdef void _flush(self) except *
+    @cython.locals(stream=Stream)
+    cpdef void _write(self, object owner) except *
+    cpdef void _answer(self, object question) except *
+    cpdef void _give(self, object question, object answer) except *
+    @cython.locals(delay=double, later=double)
+    cpdef void _set_timer(self, double deadline) except *

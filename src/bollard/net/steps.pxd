@@ -1,0 +1,22 @@
+cimport cython
+
+
+@cython.final
+cdef class Turns:
+    cdef dict _queues
+
+    cpdef void append(self, object stepper) except *
+    cpdef object popleft(self)
+
+
+@cython.final
+cdef class Steps:
+    cdef object _loop
+    cdef double _budget_s
+    cdef Turns _queue
+    cdef Turns _begun
+    cdef bint _scheduled
+
+    cpdef void submit(self, object stepper) except *
+    cpdef void resume(self, object stepper) except *
+    cpdef void _schedule(self) except *
