@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ways import Client, Counting
+from ways import OPEN, Client, Counting
 
 from bollard.base.authentication import Accepted, Refused
 from bollard.base.toml import Document
@@ -48,16 +48,7 @@ FILTERS = [
     "jobs/#",
 ]
 POLICIES = (
-    """version = 1
-[template.all]
-publish = ["#"]
-subscribe = ["#"]
-retain = ["#"]
-will = ["#"]
-[group.anyone]
-members = ["*"]
-apply = ["all"]
-""",
+    OPEN,
     """version = 1
 [template.some]
 publish = ["home/#"]
