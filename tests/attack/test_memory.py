@@ -1,6 +1,7 @@
 """One peer that makes the broker remember: what it holds for a client is bounded in bytes, everywhere."""
 
 import tracemalloc
+from collections.abc import Callable
 
 import pytest
 
@@ -11,7 +12,7 @@ from bollard.engine.subscribe import FIRST_LEVELS, LEVELS_PER_SUBSCRIPTION
 from bollard.session.connection import MAX_ROUTE_BYTES
 from bollard.session.inflight import Inflight
 from bollard.wire.spec import PacketType, ReasonCode
-from support.memory import Device, House
+from support.memory import Device, House, publish
 
 MESSAGE = b"x" * (512 * 1024)
 
@@ -178,3 +179,64 @@ def test_what_waits_in_a_queue_weighs_what_the_queue_is_charged(version: int) ->
         tracemalloc.stop()
     assert session.waiting == 20
     assert held < 1.2 * session.queue_bytes
+
+
+def silent_readers(house: House, count: int, **options: object) -> None:
+    """Subscribers of "a" that read nothing."""
+    for number in range(count):
+        device = house.connect(f"reader{number}", **options)
+        device.subscribe("a")
+        device.reading = False
+
+
+def held_after(house: House, send: Callable[[Device], None]) -> int:
+    """The bytes that the broker holds more after an author has sent."""
+    author = house.connect("author")
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        send(author)
+        return tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+
+LARGE = 300_000
+
+
+def test_large_properties_are_held_once_for_all_receivers() -> None:
+    house = House()
+    silent_readers(house, 40)
+    text = "p" * 60_000
+
+    def send(author: Device) -> None:
+        author.publish("a", b"", user_properties=(("k", text),) * (LARGE // len(text)))
+
+    assert held_after(house, send) < 4 * LARGE
+
+
+def test_a_large_payload_is_held_once_for_receivers_with_aliases_too() -> None:
+    house = House(Limits(topic_alias_maximum=5))
+    silent_readers(house, 40, topic_alias_maximum=5)
+    assert held_after(house, lambda author: author.send(publish(5, "a", bytes(LARGE)))) < 4 * LARGE
+
+
+def test_small_messages_are_not_copied_without_end_for_those_who_read_nothing() -> None:
+    house = House()
+    silent_readers(house, 10)
+    count = 15_000
+
+    def send(author: Device) -> None:
+        for _ in range(count // 100):
+            author.send(*[publish(5, "a", bytes(64))] * 100)
+
+    assert held_after(house, send) < 10 * count * 64
+
+
+def test_large_properties_are_paid_for_as_work() -> None:
+    house = House()
+    silent_readers(house, 30)
+    author = house.connect("author")
+    text = "p" * 60_000
+    author.feed(publish(5, "a", b"", user_properties=(("k", text),) * 5))
+    assert house.broker.core.spent > 30 * LARGE // 100

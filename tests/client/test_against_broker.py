@@ -318,7 +318,7 @@ def test_commands_meet_over_a_broker(run: Run, authority: trustme.CA, tmp_path: 
             await watcher.publish("a/b", "retained", retain=True, qos=1)
             subscriber = await command("sub", "--settings", str(path), "-t", "a/#", "-C", "1", "--json")
             out, err = await subscriber.communicate()
-            assert (subscriber.returncode, err) == (0, b"")
+            assert subscriber.returncode == 0, err
             assert json.loads(out)["payload"] == "retained"
             await watcher.subscribe("c")
             publisher = await command("pub", "--settings", str(path), "-t", "c", "-m", "hi", "-q", "2")

@@ -588,3 +588,57 @@ async def test_pings_without_reading_do_not_fill_the_memory() -> None:
         await client.writer.drain()
         await asyncio.sleep(0.05)
         assert transport.get_write_buffer_size() <= before
+
+
+def turns_of(broker: FakeBroker) -> list[str]:
+    """What the broker is asked to do, as it happens: "data" and "drain"."""
+    log: list[str] = []
+    drain = broker.drain
+
+    def drained() -> list[FakeConnection]:
+        log.append("drain")
+        return drain()
+
+    def receive(connection: FakeConnection, data: bytes) -> None:
+        connection.connected = True
+        log.append("data")
+
+    broker.drain = drained  # type: ignore[method-assign]
+    broker.on_receive = receive
+    return log
+
+
+async def test_a_lone_message_does_not_wait_for_the_next_turn() -> None:
+    async with serving(PLAIN) as server:
+        log = turns_of(server.broker)
+        _, writer = await server.connect()
+        writer.write(CONNECT)
+        await until(lambda: "data" in log)
+        await asyncio.sleep(0.05)
+        del log[:]
+        loop = asyncio.get_running_loop()
+
+        def receive(connection: FakeConnection, data: bytes) -> None:
+            log.append("data")
+            loop.call_soon(log.append, "later")
+
+        server.broker.on_receive = receive
+        writer.write(CONNECT)
+        await until(lambda: "later" in log)
+        assert log[:2] == ["data", "drain"]
+
+
+async def test_the_frames_of_one_read_are_acted_on_before_a_turn() -> None:
+    async with serving(WS) as server:
+        log = turns_of(server.broker)
+        client = WebClient(server)
+        assert await client.open() == 101
+        client.send(b"first")
+        await until(lambda: "data" in log)
+        await asyncio.sleep(0.05)
+        del log[:]
+        client.protocol.send_binary(b"one")
+        client.protocol.send_binary(b"two")
+        client.flush()
+        await until(lambda: log.count("data") == 2)
+        assert log[:2] == ["data", "data"]

@@ -164,6 +164,13 @@ def test_a_proper_close_is_echoed_without_a_refusal() -> None:
     assert browser.closed_with() == 1000
 
 
+def test_nothing_is_sent_behind_a_close() -> None:
+    browser = Browser()
+    browser.client.send_close(1000)
+    browser.say()
+    assert b"too late" not in browser.server.wrap(b"too late")
+
+
 def test_output_travels_in_binary_frames_of_bounded_size() -> None:
     browser = Browser()
     data = bytes(range(256)) * 200

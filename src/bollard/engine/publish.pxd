@@ -25,6 +25,7 @@ cdef int NOT_FOUND
 cdef int EVERYONE
 cdef int PUBLISHER
 cdef Py_ssize_t MAX_COPIED
+cdef Py_ssize_t PRESSING_BYTES
 cdef Py_ssize_t LOOK_COST
 cdef Py_ssize_t ROUTE_COST
 cdef Py_ssize_t PLAN_COST
@@ -75,7 +76,7 @@ cpdef Message make_message(
 )
 
 @cython.locals(
-    plan=Plan, publisher=object, receivers=Py_ssize_t, branch=Branch, qos=cython.int, kept=cython.int,
+    plan=Plan, publisher=object, receivers=Py_ssize_t, size=Py_ssize_t, branch=Branch, qos=cython.int, kept=cython.int,
     copied=bint, copies=bint, alike=bint, delivery=Delivery, session=Session,
 )
 cpdef Py_ssize_t distribute(

@@ -29,7 +29,7 @@ from bollard.routing.plan import (
     Share,
 )
 from bollard.routing.tree import Subscription
-from bollard.session.connection import MAX_ROUTE_BYTES, MAX_ROUTES, Connection
+from bollard.session.connection import MAX_ROUTE_BYTES, MAX_ROUTES, PRESSING_BYTES, Connection
 from bollard.session.inflight import packet_key
 from bollard.session.message import Message, new_delivery, new_message, unkept
 from bollard.session.session import Session
@@ -396,15 +396,16 @@ def distribute(
         if connection is not None:
             # The route keeps the plan, also when nobody else does.
             connection.route_bytes += plan.weight
-    # Large messages cost their copies as well, when they are written.
-    core.spent += plan.receivers * (1 + (packet.size >> 6))
+    # Large messages cost their copies as well, when they are written; attack: large properties, no payload.
+    size = packet.size + len(packet.forward)
+    core.spent += plan.receivers * (1 + (size >> 6))
     if connection is not None:
         publisher = connection.session
     else:
         # A will is local to its client as well. [MQTT5-3.8.3-3]
         publisher = core.find(message.author, message.client_id) if message is not None else None
     # What its receivers get without an object of its own.
-    copied = connection is not None and packet.expiry < 0 and plan.receivers * packet.size <= MAX_COPIED
+    copied = connection is not None and packet.expiry < 0 and plan.receivers * size <= MAX_COPIED
     receivers = 0
     for branch in plan.branches:
         qos = packet.qos if packet.qos < branch.qos else branch.qos
@@ -477,7 +478,8 @@ def _pass_on(
     connection: Connection | None = session.connection
     if connection is None:
         return qos == 0
-    if connection.aliases_out is not None:
+    # Attack: readers that read nothing, and for each of them a copy of all that waits.
+    if connection.aliases_out is not None or connection.size > PRESSING_BYTES:
         return False
     framer: Framer = publisher.framer
     properties = packet.forward if connection.version == 5 else None

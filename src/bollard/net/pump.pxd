@@ -41,6 +41,7 @@ cdef class Pump:
     cpdef void linger(self, Stream stream) except *
     cpdef void _flush(self) except *
     @cython.locals(stream=Stream)
+    cpdef bint _undivided(self, object connection) except -1
     cpdef void _write(self, object owner) except *
     cpdef void _answer(self, object question) except *
     cpdef void _give(self, object question, object answer) except *

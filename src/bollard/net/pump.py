@@ -18,7 +18,7 @@ from bollard.net.commits import Commits, Disk
 from bollard.net.gate import Gate, TransportLimits
 from bollard.net.reports import Reports
 from bollard.net.steps import Steps
-from bollard.net.stream import Stream
+from bollard.net.stream import OPEN, Stream
 from bollard.net.traffic import Pauses, Traffic
 
 if TYPE_CHECKING:
@@ -220,11 +220,17 @@ class Pump:
             self._failed(connection.owner)
         if self._scheduled:
             return
-        if len(data) <= CALM_BYTES and now - self._turned_at > CALM_S and connection.connected:
+        if len(data) <= CALM_BYTES and now - self._turned_at > CALM_S and self._undivided(connection):
             self._turn()
         else:
             self._scheduled = True
             self.loop.call_soon(self._turn)
+
+    def _undivided(self, connection: "Connection") -> bool:
+        """Whether what a client sends reaches us in one piece: of WebSocket frames the next may be waiting in a
+        loop that a turn must not run into."""
+        stream = connection.owner
+        return connection.connected and isinstance(stream, Stream) and stream.phase == OPEN
 
     def _hold(self, stream: object) -> None:
         """Attack: a peer that sends more than can be acted on, while everybody else waits."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from websockets.exceptions import InvalidOrigin
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Origin, Subprotocol
 
@@ -144,7 +145,10 @@ class WebSocket:
         self.refusal = refusal
 
     def wrap(self, data: bytes) -> bytes:
-        """`data` as binary frames, after whatever else was waiting to be sent."""
+        """`data` as binary frames, after whatever else was waiting to be sent; not any more once either side
+        closes."""
+        if self.ended or self._protocol.state is not State.OPEN:
+            return self.take_output()
         for start in range(0, len(data), FRAME_BYTES):
             self._protocol.send_binary(data[start : start + FRAME_BYTES])
         return self.take_output()

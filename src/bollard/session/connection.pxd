@@ -77,15 +77,18 @@ cdef class Connection:
     cpdef int mark(self) except -1
 
     @cython.locals(
-        packet=bytes, alone=bytes, size=Py_ssize_t, message=Message, payload=bytes, properties=bytes, first=cython.int
+        packet=bytes, head=bytes, size=Py_ssize_t, message=Message, payload=bytes, properties=bytes, first=cython.int
     )
     cpdef bint put_delivery(self, Delivery delivery, int packet_id, int dup, double now) except -1
+
+    @cython.locals(head=bytes)
+    cpdef bytes encode(self, Delivery delivery, int packet_id, int dup, double now, bint aliased)
 
     @cython.locals(
         message=Message, topic=bytes, properties=bytes, alias=cython.int, known=bint,
         remaining=cython.longlong, rest=Py_ssize_t, head=bytes,
     )
-    cpdef bytes encode(self, Delivery delivery, int packet_id, int dup, double now, bint aliased)
+    cdef bytes _head(self, Delivery delivery, int packet_id, int dup, double now, bint aliased)
 
     cpdef void hold(self, long long sequence, bytes data) except *
     @cython.locals(data=bytes)

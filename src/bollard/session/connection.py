@@ -227,10 +227,16 @@ class Connection:
         if packet_id == 0 and self.size + delivery.message.size > self.max_outbox_bytes:
             return False
         if self.aliases_out is not None or dup:
-            alone = self.encode(delivery, packet_id, dup, now, True)
-            if alone is None:
+            head = self._head(delivery, packet_id, dup, now, True)
+            if head is None:
                 return False
-            self.put(alone)
+            if self.state != CLOSED:
+                # The payload is put by itself: attack, a large one for many receivers with aliases.
+                self.outbox.put(head)
+                self.outbox.put(delivery.message.payload)
+                self._added(len(head) + len(delivery.message.payload))
+                if packet_id == 0 and self.size > self.max_outbox_bytes:
+                    self.overflowed = True
             return True
         if packet_id == 0:
             packet = delivery.packet(self.version, now)
@@ -249,7 +255,12 @@ class Connection:
         return True
 
     def encode(self, delivery: Delivery, packet_id: int, dup: int, now: float, aliased: bool) -> bytes | None:
-        """A PUBLISH whose bytes fit this connection only; None when the client does not accept its size.
+        """A PUBLISH whose bytes fit this connection only; None when the client does not accept its size."""
+        head = self._head(delivery, packet_id, dup, now, aliased)
+        return None if head is None else head + delivery.message.payload
+
+    def _head(self, delivery: Delivery, packet_id: int, dup: int, now: float, aliased: bool) -> bytes | None:
+        """What precedes the payload in such a PUBLISH.
 
         With `aliased`, an alias is spent on a topic at its first message; later ones carry the alias
         alone, so what this returns must be sent, and at once.
@@ -280,7 +291,7 @@ class Connection:
             self.aliases_out.assign(topic)
         if packet_id:
             head += packet_id_bytes(packet_id)
-        return head + properties + message.payload
+        return head + properties
 
     def room_for(self, size: int) -> bool:
         """Whether a QoS 1 or 2 message may go out now: within the output's bound, or alone."""

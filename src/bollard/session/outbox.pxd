@@ -5,6 +5,7 @@ from bollard.wire.reader cimport varint_size
 
 
 cdef Py_ssize_t COPIED_BYTES
+cdef Py_ssize_t MUCH_BYTES
 cdef Py_ssize_t BUFFER_BYTES
 cdef Py_ssize_t SPARE_BYTES
 cdef Py_ssize_t MAX_SPARES
@@ -15,6 +16,7 @@ cdef list _SPARES
 cdef class Outbox:
     cdef bytearray _buffer
     cdef Py_ssize_t _filled
+    cdef Py_ssize_t _copied
     cdef list _parts
 
     @cython.locals(size=Py_ssize_t)

@@ -7,8 +7,10 @@ go out. One that goes to many is not copied for each, if it is large.
 from bollard.base import memory
 from bollard.wire.reader import varint_size
 
-#: Up to here, `put` copies; above, it keeps a reference.
+#: Up to here, `put` copies; above, it keeps a reference, and so it does when much has been copied already: attack,
+#: readers that read nothing, and for each of them a copy of all that waits.
 COPIED_BYTES = 1024
+MUCH_BYTES = 262_144
 #: The buffer that a connection begins with, and what its buffer may have grown to for others to use it again.
 BUFFER_BYTES = 512
 SPARE_BYTES = 65_536
@@ -20,19 +22,21 @@ _SPARES: list[bytearray] = []
 class Outbox:
     """Bytes in the order in which they were put."""
 
-    __slots__ = ("_buffer", "_filled", "_parts")
+    __slots__ = ("_buffer", "_copied", "_filled", "_parts")
 
     def __init__(self) -> None:
         self._buffer: bytearray | None = None
         self._filled = 0
+        self._copied = 0
         self._parts: list[bytes] | None = None
 
     def put(self, data: bytes) -> None:
         """Append `data`."""
         size = len(data)
-        if size <= COPIED_BYTES:
+        if size <= COPIED_BYTES and self._copied <= MUCH_BYTES:
             memory.copy(self._room(size), self._filled, data, 0, size)
             self._filled += size
+            self._copied += size
         else:
             self._close_buffer()
             if self._parts is None:
@@ -104,6 +108,7 @@ class Outbox:
 
     def take(self) -> bytes:
         """Everything since the last time, in one piece; b"" if there is nothing."""
+        self._copied = 0
         if self._parts is None:
             buffer = self._buffer
             if buffer is None:
@@ -117,6 +122,7 @@ class Outbox:
 
     def clear(self) -> None:
         """Forget everything."""
+        self._copied = 0
         self._parts = None
         if self._buffer is not None:
             self._give_back(self._buffer)
