@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from bollard.assess import catalogue
+from bollard.assess import catalogue, given
 from bollard.assess.envelope import enclose, timestamp
 from bollard.assess.model import (
     Attempt,
@@ -30,7 +30,7 @@ from bollard.assess.model import (
     judge,
 )
 from bollard.assess.probes import reach
-from bollard.assess.probes.evidence import Busy, Listeners, NoAnswer, Ports, Product, Silent
+from bollard.assess.probes.evidence import Busy, Doors, Listeners, NoAnswer, Ports, Product, Silent
 from bollard.assess.probes.room import Bounds, Identity, Pace, Room
 from bollard.assess.probes.table import BESIDE, OF_HOST, PROBES, Probe
 from bollard.assess.scope import USUAL_PORTS, Place
@@ -215,7 +215,11 @@ async def _scan_listener(room: Room, settings: Settings, progress: Progress, rep
     finally:
         beside.cancel()
     report.attempts += looked.attempts
-    report.results += _judge(settings, "listener", name, room, looked)
+    results = _judge(settings, "listener", name, room, looked)
+    report.results += results
+    doors = next((each for each in looked.evidence if isinstance(each, Doors)), None)
+    note = given.told(name, room, doors, looked.missing.get(Doors, ""), results)
+    report.notes += [note] if note else []
     product = next((each for each in looked.evidence if isinstance(each, Product)), Product())
     title = " ".join(part for part in (product.name, product.version) if part)
     report.targets.append(Target(name=name, kind="broker", address=room.place.address, product=title))

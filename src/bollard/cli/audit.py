@@ -35,7 +35,8 @@ def command(files: tuple[Path, ...], product: str | None, version: str, **option
     Example:  bollard audit /etc/mosquitto/mosquitto.conf
               bollard audit emqx.conf --fail-on high -o audit.sarif
 
-    Exit code: 1 if an open problem is as severe as --fail-on, 2 if a file could not be read.
+    Exit code: 1 if an open problem is as severe as --fail-on, 2 if a file could not be read, or no
+    check gave an answer.
     """
     from bollard.assess.configs.audit import audit, checks
 

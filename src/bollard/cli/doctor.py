@@ -51,7 +51,7 @@ def command(directory: Path | None, config_file: Path | None, **options: Any) ->
       bollard doctor --backup /backup/sessions.db -o health.html
 
     Exit code: 1 if an open problem is as severe as --fail-on, 2 if the installation or the backup could not be
-    read.
+    read, or no check gave an answer.
     """
     started = datetime.now(UTC)
     report = _examine(directory, config_file, options["backup"], started)

@@ -5,6 +5,7 @@ import    at the buyer's broker: the manifest, after its key was recognized
 """
 
 import os
+import re
 import shlex
 import sys
 import time
@@ -14,13 +15,14 @@ from typing import TYPE_CHECKING
 import click
 
 from bollard.base.errors import LocalError
-from bollard.cli.output import day, say_json
+from bollard.cli.output import day, say_json, visible
 from bollard.cli.target import find_config, json_option, target_options
 
 if TYPE_CHECKING:
     from bollard.identity.factory import Manifest
     from bollard.server.requests import BatchImported
 
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 LABELS, MANIFEST = "labels.html", "manifest.json"
 
 
@@ -60,11 +62,12 @@ def make(
     from bollard.identity.names import check_identity
 
     check_identity(template)
+    out = out.absolute()
+    _require_new(out)
     labels = make_labels(prefix, start=start, count=count)
     path = key_file or _default_key()
     key, made = ensure_key(path)
     manifest = write_manifest(labels, template, key, now=time.time())
-    out = out.absolute()
     write_private_directory(out, {LABELS: render_labels(labels), MANIFEST: manifest})
     told = {
         "count": count,
@@ -112,9 +115,10 @@ def import_manifest(
     from bollard.server.ask import ask
     from bollard.server.requests import BatchImported, ImportBatch
 
+    told = _fingerprint(key_fingerprint) if key_fingerprint is not None else None
     config = find_config(directory, config_file)
     manifest = load_manifest(manifest_file)
-    _recognize(manifest, key_fingerprint)
+    _recognize(manifest, told)
     done = ask(config, ImportBatch(manifest.devices, life_days * DAY_S))
     assert isinstance(done, BatchImported)
     _say(done, as_json)
@@ -125,10 +129,30 @@ def _default_key() -> Path:
     return Path(base or Path.home() / ".config") / "bollard" / "factory.key"
 
 
+def _require_new(out: Path) -> None:
+    """Raise `LocalError` if there is anything at `out` already: no batch is written over another."""
+    if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
+        raise LocalError(
+            f"{visible(str(out))} exists already",
+            "Name a folder that does not exist yet: bollard factory make --out FOLDER",
+        )
+
+
+def _fingerprint(text: str) -> str:
+    """The fingerprint as manifests have it. Raises `click.BadParameter` for what can be none."""
+    found = text.replace(":", "").strip().lower()
+    if not _FINGERPRINT.fullmatch(found):
+        raise click.BadParameter(
+            "that is no fingerprint: expected are 64 hexadecimal digits, as `bollard factory make` printed them.",
+            param_hint="--key-fingerprint",
+        )
+    return found
+
+
 def _recognize(manifest: "Manifest", told: str | None) -> None:
     """Raise unless the manifest is by the key that was told, or that somebody at a terminal confirms."""
     if told is not None:
-        if told.replace(":", "").strip().lower() != manifest.fingerprint:
+        if told != manifest.fingerprint:
             raise LocalError(
                 f"the manifest is signed with another key: {manifest.fingerprint}",
                 "Do not import it, unless the manufacturer confirms that key in another way.",

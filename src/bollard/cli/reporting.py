@@ -92,10 +92,12 @@ def revised(report: "Report", baseline: Path | None, accepted: Path | None) -> "
 
 
 def exit_code(report: "Report", fail_on: str) -> int:
-    """1 if an open problem is as severe as `fail_on` or worse, else 0."""
+    """1 if an open problem is as severe as `fail_on` or worse, else 0; 2 if no check gave an answer."""
     from bollard.assess.model import Severity
     from bollard.assess.report import compare
 
+    if not report.grade.ran:
+        return NOTHING_TESTED
     return 1 if compare.exceeds(report, None if fail_on == "never" else Severity(fail_on)) else 0
 
 

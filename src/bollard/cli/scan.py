@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bollard.base.errors import LocalError
-from bollard.base.types import Secret
 from bollard.cli.reporting import NOTHING_TESTED, conclude, refuse_unknown, report_options
+from bollard.cli.scan_credentials import identities, refused
 
 if TYPE_CHECKING:
     from bollard.assess.model import Report
     from bollard.assess.plan import HostReport, Settings
-    from bollard.assess.probes.room import Identity
     from bollard.assess.scope import Consent, Place
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -41,7 +40,9 @@ READABLE = click.Path(path_type=Path, dir_okay=False, exists=True)
     "--revoke-command", metavar="COMMAND", help="Revokes the second user, to test what outlives it. No shell."
 )
 @click.option("--cert", "cert_file", type=READABLE, help="Our own client certificate (PEM).")
-@click.option("--key", "key_file", type=READABLE, help="Its key (PEM).")
+@click.option(
+    "--key", "key_file", type=READABLE, help="Its key (PEM); left out if the file of --cert holds it."
+)
 @click.option("--ca-file", type=READABLE, help="The authority that the devices trust (PEM).")
 @click.option("--server-name", default="", help="The name to look for in the server's certificate.")
 @click.option("--expect-mtls", is_flag=True, help="Clients are meant to need a certificate: test that.")
@@ -89,7 +90,8 @@ def command(targets: tuple[str, ...], **options: Any) -> int:
       bollard scan mqtts://broker.local:8883 --ca-file root.crt --i-own-this-network -o report.html
 
     This machine may always be scanned; anything else needs permission. Without --active nothing is published.
-    Exit code: 1 if an open problem is as severe as --fail-on, 2 if nothing could be looked at.
+    Exit code: 1 if an open problem is as severe as --fail-on, 2 if nothing could be looked at or no check gave
+    an answer, or if credentials were given and none of them was let in anywhere.
     """
     import asyncio
 
@@ -121,7 +123,7 @@ def command(targets: tuple[str, ...], **options: Any) -> int:
     report = state.report(complete=True)
     state.save(report)
     report, code = conclude(report, options)
-    return code if report.targets else NOTHING_TESTED
+    return NOTHING_TESTED if not report.targets or refused(report) else code
 
 
 class _State:
@@ -247,7 +249,7 @@ def _settings(options: dict[str, Any]) -> "Settings":
     known = [each.definition.id for each in catalogue.checks() if each.definition.subject in SUBJECTS]
     refuse_unknown(only, known)
     return Settings(
-        identities=_identities(options),
+        identities=identities(options),
         ca_file=options["ca_file"],
         server_name=options["server_name"],
         own_topic=_topic("--own-topic", options["own_topic"]),
@@ -290,46 +292,3 @@ def _topic(option: str, topic: str) -> str:
         except PeerError as error:
             raise click.UsageError(f"{option}: {error.text}.") from None
     return topic
-
-
-def _identities(options: dict[str, Any]) -> "tuple[Identity, ...]":
-    from bollard.assess.probes.room import Identity
-
-    if options["password_file"] and not options["username"]:
-        raise click.UsageError("--password-file needs --username.")
-    if options["key_file"] and not options["cert_file"]:
-        raise click.UsageError("--key needs --cert.")
-    found = []
-    if options["username"] or options["cert_file"]:
-        found.append(
-            Identity(
-                label=options["username"] or "the certificate's identity",
-                username=options["username"],
-                password=_password(options["password_file"]),
-                cert_file=options["cert_file"],
-                key_file=options["key_file"],
-            )
-        )
-    if options["second_username"]:
-        if not found or options["second_username"] == options["username"]:
-            raise click.UsageError("--second-username needs another --username beside it.")
-        found.append(
-            Identity(
-                label=options["second_username"],
-                username=options["second_username"],
-                password=_password(options["second_password_file"]),
-                cert_file=options["cert_file"],
-                key_file=options["key_file"],
-            )
-        )
-    return tuple(found)
-
-
-def _password(path: Path | None) -> Secret | None:
-    if path is None:
-        return None
-    try:
-        with path.open("rb") as file:
-            return Secret(file.readline(65_538).rstrip(b"\r\n"))
-    except OSError as error:
-        raise LocalError(f"cannot read {path}: {error.strerror}", "Check the path and its rights.") from error

@@ -73,7 +73,7 @@ def command(**options: Any) -> int:
       bollard trap --run 'mosquitto_sub -h {host} -p {port} --cafile {cafile} -t x' --json
 
     Passwords that the device sends are not kept. Exit code: 1 if an open problem is as severe as --fail-on, 2 if
-    the device never came.
+    the device never came, or no check gave an answer.
     """
     from bollard.assess.trap.run import trap
 

@@ -163,6 +163,15 @@ def keep_memory_off_disk() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
+def _require_way(root: Path) -> None:
+    """`LocalError` if something that is no directory stands where `root`, or one above it, has to be."""
+    there = next(each for each in (root, *root.parents) if os.path.lexists(each))
+    if not there.is_dir():
+        raise LocalError(
+            f"{there} exists and is not a directory", "Name an empty or a new directory: bollard up --dir DIR"
+        )
+
+
 def _enter(state: StateDirectory) -> None:
     """Make the directory, or take one that is empty or was made by us."""
     try:
@@ -174,13 +183,11 @@ def _enter(state: StateDirectory) -> None:
                     f"{state.root} is not empty and no state directory of Bollard ({min(strangers)} is in it)",
                     "Name an empty or a new directory: bollard up --dir DIR",
                 )
-            if not names:
+            if not names and state.root.stat().st_uid == os.geteuid():
                 state.root.chmod(0o700)
+        else:
+            _require_way(state.root)
         make_private_directory(state.root)
-    except NotADirectoryError:
-        raise LocalError(
-            f"{state.root} is not a directory", "Name another one: bollard up --dir DIR"
-        ) from None
     except OSError as error:
         raise LocalError(
             f"cannot use {state.root}: {error.strerror}",

@@ -1,6 +1,7 @@
 """The CFG checks over Mosquitto: for each check a configuration that has the flaw, and one that does not."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,10 @@ def test_no_text_makes_the_audit_raise(tmp_path_factory: pytest.TempPathFactory,
     path = tmp_path_factory.getbasetemp() / "fuzzed.conf"
     path.write_text("\n".join(lines), encoding="utf-8", errors="replace")
     assert len(audit([path], "mosquitto").results) == 29
+
+
+def test_the_command_for_a_password_is_quoted_for_a_shell(tmp_path: Path) -> None:
+    text = f"{TLS}password_file its file\n"
+    found = results(tmp_path, "mosquitto", text, **{"its file": "bob smith;id:$6$c2FsdA==$aGFzaA==\n"})
+    (line,) = found["16"].evidence["write"]
+    assert shlex.split(line) == ["mosquitto_passwd", str(tmp_path / "its file"), "bob smith;id"]

@@ -168,6 +168,15 @@ def test_plaintext_off_loopback_becomes_tls(tmp_path: Path) -> None:
     assert any(note.kind is Kind.SAFER and "port 8883" in note.text for note in adoption.notes)
 
 
+def test_the_report_names_the_port_that_each_listener_moves_to(tmp_path: Path) -> None:
+    (tmp_path / "mosquitto.conf").write_text("listener 1883\nlistener 9001\nprotocol websockets\n")
+    adoption = adopt(tmp_path / "mosquitto.conf")
+    bound = [str(each.bind) for each in config(adoption, tmp_path).listeners]
+    told = [note.text for note in adoption.notes if "had no TLS" in note.text]
+    assert bound == ["0.0.0.0:8883", "0.0.0.0:8884"]
+    assert ["port 8883 with TLS" in told[0], "port 8884 with TLS" in told[1]] == [True, True]
+
+
 def test_listeners_and_limits_are_carried_over(tmp_path: Path) -> None:
     found = config(adopted("03-factory"), tmp_path)
     assert [each.name for each in found.listeners] == [

@@ -1,5 +1,6 @@
 """The traits of a Mosquitto configuration: what is in effect, whether that is weak, and what to write instead."""
 
+import shlex
 from pathlib import Path
 
 from bollard.assess.configs.mosquitto import Section
@@ -239,8 +240,10 @@ class _Reader:
         for security in {
             id(each.security.passwords): each.security for each in self._broker.listeners
         }.values():
-            for user in security.passwords.users.values() if security.passwords else ():
-                write = f"mosquitto_passwd {shown(security.passwords.path if security.passwords else '')} {shown(user.user)}"
+            passwords = security.passwords
+            for user in passwords.users.values() if passwords else ():
+                file = shown(passwords.path if passwords else "")
+                write = shlex.join(("mosquitto_passwd", file, shown(user.user)))
                 if user.kind in ("plain", "unknown"):
                     self._add(
                         "16",

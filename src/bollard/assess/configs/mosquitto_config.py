@@ -188,12 +188,12 @@ class ConfigMaker:
         return self._block(listener, _bind(host, listener.port), "")
 
     def _plain(self, listener: Listener, host: str) -> Iterator[str]:
+        port = _TLS_PORT if listener.protocol == "mqtt" else _TLS_PORT + 1
         text = (
             f"The listener {listener.name} had no TLS: everybody on the way could read passwords and messages. It is on "
-            f"port {_TLS_PORT} with TLS now. Devices that cannot do TLS: see the commented listener in bollard.toml."
+            f"port {port} with TLS now. Devices that cannot do TLS: see the commented listener in bollard.toml."
         )
         self._adoption.note(Kind.SAFER, text, listener.place)
-        port = _TLS_PORT if listener.protocol == "mqtt" else _TLS_PORT + 1
         taken = any(
             other.encrypted and other.port == port and self._host(other) in (host, "0.0.0.0")  # noqa: S104
             for other in self._broker.listeners
