@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bollard.base.types import Action
 from bollard.engine.limits import Limits
+from bollard.engine.share import SORT_COST
 from bollard.wire.publish import encode_publish
 from support.memory import Device, House
 from support.rights import Rights
@@ -143,3 +144,21 @@ def test_identifier_and_retain_as_published_of_the_member_count() -> None:
     house.connect("author").publish("a", b"x", qos=1)
     (received,) = member.messages()
     assert (received.qos, received.identifiers) == (0, (9,))
+
+
+def test_members_that_are_sorted_out_anew_are_charged_and_others_are_not() -> None:
+    """Attack: a SUBSCRIBE to a large group before each message: its sorting was free, and a turn took a
+    hundred times what it may."""
+    house = House()
+    workers = [worker(house, f"w{number}") for number in range(100)]
+    author = house.connect("author")
+
+    def spent() -> int:
+        author.publish("a", b"x", qos=0)
+        return house.broker.core.spent
+
+    spent()
+    usual = spent()
+    workers[0].subscribe("$share/g/a", qos=1)
+    assert spent() >= usual + 100 * SORT_COST
+    assert spent() == usual

@@ -1,5 +1,6 @@
 """Factory batches: labels and manifests as they are made, what is refused, and what a label is worth."""
 
+import base64
 import hashlib
 import json
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from bollard.identity.factory import (
 from bollard.identity.records import State
 from bollard.identity.refusals import EnrollmentRefused
 from bollard.identity.registry import Registry
+from bollard.identity.tokens import pin_of
 
 from .conftest import NOW, Installation, MemoryStorage
 
@@ -257,3 +259,14 @@ def test_a_label_lives_for_a_day_to_ten_years(
 ) -> None:
     assert "lives" in refused(lambda: adopt(registry, devices, now=NOW, life_s=life_s))
     assert registry.list() == ()
+
+
+def test_a_label_takes_several_pins_with_commas(labels: list[Label]) -> None:
+    old, new = (base64.b32encode(pin_of(root)).decode().rstrip("=") for root in (b"old", b"new"))
+    string = labels[0].at_server("broker.example", 8883, f"{old}, {new}")
+    assert string.recognizes(b"old")
+    assert string.recognizes(b"new")
+    assert not string.recognizes(b"other")
+    for wrong in (f"{old},", "ab" * 32, f"{old} {new}"):
+        with pytest.raises(LocalError, match="26 of A-Z 2-7"):
+            labels[0].at_server("broker.example", 8883, wrong)

@@ -174,3 +174,110 @@ def test_a_file_in_place_of_the_directory_is_said(tmp_path: Path) -> None:
     (tmp_path / "state").write_bytes(b"")
     with pytest.raises(LocalError, match="cannot write"):
         make_private_directory(tmp_path / "state")
+
+
+def give_away(monkeypatch: pytest.MonkeyPatch, *paths: Path) -> None:
+    """Let `paths` belong to another user than the one that we run as: root gives them away, others cannot,
+    and so become another one themselves."""
+    if os.geteuid() != 0:
+        other = os.geteuid() + 1
+        monkeypatch.setattr(os, "geteuid", lambda: other)
+        return
+    for path in paths:
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+
+
+def test_a_file_of_another_user_is_refused_although_nobody_else_may_touch_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_private(tmp_path / "key", b"hunter2")
+    give_away(monkeypatch, tmp_path / "key")
+    for read in (read_private, read_public):
+        with pytest.raises(LocalError, match=r"key belongs to another user \(uid \d+\)") as caught:
+            read(tmp_path / "key")
+        assert f"chown -hR {os.geteuid()} {tmp_path}/key" in caught.value.remedy
+        assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root's files are refused to nobody")
+def test_a_file_of_root_is_taken(tmp_path: Path) -> None:
+    assert read_public(Path("/etc/passwd"))
+
+
+def test_a_secret_of_ours_is_no_link_and_a_path_that_a_person_chose_may_be_one(tmp_path: Path) -> None:
+    write_private(tmp_path / "real", b"secret")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(LocalError, match=r"link is a symbolic link"):
+        read_private(tmp_path / "link")
+    assert read_private(tmp_path / "link", follow=True) == read_public(tmp_path / "link") == b"secret"
+
+
+def test_a_link_to_a_file_of_another_user_and_a_link_of_another_user_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("theirs", "ours"):
+        write_private(tmp_path / name, b"secret")
+        (tmp_path / f"to-{name}").symlink_to(tmp_path / name)
+    give_away(monkeypatch, tmp_path / "theirs", tmp_path / "to-ours")
+    for link in ("to-theirs", "to-ours"):
+        with pytest.raises(LocalError, match="belongs to another user"):
+            read_private(tmp_path / link, follow=True)
+        with pytest.raises(LocalError, match="belongs to another user"):
+            read_public(tmp_path / link)
+
+
+def test_the_file_that_was_judged_is_the_one_that_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_private(tmp_path / "key", b"judged")
+    write_private(tmp_path / "other", b"exchanged")
+    real = os.fstat
+
+    def exchanged(handle: int) -> os.stat_result:
+        (tmp_path / "other").replace(tmp_path / "key")
+        monkeypatch.setattr(os, "fstat", real)
+        return real(handle)
+
+    monkeypatch.setattr(os, "fstat", exchanged)
+    assert read_private(tmp_path / "key") == b"judged"
+
+
+@pytest.mark.parametrize("files", [(), ("policy.toml",)])
+def test_a_directory_of_another_user_is_refused_and_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o755)
+    for name in files:
+        (folder / name).write_bytes(b"planted")
+    give_away(monkeypatch, folder)
+    with pytest.raises(LocalError, match=r"state belongs to another user") as caught:
+        make_private_directory(folder)
+    assert f"chown -hR {os.geteuid()} {folder}" in caught.value.remedy
+    assert mode(folder) == 0o755
+
+
+def test_a_link_to_a_state_directory_is_taken_if_it_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "private").mkdir(mode=0o700)
+    (tmp_path / "state").symlink_to(tmp_path / "private")
+    make_private_directory(tmp_path / "state")
+    give_away(monkeypatch, tmp_path / "state")
+    with pytest.raises(LocalError, match="belongs to another user"):
+        make_private_directory(tmp_path / "state")
+
+
+def test_root_may_read_what_belongs_to_the_user_of_the_broker_and_nobody_elses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o700)
+    write_private(folder / "sheet", b"secret")
+    with monkeypatch.context() as change:
+        give_away(change, folder / "sheet")
+        if os.geteuid() == 0:
+            with pytest.raises(LocalError, match="belongs to another user"):
+                read_private(folder / "sheet", of=folder)
+        give_away(change, folder)
+        assert read_private(folder / "sheet", of=folder) == b"secret"

@@ -219,6 +219,23 @@ def test_a_person_is_asked_for_the_pin_once(
     assert typed == [PIN]
 
 
+@pytest.mark.parametrize("typed", ["", "1" * 256, "é" * 128, "12\x0034", "\udcff\udcfe"])
+def test_what_a_person_types_and_is_no_pin_is_not_sent_to_the_token(
+    made: Path, token: Token, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    from bollard.identity import pkcs11 as ours
+
+    def tried(*_: Any) -> Any:
+        raise AssertionError("the token counts this as a wrong PIN")
+
+    monkeypatch.setattr(ours, "_login", tried)
+    monkeypatch.setattr(getpass, "getpass", lambda _: typed)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    with pytest.raises(LocalError, match="what was typed is no PIN: it needs 1 to 255 bytes") as caught:
+        load_authorities(made, token.unlock(pin_from="prompt", pin_file=None))
+    assert "plant was not asked" in caught.value.remedy
+
+
 def test_a_token_that_is_not_there_is_told_with_those_that_are(made: Path, token: Token) -> None:
     with pytest.raises(LocalError, match="no token has the label 'plants'") as caught:
         load_authorities(made, token.unlock(label="plants"))

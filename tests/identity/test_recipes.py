@@ -173,3 +173,10 @@ def test_the_lines_of_mosquitto_quote_a_path_with_a_space(known: dict[str, Fact]
 def test_the_document_shows_the_recipes_as_they_are() -> None:
     tool = load_tool("recipe_reference")
     assert (Path(__file__).parents[2] / "docs" / "RECIPES.md").read_text("utf-8") == tool.text()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not recipe(name).tested])
+def test_whatever_runs_elsewhere_is_not_told_to_connect_to_this_machine(name: str) -> None:
+    for credential in recipe(name).texts:
+        with pytest.raises(LocalError, match="runs elsewhere"):
+            recipe(name).check(credential, "127.0.0.1")

@@ -19,17 +19,19 @@ from bollard.identity.authority import (
     load_authorities,
 )
 from bollard.identity.enroll import MAX_PINS_BYTES, Desk
+from bollard.identity.files import write_private
 from bollard.identity.recipes.facts import server_facts
 from bollard.identity.records import Identity
 from bollard.identity.refusals import EnrollmentRefused
-from bollard.identity.registry import Registry
+from bollard.identity.registry import Registry, Snapshot
 from bollard.identity.roots import (
-    HOLDERS_FILE,
     LEFT_BEHIND_FILE,
     NEXT,
     RECOVERY_FILE,
     ROOT_FILE,
     Holders,
+    LeftBehind,
+    holders_file,
     left_behind,
     pin_of,
 )
@@ -63,6 +65,11 @@ def bundle(authorities: Authorities) -> tuple[x509.Certificate, ...]:
 
 def new_sheet(authorities: Authorities) -> Secret:
     return Secret((authorities.directory / "ca" / NEXT / RECOVERY_FILE).read_bytes())
+
+
+def holders(authorities: Authorities) -> Path:
+    assert authorities.next_roots is not None
+    return holders_file(authorities.directory / "ca", authorities.next_roots.certificates[0])
 
 
 def finish(authorities: Authorities, *left_behind: str) -> None:
@@ -422,15 +429,56 @@ def test_who_has_a_root_that_was_given_up_is_not_ready_for_the_next(
     assert standing(begun, registry).ready == ()
 
 
+@pytest.mark.parametrize("way", ["said", "fetched"])
+def test_what_comes_late_of_a_root_that_was_given_up_does_not_count_for_the_next(
+    begun: Authorities, registry: Registry, desk: Desk, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Attack: the device would be counted ready for roots that it has never seen, and lose its server."""
+    registry.add("plug", "device", now=NOW)
+    leaf = x509.load_pem_x509_certificate(
+        issue_device_certificate(begun, registry, "plug", now=NOW).certificate_pem
+    )
+    before = begun.next_roots
+    snapshot = registry.snapshot
+
+    def replaced_meanwhile() -> Snapshot:
+        found = snapshot()
+        monkeypatch.setattr(registry, "snapshot", snapshot)
+        rotation.abandon_server_root(begun)
+        begun.reload()
+        rotation.begin_server_root(begun, now=NOW)
+        begun.reload()
+        return found
+
+    monkeypatch.setattr(registry, "snapshot", replaced_meanwhile)
+    if way == "said":
+        desk.has_roots("plug", said(begun))
+    else:
+        desk.fetched_roots(der(leaf), now=NOW)
+    assert begun.next_roots is not before is not None
+    assert standing(begun, registry).ready == ()
+    begun.reload()
+    assert standing(begun, registry).ready == ()
+
+
+def test_nothing_is_noted_of_roots_that_were_given_up(begun: Authorities) -> None:
+    given_up = begun.next_roots
+    assert given_up is not None
+    rotation.abandon_server_root(begun)
+    given_up.holders.add("plug")
+    assert given_up.holders.names == frozenset()
+    assert not (begun.directory / "ca" / NEXT).exists()
+
+
 def test_the_list_outlives_a_restart_and_a_line_that_was_cut_off(begun: Authorities) -> None:
     begun.handed_over("plug")
-    path = begun.directory / "ca" / NEXT / HOLDERS_FILE
+    path = holders(begun)
     with path.open("ab") as file:
         file.write(b"lam")  # the power went
-    holders = Holders(path)
-    assert holders.names == {"plug"}
-    holders.add("lamp")
-    holders.add("lamp")
+    again = Holders(path)
+    assert again.names == {"plug"}
+    again.add("lamp")
+    again.add("lamp")
     begun.reload()
     assert begun.next_roots is not None
     assert begun.next_roots.holders.names == {"plug", "lamp"}
@@ -440,7 +488,7 @@ def test_the_list_outlives_a_restart_and_a_line_that_was_cut_off(begun: Authorit
 
 def test_a_list_that_others_may_change_is_not_read(begun: Authorities) -> None:
     begun.handed_over("plug")
-    (begun.directory / "ca" / NEXT / HOLDERS_FILE).chmod(0o666)
+    holders(begun).chmod(0o666)
     with pytest.raises(LocalError, match="open to other users"):
         begun.reload()
 
@@ -449,6 +497,14 @@ def test_names_that_are_none_do_not_get_into_the_list(begun: Authorities) -> Non
     begun.handed_over("plug\nlamp")
     assert begun.next_roots is not None
     assert begun.next_roots.holders.names == frozenset()
+
+
+@pytest.mark.parametrize("text", [b"[" * 30_000, b"[]", b"{", b'{"at": 1e999, "identities": []}'])
+def test_a_record_of_who_was_left_behind_that_cannot_be_read_names_nobody(
+    authorities: Authorities, text: bytes
+) -> None:
+    write_private(authorities.directory / "ca" / LEFT_BEHIND_FILE, text)
+    assert left_behind(authorities.directory / "ca") == LeftBehind()
 
 
 def test_who_was_left_behind_is_on_record(begun: Authorities) -> None:

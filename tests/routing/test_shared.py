@@ -50,3 +50,17 @@ def test_a_member_that_subscribes_again_is_replaced_and_keeps_its_place() -> Non
     again = Entry(first.session)
     assert not shared.add(again)
     assert shared.present() == [again, second]
+
+
+def test_who_joins_does_not_let_all_others_be_sorted_anew() -> None:
+    """Attack: one that joins before each message, in a group of ten thousand."""
+    shared, members = group(50)
+    assert shared.unsorted() == 50
+    assert shared.present() == members
+    late = Entry(object())
+    shared.add(late)
+    assert shared.unsorted() == 0
+    assert shared.present() == [*members, late]
+    shared.mark(late.session, True)
+    assert shared.unsorted() == 51
+    assert shared.present() == members

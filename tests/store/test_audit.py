@@ -116,6 +116,20 @@ def test_a_torn_last_line_is_told_and_is_no_tampering(tmp_path: Path) -> None:
     assert fault(folder, before) == ""
 
 
+def test_a_last_line_nested_deeper_than_the_stack_is_no_entry_and_the_log_goes_on(tmp_path: Path) -> None:
+    """Attack: one such line, and neither the broker starts nor anybody is told what happened to its log."""
+    folder = tmp_path / "audit"
+    log = opened(folder)
+    log.append(entries(3))
+    with log_files(folder)[-1].open("ab") as file:
+        file.write(b"[" * 30_000 + b"\n")
+    assert "not an entry: it is nested too deep" in fault(folder)
+    again = opened(folder)
+    again.append(entries(1))
+    assert "its last line is no entry" in again.notes[0]
+    assert "not an entry: it is nested too deep" in fault(folder)
+
+
 @pytest.mark.parametrize("cut", [1, 50, 200])
 def test_a_log_whose_very_first_line_is_torn_begins_again(tmp_path: Path, cut: int) -> None:
     folder = tmp_path / "audit"

@@ -19,6 +19,7 @@ cdef Py_ssize_t ENOUGH
 cdef Py_ssize_t MAX_RIGHTS_OF_SHARE
 cdef Py_ssize_t ASK_COST
 cdef Py_ssize_t JUDGE_COST
+cdef Py_ssize_t SORT_COST
 
 @cython.locals(
     group=SharedGroup, members=list, count=Py_ssize_t, at=Py_ssize_t, best=cython.int, best_at=Py_ssize_t,

@@ -25,6 +25,8 @@ ENOUGH = 64
 #: What it costs to ask a member, and to ask its rights, in the measure of `intake`.
 ASK_COST = 1
 JUDGE_COST = 10
+#: The same for a member when those that are there are sorted out anew, because some came or went.
+SORT_COST = 10
 
 
 def choose_member(core: Core, share: Share, name: str, qos: int) -> Subscription | None:
@@ -33,6 +35,8 @@ def choose_member(core: Core, share: Share, name: str, qos: int) -> Subscription
     The turn goes on behind the one that is chosen, so that equally fit members get equal shares.
     """
     group: SharedGroup = share.group
+    # Attack: a SUBSCRIBE to a large group before each message.
+    core.spent += group.unsorted() * SORT_COST
     members = group.present()
     count = len(members)
     at = group.turn

@@ -133,8 +133,9 @@ class Authorities:
 
     def handed_over(self, identity: str) -> None:
         """`identity` has all of `trusted`: it was given to it, or it says so."""
-        if self.next_roots is not None:
-            self.next_roots.holders.add(identity)
+        following = self.next_roots  # once: another thread may reload
+        if following is not None:
+            following.holders.add(identity)
 
     @property
     def crl_file(self) -> Path:

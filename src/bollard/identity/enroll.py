@@ -215,14 +215,16 @@ class Desk:
             raise EnrollmentRefused(BAD_REQUEST, "a pin is the SHA-256 of a root: 64 hexadecimal digits")
         following = self._authorities.next_roots
         if following is not None and pins & following.pins:
-            self._authorities.handed_over(self._device(identity).id)
+            # To the very roots that were compared: others may be to follow by now.
+            following.holders.add(self._device(identity).id)
 
     def fetched_roots(self, certificate: bytes, *, now: float) -> None:
-        """Whoever holds `certificate` (DER), and has proved its key, was just given `roots`."""
-        if self._authorities.next_roots is None:
+        """Whoever holds `certificate` (DER), and has proved its key, is about to be given `roots`."""
+        following = self._authorities.next_roots
+        if following is None:
             return
         known = check_renewable(self._registry.snapshot(), certificate, now)
-        self._authorities.handed_over(known.id)
+        following.holders.add(known.id)
 
     # --- inside --------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,7 +30,7 @@ from bollard.identity.files import make_private_directory, read_private, write_p
 from bollard.identity.names import check_identity, is_identity
 from bollard.identity.records import Identity, Snapshot, State, Token
 from bollard.identity.registry import Registry
-from bollard.identity.tokens import EnrollmentString, read_enrollment_string
+from bollard.identity.tokens import EnrollmentString, read_enrollment_string, read_pin
 
 LABEL_PREFIX = "BOLF1:"
 #: Devices in one manifest: few enough that they go through control, registry and audit log in one step.
@@ -95,14 +95,18 @@ class Label:
         return f"{LABEL_PREFIX}{self.identity}.{self.secret.reveal().decode()}"
 
     def at_server(self, host: str, port: int, pin: str) -> EnrollmentString:
-        """The enrollment string that it becomes at the broker of its buyer. `LocalError` for a bad part."""
+        """The enrollment string that it becomes at the broker of its buyer; `pin` may be several, with commas
+        between them. `LocalError` for a bad part."""
         host = f"[{host}]" if ":" in host else host
-        if not _PIN.fullmatch(pin):
+        pins = [each.strip() for each in pin.split(",")]
+        if not all(map(_PIN.fullmatch, pins)):
             raise LocalError(
-                "the pin is not one: it has 26 of A-Z 2-7", "`bollard factory import` prints it."
+                "the pin is not one: it has 26 of A-Z 2-7, and several have commas between them",
+                "`bollard factory import` prints it. The one of 64 hex digits is for pub and sub.",
             )
         secret = self.secret.reveal().decode()
-        return read_enrollment_string(f"BOL1:{host}:{port}#{pin}.{self.identity}.{secret}")
+        first = read_enrollment_string(f"BOL1:{host}:{port}#{pins[0]}.{self.identity}.{secret}")
+        return replace(first, other_pins=tuple(map(read_pin, pins[1:])))
 
 
 def read_label(text: str) -> Label:
@@ -129,7 +133,7 @@ def ensure_key(path: Path) -> tuple[Ed25519PrivateKey, bool]:
         )
         write_private(path, pem)
     try:
-        key = serialization.load_pem_private_key(read_private(path), None)
+        key = serialization.load_pem_private_key(read_private(path, follow=True), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PrivateKey):

@@ -2,9 +2,14 @@
 
 Everything is 0600 in directories of 0700. A file appears under its name complete and on disk, or not
 at all: a power cut or a kill leaves the old file or the new one.
+
+What is taken belongs to root or to the user that we run as. Attack: whoever owns a file or a directory may
+change it, or its mode, whenever they like; root, above all, would trust what any user has prepared for it.
 """
 
+import errno
 import os
+import shlex
 import shutil
 import stat
 from collections.abc import Mapping
@@ -22,7 +27,8 @@ def make_private_directory(path: Path) -> None:
 
     In one that exists others may read the names of our files, which are 0600 themselves, but not write:
     they could put files of theirs in place of ours. One of ours that is still empty is closed to 0700.
-    `LocalError` if others may write in it, or if it cannot be made.
+    A symbolic link to one is taken too. `LocalError` if others may write in it, if it or the link belongs to
+    another user, or if it cannot be made.
     """
     try:
         for missing in reversed([parent for parent in path.parents if not parent.exists()]):
@@ -30,6 +36,8 @@ def make_private_directory(path: Path) -> None:
             missing.mkdir(mode=_PRIVATE_DIRECTORY, exist_ok=True)
         path.mkdir(mode=_PRIVATE_DIRECTORY, exist_ok=True)
         status = path.stat()
+        _require_owner(path, path.lstat())
+        _require_owner(path, status)
         if status.st_mode & 0o022 and status.st_uid == os.geteuid() and not os.listdir(path):
             path.chmod(_PRIVATE_DIRECTORY)
             status = path.stat()
@@ -106,31 +114,61 @@ def wipe_private(path: Path) -> None:
         raise _unwritable(path, error) from None
 
 
-def read_private(path: Path) -> bytes:
-    """The bytes of a secret file. `LocalError` if it is missing, or if others may read or change it."""
-    try:
-        _require_private(path)
-        return path.read_bytes()
-    except OSError as error:
-        raise LocalError(f"cannot read {path}: {error.strerror}") from None
+def read_private(path: Path, *, follow: bool = False, of: Path | None = None) -> bytes:
+    """The bytes of a secret file. `LocalError` if it is missing, if others may read or change it, or if it is
+    another user's.
+
+    A symbolic link is followed only with `follow`: where the path is a person's choice. `of` is the state
+    directory of a broker that may run as another user; then a file of that user is taken as well, by root,
+    who looks after the broker and believes nothing of what the file says.
+    """
+    return _read(path, 0o077, follow, of)
 
 
 def read_public(path: Path) -> bytes:
-    """The bytes of a file that is no secret. `LocalError` if it is missing or others may change it."""
+    """The bytes of a file that is no secret, also through a symbolic link. `LocalError` if it is missing,
+    others may change it, or it is another user's."""
+    return _read(path, 0o022, follow=True)
+
+
+def _read(path: Path, others: int, follow: bool, of: Path | None = None) -> bytes:
+    """The bytes of `path` if group and world have none of the rights `others` on it. What is judged is what
+    is read: one handle, so that no other file takes the name in between."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     try:
-        _require_private(path, others=0o022)
-        return path.read_bytes()
+        also = None if of is None else of.stat().st_uid
+        if follow:
+            _require_owner(path, path.lstat())
+        with open(os.open(path, flags), "rb") as file:
+            status = os.fstat(file.fileno())
+            _require_owner(path, status, also)
+            _require_closed(path, status, others)
+            return file.read()
     except OSError as error:
+        if error.errno == errno.ELOOP and not follow:
+            raise LocalError(
+                f"{path} is a symbolic link, and not the file itself", "Put the file there that it leads to."
+            ) from None
         raise LocalError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _require_private(path: Path, others: int = 0o077) -> None:
-    """`LocalError` if group or world have any of the rights `others` on `path`."""
-    mode = stat.S_IMODE(path.stat().st_mode)
+def _require_closed(path: Path, status: os.stat_result, others: int) -> None:
+    """`LocalError` if group or world have any of the rights `others`."""
+    mode = stat.S_IMODE(status.st_mode)
     if mode & others:
         raise LocalError(
             f"{path} is open to other users (mode {mode:04o})",
             f"`chmod {_PRIVATE:o} {path}` closes it; if others had access, treat its contents as known to them.",
+        )
+
+
+def _require_owner(path: Path, status: os.stat_result, also: int | None = None) -> None:
+    """`LocalError` if it belongs to somebody else than root, the user that we run as, and `also`."""
+    if status.st_uid not in (0, os.geteuid(), also):
+        raise LocalError(
+            f"{path} belongs to another user (uid {status.st_uid}), and we run as uid {os.geteuid()}",
+            "Run this as that user; or, if you know what is in there, take it over: "
+            f"chown -hR {os.geteuid()} {shlex.quote(str(path))}",
         )
 
 

@@ -4,7 +4,7 @@
                           replacement is under way, those that are to follow
     ca/next-root/         while one is under way: the roots that are to follow (`server-root.crt`), their keys
                           under the passphrase of their recovery sheet, that sheet until it is moved away,
-                          and the names of those who have them (`holders`)
+                          and the names of those who have them (`holders-` and the pin's first 16 digits)
     ca/takeover/          for a moment: all that comes into force together with the roots that follow
     ca/left-behind.json   who did not have the present roots when they came into force
 
@@ -15,6 +15,7 @@ How a replacement goes on is in `rotation.py`.
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import threading
@@ -25,6 +26,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from bollard.base.documents import load_json
 from bollard.base.errors import LocalError
 from bollard.identity.files import read_private, read_public, write_private
 from bollard.identity.keys import damaged
@@ -56,7 +58,7 @@ class NextRoots:
 class LeftBehind:
     """Who did not have the present roots when they came into force at `at`; 0 and nobody if unknown."""
 
-    at: int = 0
+    at: float = 0.0
     identities: frozenset[str] = frozenset()
 
 
@@ -82,15 +84,20 @@ class Holders:
         return self._names
 
     def add(self, identity: str) -> None:
-        """`identity` has them; on disk when this returns. `LocalError` if that cannot be written."""
+        """`identity` has them; on disk when this returns. `LocalError` if that cannot be written.
+
+        Nothing is noted if the replacement was ended meanwhile.
+        """
         with self._lock:
             if identity in self._names or not is_identity(identity):
                 return
             try:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
                 with open(os.open(self._path, flags, 0o600), "ab", buffering=0) as file:
                     file.write(b"#\n" * self._torn + identity.encode("ascii") + b"\n")
                     os.fsync(file.fileno())
+            except FileNotFoundError:
+                return
             except OSError as error:
                 raise LocalError(
                     f"cannot write {self._path}: {error.strerror}", "Check that the disk has room."
@@ -116,7 +123,13 @@ def settle(ca: Path) -> None:
 def read_next(ca: Path) -> NextRoots | None:
     """The roots that are to follow, if a replacement is under way. `LocalError` for what is damaged."""
     following = _following(ca)
-    return NextRoots(following, Holders(ca / NEXT / HOLDERS_FILE)) if following else None
+    return NextRoots(following, Holders(holders_file(ca, following[0]))) if following else None
+
+
+def holders_file(ca: Path, root: x509.Certificate) -> Path:
+    """The names of those who have `root`, which is to follow, first of its kind. Each root has a file of its
+    own: what somebody says late of one that was given up must not count for the next."""
+    return ca / NEXT / f"{HOLDERS_FILE}-{pin_of(root)[:16]}"
 
 
 def drop_next(ca: Path) -> None:
@@ -136,14 +149,17 @@ def drop_next(ca: Path) -> None:
 def left_behind(ca: Path) -> LeftBehind:
     """Who had not got the present roots when they came into force. Nobody, if there is no such record."""
     try:
-        told = json.loads(read_private(ca / LEFT_BEHIND_FILE))
-        return LeftBehind(int(told["at"]), frozenset(map(str, told["identities"])))
-    except (LocalError, ValueError, TypeError, KeyError):
+        told = load_json(read_private(ca / LEFT_BEHIND_FILE))
+        at = float(told["at"])
+        if not math.isfinite(at):
+            raise ValueError(at)
+        return LeftBehind(at, frozenset(map(str, told["identities"])))
+    except (LocalError, ValueError, TypeError, KeyError, OverflowError):
         return LeftBehind()
 
 
 def left_behind_file(at: float, identities: Iterable[str]) -> bytes:
-    return json.dumps({"at": int(at), "identities": sorted(identities)}).encode() + b"\n"
+    return json.dumps({"at": at, "identities": sorted(identities)}).encode() + b"\n"
 
 
 def read_certificates(path: Path) -> list[x509.Certificate]:

@@ -35,13 +35,15 @@ _FORM = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class EnrollmentString:
-    """What a device learns from the string. `pin` are the first `PIN_BYTES` bytes of the root's SHA-256."""
+    """What a device learns from the string. `pin` are the first `PIN_BYTES` bytes of the root's SHA-256;
+    `other_pins` those of other roots that count as well, which no text of a string holds."""
 
     host: str
     port: int
     pin: bytes
     identity: str
     secret: Secret = field(repr=False)
+    other_pins: tuple[bytes, ...] = ()
 
     def text(self) -> str:
         """The string itself: a secret."""
@@ -50,12 +52,17 @@ class EnrollmentString:
         return f"{PREFIX}{host}:{self.port}#{pin}.{self.identity}.{self.secret.reveal().decode()}"
 
     def recognizes(self, root: bytes) -> bool:
-        """Whether `root`, the DER of a certificate, is the pinned one."""
-        return pin_of(root) == self.pin
+        """Whether `root`, the DER of a certificate, is a pinned one."""
+        return pin_of(root) in (self.pin, *self.other_pins)
 
 
 def pin_of(root: bytes) -> bytes:
     return hashlib.sha256(root).digest()[:PIN_BYTES]
+
+
+def read_pin(text: str) -> bytes:
+    """The bytes of a pin as strings have it: 26 of A-Z 2-7."""
+    return base64.b32decode(text + "======")
 
 
 def read_enrollment_string(text: str) -> EnrollmentString:
@@ -69,7 +76,7 @@ def read_enrollment_string(text: str) -> EnrollmentString:
     return EnrollmentString(
         found["host"].strip("[]"),
         int(found["port"]),
-        base64.b32decode(found["pin"] + "======"),
+        read_pin(found["pin"]),
         found["id"],
         Secret(found["secret"].encode()),
     )

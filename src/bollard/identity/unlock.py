@@ -50,16 +50,23 @@ class TokenSettings:
         return "each start asks for its PIN"
 
     def read_pin(self) -> Secret:
-        """The PIN, text of 1 to 255 bytes. `LocalError` if it is missing or open to others."""
+        """The PIN, text of 1 to 255 bytes. `LocalError` if it is missing, open to others or no such text; then
+        the token was not asked, and has counted nothing."""
         if self.pin_from == "prompt":
-            return ask(f"PIN of the token {self.label}")
+            typed = ask(f"PIN of the token {self.label}")
+            if not _may_be_pin(typed.reveal()):
+                raise LocalError(
+                    f"what was typed is no PIN: it needs 1 to {MAX_PIN_BYTES} bytes of text",
+                    f"The token {self.label} was not asked, and no try is lost: start again.",
+                )
+            return typed
         place = f"the credential {PIN_CREDENTIAL}"
         if self.pin_from == "file" and self.pin_file is not None:
-            place, text = str(self.pin_file), read_private(self.pin_file)
+            place, text = str(self.pin_file), read_private(self.pin_file, follow=True)
         else:
             text = _read_credential(PIN_CREDENTIAL, "the token")
         text = text.rstrip(b"\r\n")
-        if not 1 <= len(text) <= MAX_PIN_BYTES or not _is_text(text):
+        if not _may_be_pin(text):
             raise LocalError(f"{place} holds no PIN", "It holds the PIN and nothing else, on one line.")
         return Secret(text)
 
@@ -119,7 +126,7 @@ class Unlock:
                     "Put it back, from its medium or your backup, or say where it is: pass_file in [authorities].",
                 )
             write_private(path, new_passphrase().reveal() + b"\n")
-        return _fitting(read_private(path), str(path))
+        return _fitting(read_private(path, follow=True), str(path))
 
     def file(self, directory: Path) -> Path:
         """The file that `way` "file" reads."""
@@ -165,7 +172,7 @@ def left_in_files(directory: Path) -> ByPassphrase | None:
             f"keys in {directory / 'ca'} are still in files, and {path} is missing, which opens them",
             "Write the unlock that they had, and move them: bollard authority unlock pkcs11",
         )
-    return ByPassphrase(_fitting(read_private(path), str(path)))
+    return ByPassphrase(_fitting(read_private(path, follow=True), str(path)))
 
 
 def write_sealed(directory: Path, secret: Secret) -> None:
@@ -216,9 +223,9 @@ def _named(credential: str) -> str:
     return f"the credential {credential}"
 
 
-def _is_text(text: bytes) -> bool:
+def _may_be_pin(text: bytes) -> bool:
     try:
-        return text.decode().isprintable()
+        return 1 <= len(text) <= MAX_PIN_BYTES and text.decode().isprintable()
     except UnicodeDecodeError:
         return False
 

@@ -15,6 +15,7 @@ cdef class SharedGroup:
     cpdef bint remove(self, object member) except *
     cpdef void mark(self, object session, bint away) except *
     cdef void _stale(self) except *
+    cpdef Py_ssize_t unsorted(self) except -1
 
     @cython.locals(present=list, away=dict)
     cpdef list present(self)

@@ -32,7 +32,11 @@ class SharedGroup:
         """Enter or replace a member, which is there; True when it is new."""
         new = member.session not in self.members
         self.members[member.session] = member
-        self._stale()
+        if not new:
+            self._stale()
+        elif self._present is not None:
+            # Attack: a member that joins before each message, and ten thousand are sorted for each.
+            self._present.append(member)
         return new
 
     def remove(self, member: Member) -> bool:
@@ -52,6 +56,10 @@ class SharedGroup:
     def _stale(self) -> None:
         self._present = None
         self._absent = None
+
+    def unsorted(self) -> int:
+        """How many members the next `present()` has to look at; 0 while its list is kept."""
+        return len(self.members) if self._present is None else 0
 
     def present(self) -> list[Member]:
         """The members whose clients are there; the list is the group's own."""

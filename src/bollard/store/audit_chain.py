@@ -25,6 +25,8 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from bollard.base.documents import load_json
+
 #: Before what is signed, so that a signature of this key means an entry and nothing else.
 _DOMAIN = b"bollard audit entry\n"
 NO_ENTRY = "0" * 64
@@ -113,9 +115,7 @@ def encode_line(entry: Entry, after: Head, sign: Signer) -> tuple[bytes, Head]:
 
 def decode_line(line: bytes) -> dict[str, Any]:
     """The object of a line, unchecked. Raises ValueError for what cannot be one."""
-    if len(line) > MAX_LINE_BYTES:
-        raise ValueError("it is too long")
-    record = json.loads(line)
+    record = load_json(line, MAX_LINE_BYTES)
     if (
         not isinstance(record, dict)
         or type(record.get("n")) is not int
