@@ -18,6 +18,10 @@ HEAD = """\
 
 One TOML file, given by `bollard serve --config FILE`; `bollard up` writes one, with comments, into its state directory and reads it from there. It is validated whole before anything starts: an unknown key, a wrong type, a bad value or a missing file is told with file, line and what is expected, and the command ends with 2. `bollard check --config FILE` does only that.
 
+The state directory, the files in it and the files with secrets belong to root or to the user that runs `bollard`; others
+are refused, with the owner's number and the `chown` that takes them over. In a container, give the volume to the user that
+runs there. Links are followed to `pass_file`, `pin_file` and the state directory, not within it.
+
 Sizes are bytes, or text with a unit: `"64KiB"`, `"1MB"`. Durations are seconds, or text: `"30s"`, `"5m"`, `"7d"`. Relative paths start at the folder of the file.
 
 What weakens the broker is called `allow_…`, is off, and is named at every start.

@@ -58,6 +58,12 @@ def test_a_bad_one_ends_with_one_and_says_what_to_write(bad: Path) -> None:
     assert "    allow_anonymous false\n" in done.output
 
 
+def test_an_audit_without_any_answer_ends_with_two(good: Path) -> None:
+    done = run(good, "--only", "CFG-13")
+    assert "0 of 1 checks gave an answer" in done.stdout
+    assert done.return_value == 2
+
+
 def test_the_severity_that_fails_can_be_chosen(bad: Path) -> None:
     assert run(bad, "--fail-on", "never").return_value == 0
     assert run(bad, "--only", "CFG-20", "--fail-on", "medium").return_value == 0

@@ -10,6 +10,8 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from bollard.server.config import Address
+from bollard.server.state import prepare
 from cli.daemon import Daemon, bollard, eventually
 
 
@@ -214,3 +216,29 @@ def test_a_command_that_is_interrupted_in_the_middle_harms_nobody(broker: Daemon
     process.kill()
     process.wait()
     assert broker.json("status")["running"]
+
+
+@pytest.mark.parametrize("word", ["list", "ls"])
+def test_whoever_asks_for_the_list_by_name_is_told_how_to_get_it(word: str) -> None:
+    done = bollard("devices", word)
+    assert done.returncode == 2
+    assert "bollard devices" in done.stderr.splitlines()[-1]
+
+
+def test_a_rotated_credential_is_called_new(broker: Daemon) -> None:
+    broker.json("enroll", "turned")
+    assert broker.run("devices", "rotate", "turned").stdout.startswith("turned has a new password")
+
+
+def test_a_step_of_a_replacement_says_what_it_has_done(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    prepare(state, Address("127.0.0.1", 8883))
+    sheet = state / "ca" / "server-root-recovery.txt"
+    for words, said in (
+        (("device-ca",), "The new device CA is made"),
+        (("device-ca", "--finish"), "The device CA is replaced"),
+        (("server-ca", "--recovery", sheet), "The server CAs are replaced"),
+    ):
+        done = bollard("authority", "rotate", *words, "--dir", state)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(said)

@@ -143,3 +143,12 @@ def test_many_commands_at_once_all_succeed_without_a_broker(tmp_path: Path) -> N
         assert process.returncode == 0, errors
     done = bollard("devices", "--dir", tmp_path / "state", "--json")
     assert [device["id"] for device in json.loads(done.stdout)] == [f"plug-{number}" for number in range(4)]
+
+
+def test_a_template_that_is_a_preset_is_told_how_to_have_it(broker: Daemon) -> None:
+    done = broker.run("enroll", "preset-lamp", "--as", "tasmota")
+    assert done.returncode == 2
+    assert '[preset.tasmota] use = "tasmota"' in done.stderr
+    policy = broker.directory / "policy.toml"
+    policy.write_text(policy.read_text() + '\n[preset.tasmota]\nuse = "tasmota"\n')
+    assert broker.run("enroll", "preset-lamp", "--as", "tasmota").returncode == 0

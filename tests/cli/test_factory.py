@@ -127,6 +127,8 @@ def test_a_second_batch_goes_on_with_the_key_and_never_over_the_first(tmp_path: 
         "--key", tmp_path / "factory.key",
     )  # fmt: skip
     assert again.returncode == 2
+    assert "exists already" in again.stderr
+    assert "does not exist yet" in again.stderr
     assert Path(first["labels_file"]).read_bytes() == before
 
 
@@ -143,6 +145,26 @@ def test_a_manifest_by_another_key_or_changed_is_refused_and_nothing_enrolled(
     assert done.returncode == 2
     assert "changed after it was signed" in done.stderr
     assert not [each for each in broker.json("devices") if each["id"].startswith("FORGED")]
+
+
+@pytest.mark.parametrize("text", ["zz", "", "3b0c", "g" * 64, "0" * 65])
+def test_what_can_be_no_fingerprint_is_said_before_the_manifest_is_read(text: str, tmp_path: Path) -> None:
+    missing = tmp_path / "manifest.json"
+    done = bollard("factory", "import", missing, "--key-fingerprint", text, "--dir", tmp_path)
+    assert done.returncode == 2
+    assert "no fingerprint" in done.stderr
+    assert "64 hexadecimal digits" in done.stderr
+    assert missing.name not in done.stderr
+
+
+def test_a_batch_needs_a_folder_that_is_new_or_empty(tmp_path: Path) -> None:
+    (tmp_path / "EMPTY").mkdir()
+    assert make(tmp_path, "EMPTY")["count"] == 2
+    (tmp_path / "FILE").write_text("mine")
+    done = bollard("factory", "make", "--count", 1, "--prefix", "FILE", "--out", tmp_path / "FILE")
+    assert done.returncode == 2
+    assert "exists already" in done.stderr
+    assert (tmp_path / "FILE").read_text() == "mine"
 
 
 def test_names_that_are_taken_and_templates_that_are_unknown_are_named(

@@ -216,6 +216,21 @@ def test_a_revoked_device_is_not_renewed(broker: Daemon, tmp_path: Path) -> None
     assert done.returncode == 1
     assert "revoked" in done.stderr
     assert broker.json("devices", "show", "gone")["certificates"] == before
+    timer = bollard("join", "--renew", folder)
+    assert (timer.returncode, "not due before" in timer.stdout) == (1, False)
+    assert "does not count any more" in timer.stderr
+    assert "for a new string" in timer.stderr
+
+
+def test_the_timer_alarms_before_it_is_due_when_the_certificate_was_replaced(
+    broker: Daemon, tmp_path: Path
+) -> None:
+    folder = tmp_path / "replaced"
+    assert join(token(broker, "replaced"), folder).returncode == 0
+    assert broker.run("devices", "rotate", "replaced").returncode == 0
+    timer = bollard("join", "--renew", folder)
+    assert timer.returncode == 1
+    assert "replaced" in timer.stderr
 
 
 @pytest.mark.slow

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bollard.server.config import Address
+from bollard.server.state import prepare
 from cli.daemon import Daemon, bollard, eventually
 
 
@@ -119,3 +121,36 @@ def test_what_cannot_be_meant_is_refused(room: Daemon, options: tuple[str, ...],
     done = room.run("learn", *options)
     assert done.returncode == 2
     assert told in done.stderr
+
+
+def test_a_group_must_exist_before_it_is_learned(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    prepare(state, Address("127.0.0.1", 8883))
+    for words in (
+        ("learn", "start", "group:kitchen"),
+        ("grant", "group:kitchen", "--publish", "a", "--no-end"),
+    ):
+        done = bollard(*words, "--dir", state)
+        assert done.returncode == 2
+        assert "There are no groups yet: add [group.kitchen]" in done.stderr
+    assert "There are no grants in it." in bollard("grant", "--revoke", "x", "--dir", state).stderr
+
+
+def test_a_misspelt_application_is_noted_and_a_place_that_is_not_there_is_told(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    prepare(state, Address("127.0.0.1", 8883))
+    assert bollard("enroll", "plug", "--dir", state).returncode == 0
+    done = bollard("learn", "start", "plug", "--dir", state)
+    assert "Learning what plug does, until" in done.stdout
+    done = bollard("learn", "propose", "--application", "hnd", "--trust", "plug", "--dir", state)
+    assert done.returncode == 0, done.stderr
+    assert "nobody is enrolled as hnd" in done.stderr
+    assert "as plug" not in done.stderr
+    done = bollard("learn", "propose", "--out", tmp_path / "none" / "x.toml", "--dir", state)
+    assert done.returncode == 2
+    assert "Name a file" in done.stderr
+    assert bollard("learn", "stop", "--dir", state).stdout == "Learning has ended.\n"
+    again = bollard("learn", "stop", "--dir", state)
+    assert (again.returncode, "Nothing is being learned: it ended" in again.stdout) == (0, True)
+    log = bollard("log", "--kind", "learning.stopped", "--json", "--dir", state)
+    assert log.stdout.count("learning.stopped") == 1

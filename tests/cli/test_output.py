@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bollard.cli.output import day, say_json, say_table, visible
+from bollard.cli.output import count, day, say_json, say_table, visible
 
 
 def test_control_characters_are_shown_and_not_obeyed() -> None:
@@ -32,3 +32,9 @@ def test_json_is_one_ascii_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_times_are_utc() -> None:
     assert day(0) == "1970-01-01 00:00"
+
+
+def test_one_of_something_is_not_many() -> None:
+    assert count(1, "message") == "1 message"
+    assert count(0, "entry is", "entries are") == "0 entries are"
+    assert count(2000, "message") == "2,000 messages"

@@ -32,7 +32,7 @@ class TestCheck:
     ) -> None:
         path = write("policy.toml", DEVICE)
         assert main(["policy", "check", path]) == 0
-        assert said(capsys) == [f"{path}: right; 1 templates, 0 groups, 0 grants, 0 denies; no warnings"]
+        assert said(capsys) == [f"{path}: right; 1 template, 0 groups, 0 grants, 0 denies; no warnings"]
 
     def test_warnings_name_file_line_and_rule_and_end_with_1(
         self, write: Any, capsys: pytest.CaptureFixture[str]
@@ -44,7 +44,7 @@ class TestCheck:
             first
             == f"{path}:6: grant.all: subscribe on # reaches into every topic tree but those with $ [broad]"
         )
-        assert second.endswith("1 warnings")
+        assert second.endswith("1 warning")
 
     def test_an_option_that_weakens_is_named(self, write: Any, capsys: pytest.CaptureFixture[str]) -> None:
         path = write("policy.toml", DEVICE + "\n[options]\nallow_foreign_response_topics = true\n")

@@ -210,6 +210,8 @@ def test_settings_of_enroll_are_all_that_is_needed(broker: Broker, tmp_path: Pat
     ("text", "part"),
     [
         ("{", "not JSON"),
+        ("[" * 30_000, "not JSON"),
+        ('{"id": "' + "x" * 70_000 + '"}', "not JSON"),
         ("[]", "not one JSON object"),
         ('{"hots": "x"}', "hots"),
         ('{"port": "8883"}', "port"),

@@ -222,3 +222,9 @@ def test_the_way_is_chosen_at_the_first_run_and_changed_by_its_command(tmp_path:
     done = bollard("up", "--dir", tmp_path, "--unlock", "prompt")
     assert done.returncode == 2
     assert "authority unlock prompt" in done.stderr
+
+
+def test_a_systemd_credential_is_said_to_be_set_up_by_hand(tmp_path: Path) -> None:
+    done = bollard("authority", "unlock", "credential", "--dir", tmp_path)
+    assert done.returncode == 2
+    assert "by hand" in done.stderr

@@ -219,3 +219,27 @@ def test_systemd_is_told_when_it_listens_and_when_it_stops(
             assert b"READY=1" in supervisor.recv(1000)
             assert daemon.stop() == 0
             assert b"STOPPING=1" in supervisor.recv(1000)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.77", "no-such-host.invalid"])
+def test_an_address_that_this_machine_does_not_have_is_not_written(tmp_path: Path, host: str) -> None:
+    root = tmp_path / "state"
+    done = bollard("up", "--dir", root, "--host", host)
+    assert done.returncode == 2
+    assert f"cannot listen on {host}" in done.stderr
+    assert "Nothing was written" in done.stderr
+    assert not root.exists()
+
+
+def test_metrics_that_cannot_be_served_are_told_in_one_line(tmp_path: Path) -> None:
+    root = tmp_path / "state"
+    prepare(root, Address("127.0.0.1", 0))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        config = root / "bollard.toml"
+        busy = f"127.0.0.1:{other.getsockname()[1]}"
+        config.write_text(config.read_text().replace("127.0.0.1:9464", busy, 1))
+        with Daemon(root) as daemon:
+            assert eventually(lambda: daemon.logged("metrics cannot be served"))
+            line = next(line for line in daemon.log if "metrics cannot be served" in line)
+    assert "Choose another port" in line
+    assert "\\n" not in line

@@ -72,3 +72,21 @@ def test_an_action_needs_a_topic(broker: Daemon) -> None:
     done = broker.run("why", "paused", "publish")
     assert done.returncode == 2
     assert "TOPIC" in done.stderr
+
+
+def test_a_device_that_was_denied_something_and_left_is_told_so_and_gets_in(broker: Daemon) -> None:
+    told = broker.json("enroll", "curious")
+    address = ("-h", told["host"], "-p", told["port"], "--ca-file", told["ca_file"], "-u", "curious")
+    password = {**os.environ, "BOLLARD_PASSWORD": told["password"]}
+    bollard("pub", *address, "-t", "elsewhere", "-m", "b", "-q", 1, env=password)
+    done = broker.run("why", "curious")
+    assert done.returncode == 0
+    assert "got in, but: publish elsewhere" in done.stdout
+
+
+def test_one_whose_string_is_open_is_not_told_to_take_a_password(broker: Daemon) -> None:
+    broker.json("enroll", "pend", "--token")
+    done = broker.run("why", "pend")
+    assert done.returncode == 1
+    assert "its string is open until" in done.stdout
+    assert "bollard enroll" not in done.stdout

@@ -22,7 +22,7 @@ from client.server import Guest, serving
 
 
 class Desk:
-    """A server that answers each question for roots with `told`, and keeps what it was told itself."""
+    """A server that answers each question for roots with `told` (bytes as they are), and keeps what it was told itself."""
 
     def __init__(self, told: object, code: int = 0) -> None:
         self.told = told
@@ -43,7 +43,8 @@ class Desk:
 
     def _answer(self) -> Publish:
         answer = Publish()
-        answer.topic, answer.payload = b"$enroll/reply/plug", json.dumps(self.told).encode()
+        told = self.told if isinstance(self.told, bytes) else json.dumps(self.told).encode()
+        answer.topic, answer.payload = b"$enroll/reply/plug", told
         return answer
 
 
@@ -143,6 +144,8 @@ def no_anchor(authority: trustme.CA) -> dict[str, str]:
         (lambda authority: {"roots": 7}, ClientError),
         (lambda authority: {"status": "refused"}, ClientError),
         (lambda authority: [1], ClientError),
+        (lambda authority: b"[" * 30_000, ClientError),
+        (lambda authority: b'{"roots":' * 30_000, ClientError),
     ],
 )
 def test_what_cannot_be_the_servers_roots_leaves_the_file_as_it_is(

@@ -10,6 +10,7 @@ from cryptography import x509
 from bollard.base.errors import LocalError
 from bollard.base.types import Principal, Secret
 from bollard.identity.records import State
+from bollard.identity.roots import holders_file, read_next
 from bollard.server.config import Address, Config, ListenerConfig
 from bollard.server.control import ADMINISTRATIVE_ACTION, NOT_AUTHORIZED, Control
 from bollard.server.identities import Identities, open_identities
@@ -130,7 +131,10 @@ def test_who_gets_a_credential_gets_both_roots_and_is_noted_and_loses_nothing_if
     (config.state_dir / "ca" / "server-root-recovery.txt").unlink()
     control.handle(RotateAuthority("server-root"))
     if not noted:
-        (config.state_dir / "ca" / "next-root" / "holders").mkdir()
+        ca = config.state_dir / "ca"
+        following = read_next(ca)
+        assert following is not None
+        holders_file(ca, following.certificates[0]).mkdir()
     answers = [enrolled(control, Enroll("plug")), enrolled(control, Enroll("camera", "certificate"))]
     assert [each.root_pem.count("BEGIN CERTIFICATE") for each in answers] == [4, 4]
     told = control.handle(AskAuthority())

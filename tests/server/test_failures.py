@@ -4,6 +4,7 @@ import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,15 @@ from bollard.base.events import (
 from bollard.base.types import Peer, Secret
 from bollard.identity.credentials import Verifier
 from bollard.identity.principal import RegistryAuthenticator
-from bollard.identity.records import CertificateRecord, CertificateState, Identity, Snapshot, State
+from bollard.identity.records import (
+    Approval,
+    CertificateRecord,
+    CertificateState,
+    Identity,
+    Snapshot,
+    State,
+    Token,
+)
 from bollard.server import failures as room
 from bollard.server.failures import Failures, of_refusal, of_transport
 from bollard.server.why_connection import judge
@@ -290,6 +299,68 @@ def test_a_client_that_left_by_itself_is_no_failure() -> None:
     layer, text, _ = scene.verdict()
     assert layer == ""
     assert "has gone by itself" in text
+
+
+def denied() -> AccessDenied:
+    return AccessDenied("plug", "plug", "publish", "a/b", "", "no rule grants this")
+
+
+LEFT = ClientDisconnected("plug", "plug", "192.0.2.1", "client", 0, "")
+
+
+def test_a_denial_of_one_that_got_in_names_no_address_and_nothing_wrong_with_its_connection() -> None:
+    scene = Scene().sees(connected(), denied(), LEFT)
+    why = judge("plug", PLUG, scene.failures.of("plug"), 0, now=scene.now)
+    assert (why.layer, why.gets_in) == ("policy", True)
+    assert why.text.startswith("it got in, but: publish a/b")
+    assert " from " not in why.text
+    scene.sees(connected(), LEFT)
+    why = judge("plug", PLUG, scene.failures.of("plug"), 0, now=scene.now)
+    assert (why.layer, why.gets_in) == ("", True)
+
+
+def test_a_failed_handshake_after_a_denial_counts_more_than_the_denial() -> None:
+    distrust = TransportRefused("192.0.2.1", "tls", "the client does not trust our server certificate")
+    scene = Scene().sees(connected(), denied(), LEFT, distrust)
+    why = judge("plug", PLUG, scene.failures.of("plug"), 0, now=scene.now)
+    assert (why.layer, why.gets_in) == ("tls", False)
+
+
+def test_one_that_is_refused_does_not_get_in() -> None:
+    scene = Scene().sees(refused(0x86, "wrong password", username="plug"))
+    why = judge("plug", PLUG, scene.failures.of("plug"), 0, now=scene.now)
+    assert (why.layer, why.gets_in) == ("credential", False)
+
+
+def test_a_handshake_that_failed_for_another_reason_is_not_blamed_on_the_root() -> None:
+    scene = Scene().sees(
+        connected(), LEFT, TransportRefused("192.0.2.1", "tls", "no key exchange group in common")
+    )
+    history = scene.failures.of("plug")
+    why = judge("plug", PLUG, history, 0, root_replaced_at=int(NOW) + 3, now=scene.now)
+    assert "server root was replaced" in why.text
+    assert "key exchange" not in why.text
+
+
+def with_string(identity: Identity, **facts: Any) -> Identity:
+    token = Token(b"v", int(NOW), int(NOW) + 3600)
+    return replace(identity, token=replace(token, **facts))
+
+
+def test_an_open_enrollment_string_is_told_with_its_end() -> None:
+    pending = replace(PLUG, state=State.PENDING, verifier=b"")
+    layer, text, remedy = Scene().verdict(with_string(pending))
+    assert layer == "identity"
+    assert "its string is open until 2026-11-23" in text
+    assert "bollard join" in remedy
+    assert "bollard enroll" not in remedy
+    waiting = with_string(pending, approval=Approval.REQUIRED, key=b"k")
+    assert "bollard devices approve plug" in Scene().verdict(waiting)[2]
+    for over in (with_string(pending, expires_at=int(NOW)), with_string(pending, spent_at=int(NOW))):
+        assert "open until" not in Scene().verdict(over)[1]
+    rotated = Scene().sees(refused(0x86, "wrong password", username="plug")).verdict(with_string(PLUG))
+    assert rotated[0] == "credential"
+    assert "its string is open until" in rotated[1]
 
 
 def test_without_a_broker_that_is_the_answer() -> None:

@@ -77,8 +77,9 @@ def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_file_in_place_of_the_directory_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(LocalError, match="file"):
-        prepare(tmp_path / "file", BIND)
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(LocalError, match=r"file exists and is not a directory\n.*new directory"):
+            prepare(place, BIND)
 
 
 def test_lost_authorities_are_not_replaced_while_devices_trust_them(tmp_path: Path) -> None:

@@ -79,8 +79,9 @@ def export(file: Path, **options: Any) -> None:
     if not status.recovery_file:
         raise click.ClickException("the recovery sheet is no longer on this machine: you moved it before")
     sheet = Path(status.recovery_file)
-    _write_new(file, read_private(sheet))
-    if file.read_bytes() != read_private(sheet):
+    text = read_private(sheet, of=config.state_dir)
+    _write_new(file, text)
+    if file.read_bytes() != text:
         raise click.ClickException(f"{file} does not read back as it was written; the sheet stays in {sheet}")
     sheet.unlink()
     click.echo(f"The recovery sheet is in {file}, and no longer on this machine. Print it or put it away.")
@@ -116,7 +117,22 @@ def rotate(
     config, as_json = _target(options)
     sheet = _read_sheet(recovery) if recovery is not None else ""
     request = RotateAuthority(authority, sheet, finish, force, abandon)  # type: ignore[arg-type]  # its literals
-    _show(_ask(config, request), as_json=as_json)
+    status = _ask(config, request)
+    if not as_json:
+        click.echo(_done(authority, status, finish=finish, abandon=abandon) + "\n")
+    _show(status, as_json=as_json)
+
+
+def _done(authority: str, status: "AuthorityStatus", *, finish: bool, abandon: bool) -> str:
+    """What a replacement, or a step of it, has done."""
+    if authority == "server-ca":
+        return "The server CAs are replaced; devices notice nothing."
+    name = "device CA" if authority == "device-ca" else "server root"
+    if abandon:
+        return f"The new {name} is given up; the one there was stays."
+    if finish:
+        return f"The {name} is replaced; the one before is not trusted any more."
+    return f"The new {name} is made, and both are trusted until --finish."
 
 
 @command.command()

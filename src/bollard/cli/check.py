@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bollard.cli.output import say_json
+from bollard.cli.output import count, say_json
 from bollard.cli.target import find_config, json_option, target_options
 
 
@@ -32,8 +32,10 @@ def command(directory: Path | None, config_file: Path | None, as_json: bool) -> 
         say_json({**files, "listeners": listeners, "unlock": config.unlock.way, "weaknesses": weak})
         return
     click.echo(f"{config.file}: right; listens on {', '.join(one.name for one in config.listeners)}")
-    counts = f"{len(rules.templates)} templates, {len(rules.groups)} groups"
-    click.echo(f"{config.policy}: right; {counts}, {len(rules.grants)} grants, {len(rules.denies)} denies")
+    counts = f"{count(len(rules.templates), 'template')}, {count(len(rules.groups), 'group')}"
+    click.echo(
+        f"{config.policy}: right; {counts}, {count(len(rules.grants), 'grant')}, {count(len(rules.denies), 'deny', 'denies')}"
+    )
     click.echo(f"authorities: {config.unlock}")
     for sentence in weak:
         click.echo(f"weakened by {sentence}")

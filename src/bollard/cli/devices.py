@@ -8,7 +8,7 @@ from msgspec import to_builtins
 
 from bollard.cli.credential import credential_options
 from bollard.cli.handover import hand_over, prepare_folder
-from bollard.cli.output import day, say_json, say_table
+from bollard.cli.output import count, day, say_json, say_table
 from bollard.cli.recipe import NAMES, check_recipe
 from bollard.cli.target import find_config, json_option, target_options
 
@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from bollard.server.requests import Device, Request
 
 
-@click.group(invoke_without_command=True)
+class _Registry(click.Group):
+    """The sub-commands; the list itself is the command without one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] in ("list", "ls"):
+            raise click.UsageError("The list is the command without a sub-command: bollard devices", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Registry, invoke_without_command=True)
 @target_options
 @json_option
 def command(directory: Path | None, config_file: Path | None, as_json: bool) -> None:
@@ -107,8 +118,9 @@ def _change(identity: str, to: str, options: dict[str, Any], *, purge: bool = Fa
     if changed.running and to != "active":
         ended = changed.ended
         click.echo(
-            f"Ended in {ended.took_ms:.0f} ms: {ended.connections} connections, {ended.sessions} sessions, "
-            f"{ended.wills} wills, {ended.retained} retained messages."
+            f"Ended in {ended.took_ms:.0f} ms: {count(ended.connections, 'connection')}, "
+            f"{count(ended.sessions, 'session')}, {count(ended.wills, 'will')}, "
+            f"{count(ended.retained, 'retained message')}."
         )
     if purge and not changed.running:
         click.echo("No broker runs: its kept sessions and retained messages are withheld, not removed.")
@@ -227,7 +239,7 @@ def rotate(
         return
     enrolled = _ask(config, Rotate(identity, kind, purge))
     assert isinstance(enrolled, Enrolled)
-    hand_over(enrolled, folder, recipe, config, as_json=as_json)
+    hand_over(enrolled, folder, recipe, config, as_json=as_json, again=True)
 
 
 @command.command()

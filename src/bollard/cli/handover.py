@@ -67,9 +67,18 @@ def write_files(enrolled: "Enrolled", folder: Path | None) -> Settings:
 
 
 def hand_over(
-    enrolled: "Enrolled", folder: Path | None, recipe: str | None, config: "Config", *, as_json: bool
+    enrolled: "Enrolled",
+    folder: Path | None,
+    recipe: str | None,
+    config: "Config",
+    *,
+    as_json: bool,
+    again: bool = False,
 ) -> None:
-    """Write the files and tell the user what to paste: for one client, or for three that are common."""
+    """Write the files and tell the user what to paste: for one client, or for three that are common.
+
+    `again`: it was enrolled before, and what it had until now has ended.
+    """
     settings = write_files(enrolled, folder)
     if as_json:
         say_json(settings)
@@ -78,7 +87,7 @@ def hand_over(
         say_recipe(recipe, enrolled, settings, _topics(enrolled), config)
         return
     settings_file = folder / f"{enrolled.id}.json" if folder is not None else None
-    click.echo(_facts(enrolled, settings, settings_file))
+    click.echo(_facts(enrolled, settings, settings_file, again=again))
     for show in (_bollard, _mosquitto, _paho):
         click.echo(show(settings, settings_file, _topics(enrolled)))
 
@@ -90,8 +99,11 @@ def _topics(enrolled: "Enrolled") -> Topics:
     return f"devices/{enrolled.id}/#", f"devices/{enrolled.id}/state"
 
 
-def _facts(enrolled: "Enrolled", settings: Settings, settings_file: Path | None) -> str:
+def _facts(enrolled: "Enrolled", settings: Settings, settings_file: Path | None, *, again: bool) -> str:
     lines = [f"{enrolled.id} is enrolled, with template {enrolled.template}.", ""]
+    if again:
+        kind = "password" if enrolled.password else "certificate"
+        lines[0] = f"{enrolled.id} has a new {kind}; what it had before has ended."
     if enrolled.password:
         lines.append("The password is shown only now; the broker keeps no copy of it.")
     else:

@@ -25,16 +25,19 @@ import click
 from bollard.base.errors import LocalError
 from bollard.cli.output import day, say_json, visible
 from bollard.cli.target import json_option
+from bollard.wire.spec import ReasonCode
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from bollard.client import Client
+    from bollard.client import Client, ClientError
     from bollard.client.enroll import Answer
     from bollard.identity.profile import PrivateKey
     from bollard.identity.tokens import EnrollmentString
 
 STRING_VARIABLE = "BOLLARD_JOIN"
+#: What a server answers to a certificate that will never count again, or not until a person has done something.
+_SHUT_OUT = frozenset({ReasonCode.BAD_USER_NAME_OR_PASSWORD, ReasonCode.NOT_AUTHORIZED, ReasonCode.BANNED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,9 @@ class Folder:
 @click.argument("string", required=False)
 @click.option("--host", help="With the text of a factory label: the broker.")
 @click.option("--port", type=click.IntRange(1, 65_535), default=8883, show_default=True, help="With a label.")
-@click.option("--pin", help="With a label: the pin that `bollard factory import` printed.")
+@click.option(
+    "--pin", help="With a label: the pin that `bollard factory import` printed, or several with commas."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for key and certificate.")
 @click.option(
     "--wait",
@@ -229,8 +234,12 @@ async def _renew(folder: Folder, *, at_once: bool) -> dict[str, Any]:
 
 
 async def _look_for_roots(folder: Folder, settings: dict[str, Any]) -> bool:
-    """Ask for the roots though no renewal is due. Whether others are trusted now; no server is no failure."""
-    from bollard.client import ClientError, ServerNotTrusted
+    """Ask for the roots though no renewal is due. Whether others are trusted now; no server is no failure.
+
+    Raises ClientError for a server that does not let us in: waiting until the certificate is due would help
+    nobody.
+    """
+    from bollard.client import ClientError, ConnectRefused, ServerDisconnected, ServerNotTrusted
 
     client = _with_certificate(folder, settings)
     try:
@@ -238,9 +247,23 @@ async def _look_for_roots(folder: Folder, settings: dict[str, Any]) -> bool:
             return await _keep_roots(client, folder)
     except ServerNotTrusted:
         raise
+    except (ConnectRefused, ServerDisconnected) as error:
+        if error.code in _SHUT_OUT:
+            raise _shut_out(folder, error) from error
+        click.echo(f"the server was not asked which roots to trust: {visible(error.message)}", err=True)
+        return False
     except ClientError as error:
         click.echo(f"the server was not asked which roots to trust: {visible(error.message)}", err=True)
         return False
+
+
+def _shut_out(folder: Folder, error: "ClientError") -> "ClientError":
+    from bollard.client import ClientError
+
+    return ClientError(
+        f"the certificate of {folder.identity} is not due, but does not count any more: {visible(error.message)}",
+        "It was revoked, suspended or replaced. Ask the owner: if it is revoked or replaced, for a new string.",
+    )
 
 
 def _with_certificate(folder: Folder, settings: dict[str, Any]) -> "Client":

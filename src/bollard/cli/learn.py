@@ -9,7 +9,7 @@ import click
 from msgspec import to_builtins
 
 from bollard.base.errors import LocalError
-from bollard.cli.output import say_json, say_table, visible
+from bollard.cli.output import count, say_json, say_table, visible
 from bollard.cli.policy_target import check_identity
 from bollard.cli.target import again, find_config, json_option, target_options
 
@@ -84,7 +84,8 @@ def start(
     if as_json:
         say_json({**to_builtins(info), "remarks": remarks})
         return
-    click.echo(visible(f"Learning what {', '.join(info.who)} do, until {_minute(info.until)}."))
+    verb = "do" if len(info.who) > 1 or info.who[0] == "*" else "does"
+    click.echo(visible(f"Learning what {', '.join(info.who)} {verb}, until {_minute(info.until)}."))
     click.echo(visible(f"Meanwhile they may use {', '.join(info.ceiling)} as well, where no rule denies it."))
     for remark in remarks:
         click.echo(visible(f"note: {remark}"))
@@ -140,11 +141,22 @@ def propose(
     """
     from bollard.server.ask import ask
     from bollard.server.learning_records import LearnProposal, LearnPropose
+    from bollard.server.policy_operations import not_enrolled
 
-    answer = ask(find_config(directory, config_file), LearnPropose(applications, trusted, complete))
+    config = find_config(directory, config_file)
+    for name in (*applications, *trusted):
+        check_identity(name)
+    if out is not None and not out.absolute().parent.is_dir():
+        raise _not_written(out, "its directory does not exist")
+    answer = ask(config, LearnPropose(applications, trusted, complete))
     assert isinstance(answer, LearnProposal)
+    for name in not_enrolled(config, dict.fromkeys((*applications, *trusted))):
+        click.echo(visible(f"note: nobody is enrolled as {name}, so naming it changes nothing"), err=True)
     if out is not None:
-        out.write_text(answer.text)
+        try:
+            out.write_text(answer.text)
+        except OSError as error:
+            raise _not_written(out, error.strerror or "it cannot be written") from None
     if as_json:
         say_json(to_builtins(answer))
         return
@@ -155,7 +167,8 @@ def propose(
         click.echo(visible(text + again(directory, config_file)))
         return
     share = 100 * answer.passes / answer.messages
-    click.echo(f"# Of {answer.messages:,} messages seen, {answer.passes:,} would pass ({share:.1f}%).")
+    seen = count(answer.messages, "message")
+    click.echo(f"# Of {seen} seen, {answer.passes:,} would pass ({share:.1f}%).")
     if not answer.rules:
         click.echo("# No rule comes of it: policy grants it already, or it is left out above.")
         return
@@ -218,13 +231,22 @@ def stop(directory: Path | None, config_file: Path | None, forget: bool, as_json
     \b
     Example:  bollard learn stop --forget
     """
-    from bollard.server.learning_records import LearnStop
+    from bollard.server.learning_records import AskLearning, LearnStop
 
-    info = _ask_info(find_config(directory, config_file), LearnStop(forget=forget))
+    config = find_config(directory, config_file)
+    before = _ask_info(config, AskLearning())
+    info = _ask_info(config, LearnStop(forget=forget))
     if as_json:
         say_json(to_builtins(info))
+    elif before.phase != "learning":
+        rest = "What was observed is forgotten." if forget else "What was observed is kept."
+        click.echo(f"Nothing is being learned: it ended {_minute(before.until)}. {rest}")
     else:
         click.echo("Learning has ended." + (" What was observed is forgotten." if forget else ""))
+
+
+def _not_written(path: Path, why: str) -> LocalError:
+    return LocalError(f"cannot write {path}: {why}", "Name a file in a directory that you may write.")
 
 
 def _confirmed(question: str) -> bool:
@@ -274,27 +296,25 @@ def _show(info: "LearningInfo") -> None:
     state = "until" if info.phase == "learning" else "it ended"
     click.echo(visible(f"learning     {', '.join(info.who)}, {state} {_minute(info.until)}"))
     click.echo(visible(f"ceiling      {', '.join(info.ceiling)}"))
-    who, topics = _count(info.identities, "identity", "identities"), _count(info.topics, "topic", "topics")
-    click.echo(f"observed     {who}, {topics}, {_count(info.messages, 'message', 'messages')}")
+    who, topics = count(info.identities, "identity", "identities"), count(info.topics, "topic")
+    click.echo(f"observed     {who}, {topics}, {count(info.messages, 'message')}")
     click.echo(f"denied       {info.denied:,}: outside of policy and ceiling")
     if info.left_out:
         names = ", ".join(list(info.left_out)[:5])
         click.echo(
-            visible(f"no room for  {sum(info.left_out.values()):,} messages on further topics: {names}")
+            visible(
+                f"no room for  {count(sum(info.left_out.values()), 'message')} on further topics: {names}"
+            )
         )
     if info.proposal:
         click.echo(f"proposed     {_minute(info.proposed_at)}")
         _show_shadow(info)
 
 
-def _count(number: int, one: str, many: str) -> str:
-    return f"1 {one}" if number == 1 else f"{number:,} {many}"
-
-
 def _show_shadow(info: "LearningInfo") -> None:
     """What the proposal would have denied since it was made."""
-    count = sum(one.count for one in info.would_deny)
-    click.echo(f"since then   {info.judged:,} messages, of which it would have denied {count:,}")
+    denied = sum(one.count for one in info.would_deny)
+    click.echo(f"since then   {count(info.judged, 'message')}, of which it would have denied {denied:,}")
     if info.would_deny:
         rows = [(one.identity, one.right, one.topic, f"{one.count:,}") for one in info.would_deny[:SHOWN]]
         say_table(("identity", "right", "topic", "times"), rows)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bollard.base.errors import LocalError
-from bollard.cli.output import say_json, visible
+from bollard.cli.output import count, say_json, visible
 from bollard.cli.target import find_config, target_options
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ def verify(directory: Path | None, config_file: Path | None, kept: str | None, a
         for note in notes:
             click.echo(f"note: {visible(note)}")
         last = f", the last is {verdict.head.number}" if verdict.entries else ""
-        click.echo(f"{verdict.entries} entries are good{last}")
+        number = count(verdict.entries, "entry is", "entries are")
+        click.echo(f"{number} good{last}")
         if verdict.fault is not None:
             click.echo(f"BAD  {visible(str(verdict.fault))}")
             click.echo(_AFTER_BAD.format(folder=visible(str(folder))))

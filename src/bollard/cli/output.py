@@ -33,6 +33,11 @@ def day(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
 
 
+def count(number: int, one: str, many: str = "") -> str:
+    """`number` of something in words: "1 message", "2,000 messages"; `many` where it is not `one` with an s."""
+    return f"1 {one}" if number == 1 else f"{number:,} {many or one + 's'}"
+
+
 def program() -> str:
     """What to type for `bollard`: its name where the shell finds it, else how it was started."""
     if shutil.which("bollard"):

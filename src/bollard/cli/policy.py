@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import to_builtins
 
-from bollard.cli.output import say_json, say_table, visible
+from bollard.cli.output import count, say_json, say_table, visible
 from bollard.cli.policy_target import PolicyTarget, check_identity, find_policy, policy_options
 from bollard.cli.target import json_option, target_options
 
@@ -52,9 +52,13 @@ def check(file: Path | None, directory: Path | None, config_file: Path | None, a
         click.echo(visible(f"{target.path}:{remark.line or 1}: {remark}"))
     if rules.allow_foreign_response_topics:
         click.echo(visible(f"{target.path}: weakened by allow_foreign_response_topics"))
-    counts = f"{len(rules.templates)} templates, {len(rules.groups)} groups"
-    counts += f", {len(rules.grants)} grants, {len(rules.denies)} denies"
-    click.echo(visible(f"{target.path}: right; {counts}; {len(remarks) or 'no'} warnings"))
+    counts = f"{count(len(rules.templates), 'template')}, {count(len(rules.groups), 'group')}"
+    counts += f", {count(len(rules.grants), 'grant')}, {count(len(rules.denies), 'deny', 'denies')}"
+    click.echo(
+        visible(
+            f"{target.path}: right; {counts}; {count(len(remarks), 'warning') if remarks else 'no warnings'}"
+        )
+    )
     return 1 if remarks else 0
 
 

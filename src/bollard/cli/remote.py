@@ -3,7 +3,6 @@ standard input or the environment, never from an argument, which every user of t
 """
 
 import contextlib
-import json
 import os
 import shlex
 import sys
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bollard.base.documents import load_json
 from bollard.base.errors import ConfigError, LocalError
 from bollard.base.types import Secret
 from bollard.cli.output import visible
@@ -41,6 +41,7 @@ SETTINGS_TYPES: dict[str, type] = {
     "cert_file": str,
     "key_file": str,
 }
+MAX_SETTINGS_CHARS = 64 * 1024
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 _OPTIONS = (
@@ -137,7 +138,8 @@ def client_arguments(options: dict[str, Any]) -> dict[str, Any]:
 def read_settings(path: Path) -> dict[str, Any]:
     """A settings file, checked. Raises `ConfigError`; no error repeats a value, which may be the password."""
     try:
-        document = json.loads(path.read_text("utf-8"))
+        with path.open(encoding="utf-8") as file:
+            document = load_json(file.read(MAX_SETTINGS_CHARS + 1), MAX_SETTINGS_CHARS)
     except OSError as error:
         raise LocalError(
             f"cannot read {path}: {error.strerror}", "Check the path and its permissions."

@@ -54,8 +54,23 @@ def unlock_of(
     )
 
 
+class _Way(click.Choice[str]):
+    """The ways that the command can move to; the one that it cannot is explained."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "credential":
+            self.fail(
+                "a systemd credential is set up by hand: seal ca.pass with systemd-creds, then write "
+                'unlock = "credential" under [authorities] in bollard.toml (docs/IDENTITY.md has the commands). '
+                "From another way, move to file first.",
+                param,
+                ctx,
+            )
+        return super().convert(value, param, ctx)
+
+
 @click.command()
-@click.argument("way", type=click.Choice(WAYS))
+@click.argument("way", type=_Way(WAYS))
 @token_options
 @target_options
 @json_option
@@ -73,7 +88,7 @@ def command(
 
     file is a passphrase in ca.pass; prompt asks you at each start, and given again sets another passphrase; pkcs11
     puts the keys into a token, which they never leave again. The configuration is edited to say so, and what
-    opened the keys before is wiped.
+    opened the keys before is wiped. A systemd credential is set up by hand (docs/IDENTITY.md).
 
     \b
     Example:  bollard authority unlock prompt

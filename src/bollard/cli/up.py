@@ -47,7 +47,8 @@ def command(
     """Set up on the first run, then run the broker.
 
     The first run makes authorities, server certificates, configuration and policy in the state
-    directory. Later runs just start.
+    directory; --host and --port of it are written there, as `bind` in bollard.toml. Later runs just start,
+    and their --host and --port count for that run alone.
 
     \b
     Example:  bollard up
@@ -67,6 +68,8 @@ def command(
     state = StateDirectory((directory or default_directory()).absolute())
     unlock = unlock_of(way or "file", **token)
     if not state.config.exists():
+        if host is not None:
+            _try_host(host)
         prepare(state.root, _bind(host, port), unlock)
     elif way is not None:
         raise click.UsageError(f"--unlock is for the first run; now: {program()} authority unlock {way}")
@@ -97,6 +100,25 @@ def _bind(host: str | None, port: int | None) -> "Address":
     from bollard.server.config import Address
 
     return Address(host or DEFAULT_HOST, port or DEFAULT_PORT)
+
+
+def _try_host(host: str) -> None:
+    """Raise LocalError if `host` is no address of this machine: it must not get into the configuration."""
+    import socket
+
+    from bollard.net.listener import bind_tcp
+
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for sock in bind_tcp(list(dict.fromkeys((each[0], str(each[4][0])) for each in found)), 0):
+            sock.close()
+    except OSError as error:
+        unknown = isinstance(error, socket.gaierror)
+        raise LocalError(
+            f"cannot listen on {host}: "
+            + ("the name is unknown" if unknown else error.strerror or "it cannot be bound"),
+            "Nothing was written. See `ip address` for the addresses of this machine; without --host it listens on all.",
+        ) from None
 
 
 def override(config: "Config", host: str | None, port: int | None) -> "Config":

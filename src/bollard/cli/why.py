@@ -43,7 +43,8 @@ def command(
     """Why ID may, or may not, do this with TOPIC, and how to grant it; or why ID does not get in at all.
 
     TOPIC is a filter for subscribe, the name of a group for share, else a topic name. Ends with 0 if it is allowed, 1 if it is denied.
-    Without ACTION and TOPIC the answer is about its connection, and ends with 0 if nothing is wrong.
+    Without ACTION and TOPIC the answer is about its connection, and ends with 0 if it gets in, even where the
+    last thing to tell is something that policy denied to it.
 
     \b
     Example:  bollard why kitchen-plug publish devices/hall/cmd/on

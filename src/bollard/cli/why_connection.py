@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def say_why(identity: str, config: "Config", *, as_json: bool) -> int:
-    """Print the answer; 0 if nothing is wrong, else 1."""
+    """Print the answer; 0 if nothing is wrong with the connection, else 1."""
     from bollard.server.ask import ask
     from bollard.server.requests import WhyConnection
     from bollard.server.why_connection import ConnectionWhy
@@ -23,7 +23,7 @@ def say_why(identity: str, config: "Config", *, as_json: bool) -> int:
     assert isinstance(why, ConnectionWhy)
     if as_json:
         say_json(to_builtins(why))
-        return 1 if why.layer else 0
+        return 0 if why.gets_in else 1
     click.echo(visible(f"{why.id}: {why.text}"))
     if why.layer:
         click.echo(f"  layer   {why.layer}")
@@ -31,7 +31,7 @@ def say_why(identity: str, config: "Config", *, as_json: bool) -> int:
         click.echo(visible(f"  remedy  {why.remedy}"))
     _list("Lately", why.failures)
     _list("Connections that named nobody", why.unnamed if why.layer else ())
-    return 1 if why.layer else 0
+    return 0 if why.gets_in else 1
 
 
 def _list(head: str, failures: "tuple[Failure, ...]") -> None:

@@ -9,12 +9,12 @@ Keys and files are the caller's; nothing here writes.
 """
 
 import asyncio
-import json
 from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
+from bollard.base.documents import load_json
 from bollard.base.errors import LocalError
 from bollard.client.client import Client
 from bollard.client.errors import AuthenticationFailed, ClientError, ConnectRefused, ServerNotTrusted
@@ -27,6 +27,8 @@ from bollard.identity.profile import PrivateKey
 from bollard.identity.tokens import EnrollmentString
 
 REPLY_TIMEOUT_S = 30.0
+#: Two certificates, and much room.
+MAX_ANSWER_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,8 @@ async def request(
 
 def _read(payload: bytes) -> Answer:
     try:
-        return Answer(**{k: v for k, v in json.loads(payload).items() if k in Answer.__slots__})
+        told = load_json(payload, MAX_ANSWER_BYTES)
+        return Answer(**{name: value for name, value in told.items() if name in Answer.__slots__})
     except (ValueError, TypeError, AttributeError):
         raise ClientError("the server's answer cannot be read", "Its version may be another one.") from None
 

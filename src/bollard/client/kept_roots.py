@@ -7,7 +7,6 @@ nothing is taken from a connection whose server TLS has not verified, and nothin
 which the file holds.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
+from bollard.base.documents import load_json
 from bollard.base.errors import LocalError
 from bollard.client.client import Client
 from bollard.client.enroll import request
@@ -25,6 +25,8 @@ from bollard.identity.roots import pin_of, read_certificates
 
 #: What a server may tell: two roots, two that are to follow, and room.
 MAX_ROOTS, MAX_BYTES = 8, 32_768
+#: JSON may write each byte in six.
+MAX_ANSWER_BYTES = 6 * MAX_BYTES + 1024
 
 
 async def keep_roots(client: Client, identity: str, path: Path) -> bool:
@@ -50,7 +52,7 @@ async def _ask(client: Client, identity: str, held: Iterable[x509.Certificate]) 
     """What the server says, told that we hold `held`."""
     payload = await request(client, identity, ROOTS_TOPIC, " ".join(map(pin_of, held)).encode())
     try:
-        text = json.loads(payload)["roots"]
+        text = load_json(payload, MAX_ANSWER_BYTES)["roots"]
         if len(text) > MAX_BYTES:
             raise ValueError(len(text))
         return x509.load_pem_x509_certificates(text.encode("ascii"))

@@ -93,7 +93,8 @@ def remove_grant(path: Path, text: str, name: str) -> str:
     document = Document(path, text)
     rules = read_rules(document)
     if name not in rules.grants:
-        raise LocalError(f'there is no grant "{name}"', suggest(name, rules.grants))
+        remedy = suggest(name, rules.grants) if rules.grants else "There are no grants in it."
+        raise LocalError(f'there is no grant "{name}" in {path}', remedy)
     try:
         edited = _without(text, name, document.line("grant", name))
         read_rules(Document(path, edited))

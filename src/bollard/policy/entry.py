@@ -22,6 +22,7 @@ _RATE = re.compile(r"([1-9][0-9]{0,6})/(s|m|h)")
 MAX_NUMBER = 1_000_000
 _DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+NO_GROUPS = 'There are no groups yet: add [group.{name}] with members = ["ID"] to the policy file.'
 _EXAMPLES = {
     "members": '["esp-*", "anna"]',
     "apply": '["device"]',
@@ -228,7 +229,8 @@ class Entry:
 
     def _known_group(self, name: str, groups: Mapping[str, Group], *keys: Key) -> str:
         if name not in groups:
-            raise self.error(f'there is no group "{name}"', *keys, remedy=suggest(name, groups))
+            remedy = suggest(name, groups) if groups else NO_GROUPS.format(name=name)
+            raise self.error(f'there is no group "{name}"', *keys, remedy=remedy)
         return name
 
     def _pattern(self, right: str, index: int, text: str, variables: tuple[str, ...]) -> Pattern:

@@ -87,12 +87,13 @@ def replace_authority(
 def note_handed(authorities: Authorities, registry: Registry, ids: Iterable[str]) -> None:
     """The owner has put the roots that are to follow on these devices. `LocalError` for one that is not
     enrolled, or if none are to follow; then nothing is noted."""
-    if authorities.next_roots is None:
+    following = authorities.next_roots
+    if following is None:
         raise LocalError(
             "the server root is not being replaced", "Begin: bollard authority rotate server-root"
         )
     for identity in [registry.get(each).id for each in ids]:
-        authorities.handed_over(identity)
+        following.holders.add(identity)
 
 
 def give_roots(authorities: Authorities, identity: str) -> None:
@@ -102,10 +103,10 @@ def give_roots(authorities: Authorities, identity: str) -> None:
         authorities.handed_over(identity)
 
 
-def replaced_without(authorities: Authorities, identity: str) -> int:
+def replaced_without(authorities: Authorities, identity: str) -> float:
     """When the present server root came into force, if `identity` did not have it then; else 0."""
     found = left_behind(authorities.directory / "ca")
-    return found.at if identity in found.identities else 0
+    return found.at if identity in found.identities else 0.0
 
 
 def _root_replacement(authorities: Authorities, registry: Registry, now: float) -> RootReplacement | None:

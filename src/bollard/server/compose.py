@@ -397,7 +397,7 @@ class Server:
         try:
             server = MetricsServer(bind, self._metrics)
         except LocalError as error:
-            self._emit(ServerWarning("metrics", str(error)))
+            self._emit(ServerWarning("metrics", _one_line(error)))
             return
         stack.callback(server.close)
         self._emit(ServerEvent("metrics", f"http://{replace(bind, port=server.port)}/metrics"))
@@ -432,7 +432,7 @@ class Server:
             try:
                 chore()
             except BollardError as error:
-                self._emit(ServerWarning("chore failed", str(error)))
+                self._emit(ServerWarning("chore failed", _one_line(error)))
             except Exception as error:  # a boundary: one bad chore must not end the others
                 self._fault(f"{chore}: {error!r}")
 
@@ -449,7 +449,7 @@ class Server:
         try:
             self._access.reload()
         except BollardError as error:
-            self._emit(ServerWarning("policy not reloaded", str(error)))
+            self._emit(ServerWarning("policy not reloaded", _one_line(error)))
             return f"policy not reloaded: {error}"
         self._live.apply_policy()
         self._emit(ServerEvent("policy reloaded", str(self._access.path)))
@@ -465,7 +465,7 @@ class Server:
                 reload_certificates(context, _files(self._certificates))
                 trust_clients(context, self._identities.authorities.device_ca_file)
         except BollardError as error:
-            self._emit(ServerWarning("certificates not reloaded", str(error)))
+            self._emit(ServerWarning("certificates not reloaded", _one_line(error)))
             return f"certificates not reloaded: {error}"
         self._emit(ServerEvent("certificates reloaded", "; ".join(self._certificates.renewed)))
         return "certificates reloaded"
@@ -488,7 +488,7 @@ class Server:
         try:
             self._learning.save()
         except LocalError as error:
-            self._log.tell(ServerWarning("learning", str(error)))
+            self._log.tell(ServerWarning("learning", _one_line(error)))
 
     def _renew_certificates(self) -> None:
         certificates = self._ensure_certificates()
@@ -586,6 +586,11 @@ class Server:
 def tell_head(log: EventLog, trail: AuditTrail) -> None:
     """Put the head of the audit log where another program keeps it: it proves all entries up to there."""
     log.tell(ServerEvent("audit head", str(trail.head)))
+
+
+def _one_line(error: Exception) -> str:
+    """What `error` says, as the detail of an event: an entry of the log is one line."""
+    return "; ".join(line.strip() for line in str(error).splitlines())
 
 
 def _files(certificates: ServerCertificates) -> list[CertificateFiles]:

@@ -12,7 +12,6 @@ from typing import Protocol
 import msgspec
 
 from bollard.base.errors import LocalError
-from bollard.base.toml import suggest
 from bollard.base.types import Principal, Secret
 from bollard.identity.authority import Authorities, issue_device_certificate
 from bollard.identity.crl import publish_crl
@@ -32,7 +31,7 @@ from bollard.server.authority_operations import (
     replaced_without,
 )
 from bollard.server.config import Config
-from bollard.server.enrollment_operations import describe_token, open_token
+from bollard.server.enrollment_operations import describe_token, no_template, open_token
 from bollard.server.factory_operations import import_batch
 from bollard.server.failures import Failures
 from bollard.server.learning import Learning
@@ -374,7 +373,7 @@ class Control:
     def _check_template(self, template: str) -> None:
         known = parse_policy(self._config.policy).templates
         if template not in known:
-            raise LocalError(f"{self._config.policy} has no template {template!r}", suggest(template, known))
+            raise no_template(self._config.policy, template, known)
 
     def _address(self) -> tuple[str, int]:
         return reachable_at(self._config, self._live.port() if self._live else None)

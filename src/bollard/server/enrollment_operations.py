@@ -5,12 +5,17 @@ Called by `control.py`, which checks names and templates first.
 
 import base64
 import time
+from collections.abc import Collection
+from pathlib import Path
 
+from bollard.base.errors import LocalError
+from bollard.base.toml import suggest
 from bollard.identity.authority import Authorities
 from bollard.identity.enroll import Desk
 from bollard.identity.records import Approval, Identity
 from bollard.identity.registry import Registry
 from bollard.identity.tokens import PIN_BYTES, EnrollmentString
+from bollard.policy.presets import PRESETS
 from bollard.server.config import Config
 from bollard.server.requests import Enrolled, EnrollmentInfo
 
@@ -42,6 +47,14 @@ def open_token(
         expires_at=known.token.expires_at if known.token is not None else 0,
         est_url=est_url(config, host),
     )
+
+
+def no_template(policy: Path, template: str, known: Collection[str]) -> LocalError:
+    """The error for a `template` that the file `policy` does not have; `known` are those that it has."""
+    remedy = suggest(template, known)
+    if template in PRESETS:
+        remedy = f'Add its preset to that file first: [preset.{template}] use = "{template}" on two lines.'
+    return LocalError(f"{policy} has no template {template!r}", remedy)
 
 
 def describe_token(identity: Identity, now: float) -> EnrollmentInfo | None:

@@ -7,15 +7,13 @@ judged, and stored in one transaction.
 import base64
 import time
 
-from bollard.base.errors import LocalError
-from bollard.base.toml import suggest
 from bollard.identity.authority import Authorities
 from bollard.identity.factory import adopt
 from bollard.identity.registry import Registry
 from bollard.identity.tokens import PIN_BYTES
 from bollard.policy.rules import parse_policy
 from bollard.server.config import Config
-from bollard.server.enrollment_operations import est_url
+from bollard.server.enrollment_operations import est_url, no_template
 from bollard.server.requests import BatchImported, ImportBatch
 
 
@@ -25,7 +23,7 @@ def import_batch(
     """Enroll every device of `request`, or none. `at` is where devices connect. Raises `LocalError`."""
     known = parse_policy(config.policy).templates
     for template in sorted({device.template for device in request.devices} - set(known)):
-        raise LocalError(f"{config.policy} has no template {template!r}", suggest(template, known))
+        raise no_template(config.policy, template, known)
     now = int(time.time())
     added, there = adopt(registry, request.devices, now=now, life_s=request.life_s)
     host, port = at

@@ -168,7 +168,8 @@ def _recovery(state: StateDirectory) -> Recovery:
 
 
 def _authority_keys(config: Config) -> AuthorityKeys:
-    keys = {path: read_private(path) for path in sorted((config.state_dir / "ca").glob("*.key"))}
+    found = sorted((config.state_dir / "ca").glob("*.key"))
+    keys = {path: read_private(path, of=config.state_dir) for path in found}
     if not keys:
         raise Missing("there are no authorities yet")
     way = config.unlock.way

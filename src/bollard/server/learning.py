@@ -102,12 +102,17 @@ class Learning:
         return self.info()
 
     def stop(self, *, forget: bool, applied: bool) -> LearningInfo:
-        """End learning: the ceiling counts no more. Raises LocalError if nothing was ever learned."""
+        """End learning: the ceiling counts no more. Raises LocalError if nothing was ever learned.
+
+        What has ended before is not noted a second time, unless it is forgotten now or was applied.
+        """
         memory = self._memory
         if memory is None:
             raise LocalError("nothing is being learned", "Begin with bollard learn start ID.")
         now = self._clock()
         state = memory.snapshot()
+        if not (forget or applied or self.active):
+            return self.info()
         if forget:
             with self._saving:
                 self._memory = None

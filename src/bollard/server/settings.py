@@ -94,7 +94,13 @@ LISTENER = (
 )
 
 METRICS = (
-    Setting("bind", "address", "Where `/metrics` is served, on loopback.", "off"),
+    Setting(
+        "bind",
+        "address",
+        "Where `/metrics` is served, on loopback. The file that the first run writes has "
+        "`127.0.0.1:9464`; without the key it is off.",
+        "off",
+    ),
     Setting("allow_remote", "flag", "Serve metrics, which need no password, off loopback too.", "false"),
 )
 
@@ -142,7 +148,7 @@ AUTHORITIES = (
         "choice",
         "What opens the keys: a passphrase in a file or in the systemd credential `bollard-ca`, a person who is "
         "asked at the start, or a PKCS#11 token that holds them. `bollard authority unlock` moves from one to "
-        "another.",
+        "another; `credential` is set here by hand.",
         '"file"',
         choices=("file", "credential", "prompt", "pkcs11"),
     ),

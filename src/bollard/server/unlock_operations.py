@@ -138,7 +138,7 @@ def _unmoved(directory: Path) -> list[Path]:
 
 
 def _write_passphrase(path: Path, secret: Secret) -> None:
-    if path.exists() and read_private(path).rstrip(b"\r\n") == secret.reveal():
+    if path.exists() and read_private(path, follow=True).rstrip(b"\r\n") == secret.reveal():
         return
     if path.exists():
         raise LocalError(
