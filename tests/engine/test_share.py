@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from bollard.base.types import Action
 from bollard.engine.limits import Limits
-from bollard.engine.share import SORT_COST
 from bollard.wire.publish import encode_publish
 from support.memory import Device, House
 from support.rights import Rights
+
+#: What it costs for each member to work a group out anew, in the measure of `intake`.
+SORT_COST = 10
 
 #: What keeps a member from taking a message at once, worst first; and how each ranks for QoS 1.
 STATES = ["denied", "away", "stuffed", "ready"]
