@@ -221,6 +221,15 @@ def test_a_large_payload_is_held_once_for_receivers_with_aliases_too() -> None:
     assert held_after(house, lambda author: author.send(publish(5, "a", bytes(LARGE)))) < 4 * LARGE
 
 
+def test_a_large_payload_is_held_once_for_all_shared_subscriptions() -> None:
+    house = House()
+    for number in range(40):
+        device = house.connect(f"reader{number}")
+        device.subscribe(f"$share/group{number}/a")
+        device.reading = False
+    assert held_after(house, lambda author: author.send(publish(5, "a", bytes(LARGE)))) < 4 * LARGE
+
+
 def test_small_messages_are_not_copied_without_end_for_those_who_read_nothing() -> None:
     house = House()
     silent_readers(house, 10)

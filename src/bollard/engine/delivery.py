@@ -89,7 +89,7 @@ def _too_large(
     core: Core, session: Session, connection: Connection, packet_id: int, delivery: Delivery
 ) -> None:
     """The client does not accept packets of this size: go on as if it had been sent. [MQTT5-3.1.2-25]"""
-    session.sending().forget(packet_id)
+    session.sending().acknowledge(packet_id)
     core.settled(session, delivery)
     core.counters.publish_dropped += 1
     core.limit("maximum_packet_size", session, connection, f"a message on {delivery.message.name}")
@@ -186,7 +186,7 @@ def _send_again(core: Core, session: Session, connection: Connection) -> None:
     elif allowed:
         _too_large(core, session, connection, packet_id, delivery)
     else:
-        inflight.forget(packet_id)
+        inflight.acknowledge(packet_id)
         core.settled(session, delivery)
         core.counters.publish_dropped += 1
 
@@ -246,7 +246,7 @@ def pubrec(core: Core, connection: Connection, session: Session, packet_id: int,
     if inflight.again is not None:
         inflight.skip(packet_id)
     if reason_code >= 0x80:
-        inflight.forget(packet_id)
+        inflight.acknowledge(packet_id)
         core.settled(session, delivery)
         send_waiting(core, session)
         return

@@ -315,7 +315,7 @@ def hand_over(core: Core, session: Session) -> None:
     if session.inflight is not None:
         for packet_id, delivery in list(session.inflight.sent.items()):
             if delivery.qos == 1 and _movable(session, delivery):
-                session.inflight.forget(packet_id)
+                session.inflight.acknowledge(packet_id)
                 moved.append(delivery)
     for delivery in moved:
         core.settled(session, delivery)

@@ -87,7 +87,8 @@ cpdef Py_ssize_t distribute(
     share=Share, member=Subscription, receivers=Py_ssize_t, delivery=Delivery, kept=cython.int,
 )
 cdef Py_ssize_t _share_out(
-    Core core, Connection connection, Publish packet, Route route, bytes topic, Message message, bint intact
+    Core core, Connection connection, Publish packet, Route route, bytes topic, Message message, bint intact,
+    bint copied
 ) except -1
 
 @cython.locals(

@@ -429,7 +429,7 @@ def distribute(
                 delivery = new_delivery(message, qos, kept, branch.identifiers, core.policy_generation, None)
             deliver(core, session, delivery)
     if plan.shares:
-        receivers += _share_out(core, connection, packet, route, topic, message, intact)
+        receivers += _share_out(core, connection, packet, route, topic, message, intact, copied)
     return receivers
 
 
@@ -441,6 +441,7 @@ def _share_out(
     topic: bytes,
     message: Message | None,
     intact: bool,
+    copied: bool,
 ) -> int:
     """One member of each shared subscription of the route's plan gets the message; how many did."""
     assert route.plan is not None
@@ -450,7 +451,7 @@ def _share_out(
         if member is None:
             continue
         receivers += 1
-        if connection is not None and packet.qos == 0 and packet.expiry < 0 and not member.identifier:
+        if copied and connection is not None and packet.qos == 0 and not member.identifier:
             kept = packet.retain if member.retain_as_published else 0
             if _pass_on(core, member.session, packet, connection, topic, 0, kept, intact):
                 continue

@@ -6,8 +6,9 @@ from bollard.session.message cimport Delivery, Message
 from bollard.session.outbox cimport Outbox
 from bollard.wire.framer cimport Framer
 from bollard.wire.publish cimport (
-    packet_id_bytes, property_bytes, publish_head, publish_size, short_ack, short_ack_start
+    packet_id_bytes, publish_head, publish_size, short_ack, short_ack_start
 )
+from bollard.wire.reader cimport encode_varint, two_bytes
 
 
 cdef int OPENED
@@ -85,8 +86,7 @@ cdef class Connection:
     cpdef bytes encode(self, Delivery delivery, int packet_id, int dup, double now, bint aliased)
 
     @cython.locals(
-        message=Message, topic=bytes, properties=bytes, alias=cython.int, known=bint,
-        remaining=cython.longlong, rest=Py_ssize_t, head=bytes,
+        message=Message, topic=bytes, properties=bytes, alias=cython.int, known=bint, rest=Py_ssize_t, head=bytes,
     )
     cdef bytes _head(self, Delivery delivery, int packet_id, int dup, double now, bint aliased)
 

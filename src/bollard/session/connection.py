@@ -16,12 +16,12 @@ from bollard.wire.connect import Connect
 from bollard.wire.framer import Framer
 from bollard.wire.publish import (
     packet_id_bytes,
-    property_bytes,
     publish_head,
     publish_size,
     short_ack,
     short_ack_start,
 )
+from bollard.wire.reader import encode_varint, two_bytes
 from bollard.wire.spec import MAX_REMAINING_LENGTH
 
 if TYPE_CHECKING:
@@ -238,7 +238,9 @@ class Connection:
                 if packet_id == 0 and self.size > self.max_outbox_bytes:
                     self.overflowed = True
             return True
-        if packet_id == 0:
+        if packet_id == 0 and delivery.group is None:
+            # Encoded once for all receivers. A shared subscription has one for each delivery, so its payload is
+            # not copied: attack, a large one for many groups.
             packet = delivery.packet(self.version, now)
             if len(packet) > self.max_packet_out:
                 return False
@@ -278,11 +280,10 @@ class Connection:
                     topic = b""
                 else:
                     alias = self.aliases_out.free()
-            remaining = -1
-            if message.expires_at != 0.0:
-                # One that was sent before may be sent again although its time is over.
-                remaining = max(int(message.expires_at - now + 0.999), 0)
-            properties = property_bytes(message.forward, remaining, alias, delivery.identifiers)
+            properties = delivery.properties(now)
+            if alias:
+                properties = b"\x23" + two_bytes(alias) + properties
+            properties = encode_varint(len(properties)) + properties
         rest = len(properties) + len(message.payload) + (2 if packet_id else 0)
         head = publish_head(topic, delivery.qos, delivery.retain, dup, rest)
         if len(head) + rest > self.max_packet_out:

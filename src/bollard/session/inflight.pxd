@@ -25,8 +25,6 @@ cdef class Inflight:
     cpdef bint room_for(self, Delivery delivery, Py_ssize_t window, Py_ssize_t window_bytes) except -1
     cpdef void keep(self, int packet_id, Delivery delivery) except *
 
-    @cython.locals(delivery=Delivery)
-    cpdef void forget(self, int packet_id) except *
     cpdef Delivery waiting(self, int packet_id)
 
     @cython.locals(delivery=Delivery)

@@ -56,17 +56,12 @@ class Inflight:
         self.bytes += delivery.message.size
         self.last_id = packet_id
 
-    def forget(self, packet_id: int) -> None:
-        """End the exchange that waits for PUBACK or PUBREC under `packet_id`. There must be one."""
-        delivery = self.sent.pop(packet_id)
-        self.bytes -= delivery.message.size
-
     def waiting(self, packet_id: int) -> Delivery | None:
         """What waits for PUBACK or PUBREC under `packet_id`."""
         return self.sent.get(PACKET_IDS[packet_id])
 
     def acknowledge(self, packet_id: int) -> Delivery | None:
-        """PUBACK has come: the exchange that ends with it, if there is one."""
+        """PUBACK has come, or the message will never be sent: the exchange that ends with it, if there is one."""
         delivery = self.sent.pop(PACKET_IDS[packet_id], None)
         if delivery is not None:
             self.bytes -= delivery.message.size

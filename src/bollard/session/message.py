@@ -186,7 +186,8 @@ class Delivery:
 
     def _count_down(self, now: float) -> None:
         """The interval sent is the one received less the time spent waiting. [MQTT5-3.3.2-6]"""
-        remaining = int(self.message.expires_at - now + 0.999)
+        # One that was sent before may be sent again although its time is over.
+        remaining = max(int(self.message.expires_at - now + 0.999), 0)
         if remaining != self._remaining:
             self._remaining = remaining
             self._properties = None
