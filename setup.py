@@ -14,7 +14,7 @@ from setuptools import setup
 
 SOURCE = Path("src")
 #: Those of inline functions alone.
-INLINE = {SOURCE / "bollard" / "base" / "memory.pxd"}
+INLINE = {SOURCE / "bollard" / room for room in ("base/memory.pxd", "net/sockets.pxd")}
 
 
 def hot_modules() -> list[str]:

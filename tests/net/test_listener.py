@@ -63,8 +63,8 @@ async def test_nagle_is_off_for_every_connection() -> None:
         writer.write(b"x")
         await until(lambda: server.broker.accepted)
         transport = server.broker.accepted[0].owner.transport
-        sock = transport.get_extra_info("socket")
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        with socket.socket(fileno=os.dup(transport.fileno())) as sock:
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_a_stopped_listener_frees_its_port_at_once() -> None:

@@ -3,7 +3,8 @@
 import asyncio
 import time
 
-from bollard.net.steps import Steps
+from bollard.net.poller import Poller
+from bollard.net.steps import TURN_BUDGET_S, Steps
 
 from .fake_broker import until
 
@@ -17,9 +18,14 @@ class Work:
         self.log.append(self.name)
 
 
+def steps(budget_s: float = TURN_BUDGET_S) -> Steps:
+    loop = asyncio.get_running_loop()
+    return Steps(loop, Poller(loop, lambda: None), budget_s)
+
+
 async def test_steps_run_in_the_order_in_which_they_came() -> None:
     log: list[str] = []
-    queue = Steps(asyncio.get_running_loop(), budget_s=1.0)
+    queue = steps(budget_s=1.0)
     for name in "abc":
         queue.submit(Work(log, name))
     assert log == []
@@ -29,7 +35,7 @@ async def test_steps_run_in_the_order_in_which_they_came() -> None:
 
 async def test_others_get_their_turn_between_expensive_steps() -> None:
     log: list[str] = []
-    queue = Steps(asyncio.get_running_loop(), budget_s=0.001)
+    queue = steps(budget_s=0.001)
     for _ in range(3):
         queue.submit(Work(log, "step", cost_s=0.002))
     while log.count("step") < 3:
@@ -41,7 +47,7 @@ async def test_others_get_their_turn_between_expensive_steps() -> None:
 
 async def test_a_queue_that_ran_dry_starts_again() -> None:
     log: list[str] = []
-    queue = Steps(asyncio.get_running_loop())
+    queue = steps()
     queue.submit(Work(log, "first"))
     await until(lambda: log)
     queue.submit(Work(log, "second"))
@@ -50,7 +56,7 @@ async def test_a_queue_that_ran_dry_starts_again() -> None:
 
 async def test_what_was_begun_and_what_begins_take_turns() -> None:
     log: list[str] = []
-    queue = Steps(asyncio.get_running_loop(), budget_s=1.0)
+    queue = steps(budget_s=1.0)
     for name in ("new 1", "new 2", "new 3"):
         queue.submit(Work(log, name))
     for name in ("begun 1", "begun 2"):
@@ -61,7 +67,7 @@ async def test_what_was_begun_and_what_begins_take_turns() -> None:
 
 async def test_a_storm_of_one_address_gets_no_more_turns_than_another_address() -> None:
     log: list[str] = []
-    queue = Steps(asyncio.get_running_loop(), budget_s=1.0)
+    queue = steps(budget_s=1.0)
     for number in range(1000):
         queue.submit(Work(log, "storm", address=f"2001:db8::{number:x}"))
     for address in ("192.0.2.1", "192.0.2.2"):

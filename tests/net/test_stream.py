@@ -17,7 +17,8 @@ from websockets.uri import parse_uri
 from bollard.base.events import TransportRefused
 from bollard.net.listener import ListenerSettings
 from bollard.net.steps import Stepper
-from bollard.net.stream import HIGH_WATER_BYTES, Door, peer_address
+from bollard.net.stream import Door
+from bollard.net.transport import HIGH_WATER_BYTES
 
 from .conftest import Certificates
 from .fake_broker import FakeBroker, FakeConnection, Server, serving, until
@@ -362,13 +363,6 @@ def test_plaintext_is_for_loopback_and_named_networks(
 ) -> None:
     door = Door("d", "plaintext", plaintext_from=tuple(ip_network(n) for n in networks))
     assert door.admits(address) is allowed
-
-
-def test_a_mapped_address_is_the_ipv4_address_that_it_maps() -> None:
-    assert peer_address(("::ffff:192.0.2.1", 5, 0, 0)) == ("192.0.2.1", 5)
-    assert peer_address(("2001:db8::1", 5, 0, 0)) == ("2001:db8::1", 5)
-    assert peer_address("") == ("unix", 0)
-    assert peer_address(None) == ("unix", 0)
 
 
 # Stalling.

@@ -10,13 +10,14 @@ import os
 import socket
 import ssl
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import cast
 
 from bollard.base.errors import LocalError
+from bollard.base.events import ServerWarning
+from bollard.net.poller import Acceptor
 from bollard.net.pump import Pump
 from bollard.net.stream import Door, PlainStream, Stream
 from bollard.net.tlsstream import TlsStream
@@ -62,7 +63,7 @@ class Listener:
     an error, so that nobody believes in encryption that is not there.
     """
 
-    __slots__ = ("_door", "_inode", "_pump", "_servers", "addresses", "settings")
+    __slots__ = ("_acceptors", "_door", "_inode", "_pump", "addresses", "settings")
 
     def __init__(self, settings: ListenerSettings, pump: Pump, context: ssl.SSLContext | None = None) -> None:
         plaintext = settings.allow_plaintext or settings.path is not None
@@ -71,7 +72,7 @@ class Listener:
         self.settings = settings
         self.addresses: list[str] = []
         self._pump = pump
-        self._servers: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
         self._inode: tuple[int, int] | None = None
         self._door = Door(
             name=settings.name
@@ -87,7 +88,7 @@ class Listener:
     @property
     def port(self) -> int:
         """The TCP port that is bound; 0 for a Unix socket or before `start`."""
-        names = [s.getsockname() for server in self._servers for s in server.sockets]
+        names = [acceptor.sock.getsockname() for acceptor in self._acceptors]
         return next((name[1] for name in names if isinstance(name, tuple)), 0)
 
     async def start(self) -> None:
@@ -97,28 +98,26 @@ class Listener:
         except OSError as error:
             raise self._explain(error) from error
         for sock in sockets:
-            self._servers.append(await self._serve(sock))
+            pump = self._pump
+            self._acceptors.append(Acceptor(pump.poller, pump.loop, sock, self._make_stream, self._warn))
             self.addresses.append(self._address_of(sock))
 
     async def stop(self) -> None:
         """Accept no more. Connections live on until the pump stops."""
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self._acceptors.clear()
         if self._inode is not None and self.settings.path is not None:
             remove_if_ours(self.settings.path, self._inode)
             self._inode = None
         await asyncio.sleep(0)
 
-    def _make_stream(self) -> asyncio.BaseProtocol:
-        make: Callable[[Pump, Door], Stream] = PlainStream if self._door.context is None else TlsStream
-        return cast(asyncio.BaseProtocol, make(self._pump, self._door))
+    def _make_stream(self) -> Stream:
+        door = self._door
+        return PlainStream(self._pump, door) if door.context is None else TlsStream(self._pump, door)
 
-    async def _serve(self, sock: socket.socket) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
-        if sock.family == socket.AF_UNIX:
-            return await loop.create_unix_server(self._make_stream, sock=sock, backlog=BACKLOG)
-        return await loop.create_server(self._make_stream, sock=sock, backlog=BACKLOG)
+    def _warn(self, problem: str) -> None:
+        self._pump.emit(ServerWarning("no connection can be accepted", problem))
 
     def _address_of(self, sock: socket.socket) -> str:
         return (
@@ -171,20 +170,22 @@ def place(host: str, port: int) -> str:
 
 
 def bind_tcp(addresses: Sequence[tuple[int, str]], port: int) -> list[socket.socket]:
-    """A bound socket per (family, address), all on one port also when `port` is 0. Raises OSError."""
+    """A listening socket per (family, address), all on one port also when `port` is 0. Raises OSError."""
     sockets: list[socket.socket] = []
     try:
         for family, address in addresses:
-            # asyncio turns Nagle off only where it sees that the protocol is TCP.
             sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             sockets.append(sock)
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # What is accepted inherits that Nagle's algorithm is off.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if family == socket.AF_INET6:
                 # "::" serves IPv4 too, unless 0.0.0.0 is bound beside it.
                 alone = address == "::" and len(addresses) == 1
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if alone else 1)
             sock.bind((address, port))
+            sock.listen(BACKLOG)
             port = sock.getsockname()[1]
     except OSError:
         for sock in sockets:
@@ -206,6 +207,7 @@ def bind_unix(path: Path, mode: int) -> socket.socket:
         os.fchmod(sock.fileno(), mode & 0o600)
         sock.bind(str(path))
         path.chmod(mode)
+        sock.listen(BACKLOG)
     except OSError:
         sock.close()
         raise

@@ -1,6 +1,7 @@
 cimport cython
 
 from bollard.net.gate cimport Gate
+from bollard.net.poller cimport Poller
 from bollard.net.stream cimport Stream
 from bollard.net.traffic cimport Pauses, Traffic
 
@@ -19,12 +20,12 @@ cdef class Pump:
     cdef bint _scheduled
     cdef object _timer
     cdef double _timer_at
-    cdef double _turned_at
     cdef long long _turns
     cdef public object authenticator
     cdef readonly object broker
     cdef readonly object plaintext
     cdef readonly Gate gate
+    cdef readonly Poller poller
     cdef public object loop
     cdef public object requested
     cdef public object steps
@@ -36,12 +37,13 @@ cdef class Pump:
     cpdef void join(self, Stream stream, object peer) except *
     @cython.locals(now=double)
     cpdef void receive(self, object connection, bytes data) except *
+    cpdef void _round_over(self) except *
+    cpdef void _turn(self) except *
     cpdef void forget(self, Stream stream) except *
     cpdef void gone(self, Stream stream) except *
     cpdef void linger(self, Stream stream) except *
     cpdef void _flush(self) except *
     @cython.locals(stream=Stream)
-    cpdef bint _undivided(self, object connection) except -1
     cpdef void _write(self, object owner) except *
     cpdef void _answer(self, object question) except *
     cpdef void _give(self, object question, object answer) except *

@@ -16,9 +16,10 @@ from bollard.base.events import Event, ServerWarning
 from bollard.base.types import Peer
 from bollard.net.commits import Commits, Disk
 from bollard.net.gate import Gate, TransportLimits
+from bollard.net.poller import Poller
 from bollard.net.reports import Reports
 from bollard.net.steps import Steps
-from bollard.net.stream import OPEN, Stream
+from bollard.net.stream import Stream
 from bollard.net.traffic import Pauses, Traffic
 
 if TYPE_CHECKING:
@@ -36,9 +37,6 @@ LARGE_BYTES = 262_144
 LARGE_AT_ONCE_BYTES = 4_194_304
 #: What is deciphered before it is acted on.
 PLAINTEXT_BYTES = 262_144
-#: Who sends so little, so long after the last turn, has the loop for itself: it need not wait for what others send.
-CALM_S = 0.000_02
-CALM_BYTES = 4096
 
 
 class Pump:
@@ -61,13 +59,13 @@ class Pump:
         "_scheduled",
         "_timer",
         "_timer_at",
-        "_turned_at",
         "_turns",
         "authenticator",
         "broker",
         "gate",
         "loop",
         "plaintext",
+        "poller",
         "requested",
         "steps",
         "traffic",
@@ -86,7 +84,8 @@ class Pump:
         self.authenticator = authenticator
         self.gate = Gate(limits or TransportLimits())
         self.traffic = Traffic(self.gate.limits)
-        self.steps = Steps(self.loop)
+        self.poller = Poller(self.loop, self._round_over)
+        self.steps = Steps(self.loop, self.poller)
         #: Where streams decipher to, one after the other.
         self.plaintext = memoryview(bytearray(PLAINTEXT_BYTES))
         self.requested: Callable[[ServerRequest], None] | None = None
@@ -101,7 +100,6 @@ class Pump:
         self._emptied: asyncio.Event | None = None
         self._arrivals = 0
         self._turns = 0
-        self._turned_at = 0.0
         self._held: list[Stream] = []
         self._commits: Commits | None = None
 
@@ -119,7 +117,8 @@ class Pump:
         """Have a turn soon: something may have changed in the broker."""
         if not self._scheduled:
             self._scheduled = True
-            self.loop.call_soon(self._turn)
+            if not self.poller.in_round:
+                self.loop.call_soon(self._round_over)
 
     def _due(self, deadline: float) -> None:
         """Have a turn at `deadline`. The timer that runs is nearly always for something earlier."""
@@ -218,19 +217,7 @@ class Pump:
                 self._flush()
         except Exception:
             self._failed(connection.owner)
-        if self._scheduled:
-            return
-        if len(data) <= CALM_BYTES and now - self._turned_at > CALM_S and self._undivided(connection):
-            self._turn()
-        else:
-            self._scheduled = True
-            self.loop.call_soon(self._turn)
-
-    def _undivided(self, connection: "Connection") -> bool:
-        """Whether what a client sends reaches us in one piece: of WebSocket frames the next may be waiting in a
-        loop that a turn must not run into."""
-        stream = connection.owner
-        return connection.connected and isinstance(stream, Stream) and stream.phase == OPEN
+        self.wake()
 
     def _hold(self, stream: object) -> None:
         """Attack: a peer that sends more than can be acted on, while everybody else waits."""
@@ -318,6 +305,11 @@ class Pump:
 
     # The turn.
 
+    def _round_over(self) -> None:
+        """All that was ready has been taken in."""
+        if self._scheduled:
+            self._turn()
+
     def _turn(self) -> None:
         self._scheduled = False
         self._turns += 1
@@ -347,7 +339,6 @@ class Pump:
             )
         except Exception:
             self._warn("the broker failed in a turn")
-        self._turned_at = time.monotonic()
 
     def _committed(self, sequence: int, batch: "Batch", problem: str) -> None:
         assert self._commits is not None

@@ -1,5 +1,7 @@
 cimport cython
 
+from bollard.net.poller cimport Poller
+
 
 @cython.final
 cdef class Turns:
@@ -12,6 +14,7 @@ cdef class Turns:
 @cython.final
 cdef class Steps:
     cdef object _loop
+    cdef Poller _poller
     cdef double _budget_s
     cdef Turns _queue
     cdef Turns _begun

@@ -12,6 +12,7 @@ from collections import deque
 from typing import Protocol
 
 from bollard.net.gate import address_key
+from bollard.net.poller import Poller
 
 #: Seconds of steps per turn of the loop: the delay that a storm of them adds for others.
 TURN_BUDGET_S = 0.002
@@ -66,10 +67,13 @@ class Steps:
     last. By turns, so that whoever keeps begun things busy cannot keep others from beginning.
     """
 
-    __slots__ = ("_begun", "_budget_s", "_loop", "_queue", "_scheduled")
+    __slots__ = ("_begun", "_budget_s", "_loop", "_poller", "_queue", "_scheduled")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, budget_s: float = TURN_BUDGET_S) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, poller: Poller, budget_s: float = TURN_BUDGET_S
+    ) -> None:
         self._loop = loop
+        self._poller = poller
         self._budget_s = budget_s
         self._queue = Turns()
         self._begun = Turns()
@@ -92,6 +96,7 @@ class Steps:
 
     def _run(self) -> None:
         self._scheduled = False
+        self._poller.begin_round()
         end = time.monotonic() + self._budget_s
         while self._queue or self._begun:
             for queue in (self._begun, self._queue):
@@ -99,5 +104,6 @@ class Steps:
                     queue.popleft().step()
             if time.monotonic() >= end:
                 break
+        self._poller.end_round()
         if self._queue or self._begun:
             self._schedule()

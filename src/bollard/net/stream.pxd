@@ -1,8 +1,9 @@
 from bollard.net.pump cimport Pump
+from bollard.net.transport cimport Transport
 
 
 cdef class Stream:
-    cdef public object transport
+    cdef public Transport transport
     cdef public Pump pump
     cdef public object door
     cdef public int phase
@@ -18,6 +19,12 @@ cdef class Stream:
     cdef public object websocket
     cdef public object backlog
 
+    cpdef void connection_made(self, Transport transport, str address, int port) except *
+    cpdef void data_received(self, bytes data) except *
+    cpdef void eof_received(self) except *
+    cpdef void connection_lost(self, object error) except *
+    cpdef void pause_writing(self) except *
+    cpdef void resume_writing(self) except *
     cpdef void flush(self) except *
     cpdef void hold(self) except *
     cpdef void let_go(self) except *
@@ -34,6 +41,3 @@ cdef class Stream:
 
 cdef class PlainStream(Stream):
     pass
-
-
-cpdef tuple peer_address(object peername)

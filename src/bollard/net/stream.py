@@ -1,8 +1,8 @@
 """One transport and its connection: bytes of the kernel to the broker, output of the broker to the kernel.
 
-A stream is an asyncio protocol on the raw transport. `PlainStream` passes bytes through; `TlsStream`, in
-`tlsstream.py`, encrypts. Either may carry WebSocket frames inside. Scheduling and errors are in `pump.py`,
-counting in `gate.py`.
+A stream lives on a `Transport` as an asyncio protocol does on its own. `PlainStream` passes bytes through;
+`TlsStream`, in `tlsstream.py`, encrypts. Either may carry WebSocket frames inside. Scheduling and errors are in
+`pump.py`, counting in `gate.py`.
 
 A stream goes through these phases, only forwards:
 
@@ -14,13 +14,13 @@ A stream goes through these phases, only forwards:
     GONE       the transport is closed, or was never let in
 """
 
-import asyncio
 import ssl
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
 from bollard.base.types import Peer
+from bollard.net.transport import Transport
 from bollard.net.websocket import NORMAL, WebSocket
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from bollard.session.connection import Connection
 
 SILENT, HANDSHAKE, FRAMED, OPEN, LINGERING, GONE = range(6)
-
-#: What a transport may hold before it asks us to pause.
-HIGH_WATER_BYTES = 65_536
 
 #: WebSocket bytes taken in at once, see `Stream._unframe`.
 FRAME_SLICE_BYTES = 4_096
@@ -94,7 +91,7 @@ class Stream:
         "websocket",
     )
 
-    transport: asyncio.Transport
+    transport: Transport
 
     def __init__(self, pump: "Pump", door: Door) -> None:
         self.pump = pump
@@ -112,17 +109,16 @@ class Stream:
         self.websocket: WebSocket | None = None
         self.backlog = NOTHING
 
-    # What the loop calls.
+    # What the transport calls.
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: Transport, address: str, port: int) -> None:
         """The kernel accepted someone: count them in, or drop them before a byte is read."""
         self.transport = transport
-        self.address, self.port = peer_address(transport.get_extra_info("peername"))
+        self.address = address
+        self.port = port
         if not self.pump.enter(self):
             self.phase = GONE
             transport.abort()
-            return
-        transport.set_write_buffer_limits(HIGH_WATER_BYTES)
 
     def data_received(self, data: bytes) -> None:
         raise NotImplementedError
@@ -392,13 +388,3 @@ class PlainStream(Stream):
         if data[:4] in HTTP_METHODS and not self.door.websocket:
             return "HTTP on an MQTT port; MQTT over WebSocket needs a listener of its own"
         return ""
-
-
-def peer_address(peername: object) -> tuple[str, int]:
-    """Address and port of what the transport calls its peer; ("unix", 0) for a Unix socket.
-
-    An IPv4 client of a dual-stack socket is the IPv4 client that it is.
-    """
-    if isinstance(peername, tuple) and len(peername) >= 2:
-        return str(peername[0]).removeprefix("::ffff:"), int(peername[1])
-    return "unix", 0

@@ -1,0 +1,44 @@
+cimport cython
+
+from bollard.net cimport sockets
+from bollard.net.transport cimport Transport
+
+
+cdef int READABLE, WRITABLE
+
+
+@cython.final
+cdef class Poller:
+    cdef object _epoll
+    cdef list _leaving
+    cdef object _loop
+    cdef list _places
+    cdef bint _scheduled
+    cdef object _turn
+    cdef Py_ssize_t _watched
+    cdef readonly bytearray buffer
+    cdef readonly bint in_round
+
+    cpdef void watch(self, object who, int fd) except *
+    @cython.locals(wanted=int)
+    cpdef void change(self, int fd, bint reading, bint writing) except *
+    cpdef void leaves(self, Transport transport) except *
+    cpdef void forget(self, int fd) except *
+    cpdef void begin_round(self) except *
+    cpdef void end_round(self) except *
+    @cython.locals(fd=int, event=int, transport=Transport)
+    cpdef void _ready(self) except *
+    @cython.locals(leaving=list, transport=Transport)
+    cpdef void _part(self) except *
+
+
+@cython.final
+cdef class Acceptor:
+    cdef object _loop
+    cdef object _make_stream
+    cdef Poller _poller
+    cdef object _warn
+    cdef readonly object sock
+
+    @cython.locals(listening=int, fd=int, port=int, address=str)
+    cpdef void readable(self) except *

@@ -1,0 +1,63 @@
+"""The calls of the kernel that every message takes, by file descriptor.
+
+Compiled code takes these functions from `sockets.pxd`, where each is one system call; this file says the same in
+Python and is never compiled. What fails comes back as the negative `errno`: an exception for each socket that has
+nothing to read would cost more than the reading. All descriptors are non-blocking.
+"""
+
+import contextlib
+import errno
+import os
+import socket
+
+
+def receive(fd: int, buffer: bytearray) -> int:
+    """Read what has come, at most all of `buffer`; how many bytes, 0 at the end of the stream."""
+    try:
+        return os.readv(fd, [buffer])
+    except OSError as error:
+        return -(error.errno or errno.EIO)
+
+
+def transmit(fd: int, data: bytes, start: int) -> int:
+    """Write `data` from `start` on; how many bytes the kernel took."""
+    try:
+        return os.write(fd, memoryview(data)[start:])
+    except OSError as error:
+        return -(error.errno or errno.EIO)
+
+
+def end_output(fd: int) -> None:
+    """Say that nothing more will be written. A peer that is gone need not be told."""
+    sock = socket.socket(fileno=fd)
+    try:
+        sock.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+    finally:
+        sock.detach()
+
+
+def close(fd: int) -> None:
+    """Give the descriptor back. There is nothing to do about what fails here."""
+    with contextlib.suppress(OSError):
+        os.close(fd)
+
+
+def accept(fd: int) -> "tuple[int, str, int]":
+    """The next connection of a listening socket: its descriptor, its peer's address and port; ("unix", 0) for
+    peers without one, and the negative `errno` in place of the descriptor when there is none.
+
+    An IPv4 client of a dual-stack socket is the IPv4 client that it is.
+    """
+    listening = socket.socket(fileno=fd)
+    try:
+        accepted, name = listening.accept()
+    except OSError as error:
+        return -(error.errno or errno.EIO), "", 0
+    finally:
+        listening.detach()
+    accepted.setblocking(False)
+    if isinstance(name, tuple):
+        return accepted.detach(), str(name[0]).removeprefix("::ffff:"), int(name[1])
+    return accepted.detach(), "unix", 0
