@@ -10,6 +10,8 @@ cdef int READABLE, WRITABLE
 @cython.final
 cdef class Poller:
     cdef object _epoll
+    cdef int _fd
+    cdef bytearray _pairs
     cdef list _leaving
     cdef object _loop
     cdef list _places
@@ -26,7 +28,7 @@ cdef class Poller:
     cpdef void forget(self, int fd) except *
     cpdef void begin_round(self) except *
     cpdef void end_round(self) except *
-    @cython.locals(fd=int, event=int, transport=Transport)
+    @cython.locals(number=Py_ssize_t, event=int, transport=Transport)
     cpdef void _ready(self) except *
     @cython.locals(leaving=list, transport=Transport)
     cpdef void _part(self) except *

@@ -89,8 +89,10 @@ class Poller:
 
     __slots__ = (
         "_epoll",
+        "_fd",
         "_leaving",
         "_loop",
+        "_pairs",
         "_places",
         "_scheduled",
         "_turn",
@@ -103,6 +105,8 @@ class Poller:
         self._loop = loop
         self._turn = turn
         self._epoll: select.epoll | Selector | None = None
+        self._fd = -1
+        self._pairs = bytearray(8 * ROUND)
         #: By file descriptor, who is told; None where nobody is.
         self._places: list[Transport | Acceptor | None] = []
         self._watched = 0
@@ -119,7 +123,8 @@ class Poller:
         epoll = self._epoll
         if epoll is None:
             epoll = self._epoll = new_selector()
-            self._loop.add_reader(epoll.fileno(), self._ready)
+            self._fd = epoll.fileno()
+            self._loop.add_reader(self._fd, self._ready)
         places = self._places
         while fd >= len(places):
             places.extend([None] * 64)
@@ -173,8 +178,9 @@ class Poller:
         if self._epoll is None:
             return
         self.begin_round()
-        for fd, event in self._epoll.poll(0, ROUND):
-            who = self._places[fd]
+        for number in range(sockets.ready(self._epoll, self._fd, self._pairs)):
+            event = sockets.events(self._pairs, number)
+            who = self._places[sockets.descriptor(self._pairs, number)]
             if who is None:
                 continue
             try:
@@ -206,7 +212,7 @@ class Poller:
     def _give_back(self) -> None:
         epoll, self._epoll = self._epoll, None
         if epoll is not None:
-            self._loop.remove_reader(epoll.fileno())
+            self._loop.remove_reader(self._fd)
             epoll.close()
 
 

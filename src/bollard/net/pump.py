@@ -315,12 +315,16 @@ class Pump:
         self._turns += 1
         broker = self.broker
         try:
-            for question in broker.take_questions():
-                self._answer(question)
-            for request in broker.take_requests():
-                if self.requested is not None:
-                    self.requested(request)
+            # Messages first: nothing that they wait for comes before they are written.
             self._flush()
+            questions, requests = broker.take_questions(), broker.take_requests()
+            if questions or requests:
+                for question in questions:
+                    self._answer(question)
+                for request in requests:
+                    if self.requested is not None:
+                        self.requested(request)
+                self._flush()
             commits = self._commits
             if commits is not None and commits.turn(self._arrivals):
                 self._flush()

@@ -11,16 +11,53 @@ cdef extern from *:
     #endif
     #include <sys/types.h>
     #include <sys/socket.h>
+    #ifndef MSG_NOSIGNAL
+    #define MSG_NOSIGNAL 0
+    #endif
     #include <netinet/in.h>
     #include <arpa/inet.h>
+    #include <fcntl.h>
     #include <netdb.h>
     #include <unistd.h>
+    #ifdef __linux__
+    #include <sys/epoll.h>
+    #endif
+
+    #ifdef __linux__
+    #define IS_LINUX 1
+    #else
+    #define IS_LINUX 0
+    #endif
+    #define BOLLARD_ROUND 1024
+
+    /* At most so many sockets that are ready, as pairs of descriptor and events. */
+    static int bollard_ready(int fd, int *pairs, int most) {
+    #ifdef __linux__
+        struct epoll_event events[BOLLARD_ROUND];
+        int count = epoll_wait(fd, events, most < BOLLARD_ROUND ? most : BOLLARD_ROUND, 0);
+        for (int i = 0; i < count; i++) {
+            pairs[2 * i] = events[i].data.fd;
+            pairs[2 * i + 1] = (int)events[i].events;
+        }
+        return count;
+    #else
+        return -1;
+    #endif
+    }
 
     /* The next connection; its peer as text, "unix" without one. */
     static int bollard_accept(int fd, char *text, int size, int *port) {
         struct sockaddr_storage name;
         socklen_t length = sizeof name;
+    #ifdef __linux__
         int accepted = accept4(fd, (struct sockaddr *)&name, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    #else
+        int accepted = accept(fd, (struct sockaddr *)&name, &length);
+        if (accepted >= 0) {
+            fcntl(accepted, F_SETFL, fcntl(accepted, F_GETFL) | O_NONBLOCK);
+            fcntl(accepted, F_SETFD, FD_CLOEXEC);
+        }
+    #endif
         *port = 0;
         if (accepted < 0)
             return accepted;
@@ -39,10 +76,12 @@ cdef extern from *:
     }
     """
     int bollard_accept(int fd, char *text, int size, int *port) nogil
+    int bollard_ready(int fd, int *pairs, int most) nogil
     Py_ssize_t recv(int fd, void *buffer, size_t size, int flags) nogil
     Py_ssize_t send(int fd, const void *data, size_t size, int flags) nogil
     int shutdown(int fd, int how) nogil
     int close_descriptor "close"(int fd) nogil
+    const bint IS_LINUX
     int MSG_NOSIGNAL
     int SHUT_WR
 
@@ -76,3 +115,24 @@ cdef inline tuple accept(int fd):
     if strncmp(text, "::ffff:", 7) == 0:
         return accepted, (text + 7).decode("ascii"), port
     return accepted, text.decode("utf-8", "replace"), port
+
+
+cdef inline Py_ssize_t ready(object selector, int fd, bytearray pairs) except -2:
+    cdef int *place = <int *>PyByteArray_AS_STRING(pairs)
+    cdef Py_ssize_t most = PyByteArray_GET_SIZE(pairs) // (2 * sizeof(int))
+    cdef Py_ssize_t count = 0
+    if IS_LINUX:
+        return bollard_ready(fd, place, most)
+    for name, events in selector.poll(0, most):
+        place[2 * count] = name
+        place[2 * count + 1] = events
+        count += 1
+    return count
+
+
+cdef inline int descriptor(bytearray pairs, Py_ssize_t number) noexcept:
+    return (<int *>PyByteArray_AS_STRING(pairs))[2 * number]
+
+
+cdef inline int events(bytearray pairs, Py_ssize_t number) noexcept:
+    return (<int *>PyByteArray_AS_STRING(pairs))[2 * number + 1]

@@ -9,6 +9,15 @@ import contextlib
 import errno
 import os
 import socket
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import select
+
+    from bollard.net.poller import Selector
+
+_PAIR = struct.Struct("=ii")
 
 
 def receive(fd: int, buffer: bytearray) -> int:
@@ -61,3 +70,20 @@ def accept(fd: int) -> "tuple[int, str, int]":
     if isinstance(name, tuple):
         return accepted.detach(), str(name[0]).removeprefix("::ffff:"), int(name[1])
     return accepted.detach(), "unix", 0
+
+
+def ready(selector: "select.epoll | Selector", fd: int, pairs: bytearray) -> int:
+    """Put into `pairs` which sockets of `selector`, whose own descriptor is `fd`, are ready now, as pairs of
+    descriptor and events of epoll, for `descriptor` and `events`; how many there are."""
+    found = selector.poll(0, len(pairs) // _PAIR.size)
+    for number, pair in enumerate(found):
+        _PAIR.pack_into(pairs, number * _PAIR.size, *pair)
+    return len(found)
+
+
+def descriptor(pairs: bytearray, number: int) -> int:
+    return int(_PAIR.unpack_from(pairs, number * _PAIR.size)[0])
+
+
+def events(pairs: bytearray, number: int) -> int:
+    return int(_PAIR.unpack_from(pairs, number * _PAIR.size)[1])
