@@ -1,5 +1,6 @@
 """Build of the hot modules: a file is hot because a `.pxd` of its own name lies beside it.
 
+So is a `.pyx`, which is for what only C can do and has no twin in Python: the project must run without it.
 A `.pxd` that holds nothing but inline functions is compiled into those that use it; the `.py` beside it says the same
 in Python.
 
@@ -14,16 +15,16 @@ from setuptools import setup
 
 SOURCE = Path("src")
 #: Those of inline functions alone.
-INLINE = {SOURCE / "bollard" / room for room in ("base/memory.pxd", "net/sockets.pxd")}
+INLINE = {SOURCE / "bollard" / room for room in ("base/memory.pxd", "net/clock.pxd", "net/sockets.pxd")}
 
 
 def hot_modules() -> list[str]:
-    """Paths of the `.py` files that have a sibling `.pxd`."""
+    """Paths of the `.py` files that have a sibling `.pxd`, and of the `.pyx` files."""
     return sorted(
         str(pxd.with_suffix(".py"))
         for pxd in SOURCE.rglob("*.pxd")
         if pxd.with_suffix(".py").exists() and pxd not in INLINE
-    )
+    ) + sorted(str(pyx) for pyx in SOURCE.rglob("*.pyx"))
 
 
 def extensions() -> list[object]:

@@ -1,5 +1,6 @@
 cimport cython
 
+from bollard.net cimport clock
 from bollard.net.gate cimport Gate
 from bollard.net.poller cimport Poller
 from bollard.net.stream cimport Stream
@@ -47,5 +48,7 @@ cdef class Pump:
     cpdef void _write(self, object owner) except *
     cpdef void _answer(self, object question) except *
     cpdef void _give(self, object question, object answer) except *
+    @cython.locals(deadline=double)
+    cpdef double _next_deadline(self) except? -1.0
     @cython.locals(delay=double, later=double)
     cpdef void _set_timer(self, double deadline) except *

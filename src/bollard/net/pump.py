@@ -6,7 +6,6 @@ connection with output is written, events go to the observers and the timer is s
 """
 
 import asyncio
-import time
 import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from bollard.base.authentication import Answer, Authenticator, Later, Question, Refused
 from bollard.base.events import Event, ServerWarning
 from bollard.base.types import Peer
+from bollard.net import clock
 from bollard.net.commits import Commits, Disk
 from bollard.net.gate import Gate, TransportLimits
 from bollard.net.poller import Poller
@@ -141,7 +141,7 @@ class Pump:
         self._emptied = asyncio.Event()
         for stream in self.gate.strangers():
             stream.drop()
-        self.broker.shutdown(time.monotonic())
+        self.broker.shutdown(clock.monotonic())
         self._turn()
         try:
             async with asyncio.timeout(grace_s):
@@ -171,8 +171,9 @@ class Pump:
 
     def enter(self, stream: Stream) -> bool:
         """Let a new transport in, or say in an event why not."""
-        now = time.monotonic()
-        if not stream.door.admits(stream.address):
+        now = clock.monotonic()
+        door = stream.door
+        if door.context is None and not door.admits(stream.address):
             self.refused(stream, "plaintext from outside the networks of allow_plaintext_from; use TLS")
             return False
         limit = self.gate.enter(stream, now)
@@ -190,7 +191,7 @@ class Pump:
     def join(self, stream: Stream, peer: Peer) -> None:
         """Introduce `stream` to the broker."""
         self.gate.established(stream)
-        connection = self.broker.accept(peer, time.monotonic())
+        connection = self.broker.accept(peer, clock.monotonic())
         connection.owner = stream
         stream.connection = connection
         self.wake()
@@ -199,7 +200,7 @@ class Pump:
         """Give the broker what its peer sent. What follows from it happens once, at the end of the turn,
         unless so much output has gathered that it must not wait, or there is nobody to wait for."""
         self._arrivals += 1
-        now = time.monotonic()
+        now = clock.monotonic()
         try:
             self.broker.receive(connection, data, now)
             stream = connection.owner
@@ -208,7 +209,7 @@ class Pump:
                 self._settle(stream, connection)
             if stream.newcomer and not connection.connected and not self.gate.bears(stream, len(data)):
                 what = "a CONNECT without end was cut off"
-                self._reports.limit("max_handshake_bytes", "", "", stream.address, what, time.monotonic())
+                self._reports.limit("max_handshake_bytes", "", "", stream.address, what, clock.monotonic())
                 stream.drop()
                 return
             if self.broker.busy_with(connection):
@@ -216,7 +217,7 @@ class Pump:
             if self.broker.pressing:
                 self._flush()
         except Exception:
-            self._failed(connection.owner)
+            self.failed(connection.owner)
         self.wake()
 
     def _hold(self, stream: object) -> None:
@@ -243,7 +244,7 @@ class Pump:
         if stream.turn == self._turns:
             self._hold(stream)
         stream.turn = self._turns
-        now = time.monotonic()
+        now = clock.monotonic()
         size, stream.allowance = self.traffic.allowance - stream.allowance, self.traffic.allowance
         packets, stream.settled = connection.packets - stream.settled, connection.packets
         wait_s, limit = self.traffic.settle(stream, packets, size, now)
@@ -265,7 +266,7 @@ class Pump:
     def resumed(self, stream: Stream) -> None:
         """The transport takes output again."""
         if stream.connection is not None:
-            self.broker.writable(stream.connection, time.monotonic())
+            self.broker.writable(stream.connection, clock.monotonic())
             self.wake()
 
     def forget(self, stream: Stream) -> None:
@@ -274,7 +275,7 @@ class Pump:
         self.gate.dismissed(stream)
         if connection is not None:
             connection.owner = None
-            self.broker.lost(connection, time.monotonic())
+            self.broker.lost(connection, clock.monotonic())
             self.wake()
 
     def gone(self, stream: Stream) -> None:
@@ -289,19 +290,19 @@ class Pump:
         """Abort `stream` if it is not gone in time; the first call counts."""
         if stream not in self._closing:
             self.gate.dismissed(stream)
-            deadline = self._closing[stream] = time.monotonic() + self.gate.limits.close_timeout_s
+            deadline = self._closing[stream] = clock.monotonic() + self.gate.limits.close_timeout_s
             self._due(deadline)
 
     def refused(self, stream: Stream, reason: str) -> None:
         """Report a transport that ended before MQTT began, unless such reports come in floods."""
-        self._reports.refused(stream.address, stream.door.name, reason, time.monotonic())
+        self._reports.refused(stream.address, stream.door.name, reason, clock.monotonic())
 
     def guard(self, stream: Stream, work: Callable[..., None], *arguments: object) -> None:
         """Do `work` for `stream`; an error of ours in it ends that stream and nothing else."""
         try:
             work(*arguments)
         except Exception:
-            self._failed(stream)
+            self.failed(stream)
 
     # The turn.
 
@@ -332,15 +333,7 @@ class Pump:
                 self._let_go()
             for event in broker.take_events():
                 self.emit(event)
-            self._set_timer(
-                min(
-                    broker.next_deadline(),
-                    self.gate.next_deadline(),
-                    next(iter(self._closing.values()), NEVER),
-                    self._pauses.next(),
-                    commits.due if commits is not None else NEVER,
-                )
-            )
+            self._set_timer(self._next_deadline())
         except Exception:
             self._warn("the broker failed in a turn")
 
@@ -378,7 +371,7 @@ class Pump:
             try:
                 stream.flush()
             except Exception:
-                self._failed(stream)
+                self.failed(stream)
 
     def _answer(self, question: Question) -> None:
         answer = self._ask(self.authenticator.answer, question)
@@ -402,9 +395,9 @@ class Pump:
 
     def _give(self, question: Question, answer: Answer) -> None:
         try:
-            self.broker.answer(question, answer, time.monotonic())
+            self.broker.answer(question, answer, clock.monotonic())
         except Exception:
-            self._failed(getattr(question.connection, "owner", None))
+            self.failed(getattr(question.connection, "owner", None))
 
     def _ask(self, ask: Callable[..., Answer | Later], *arguments: object) -> Answer | Later:
         """The authenticator's answer; one that fails is a refusal."""
@@ -414,6 +407,17 @@ class Pump:
             self._warn("authentication failed with an internal error; the client was refused")
             return Refused(IMPLEMENTATION_SPECIFIC_ERROR, "the authenticator failed")
 
+    def _next_deadline(self) -> float:
+        """When something is to be done although nothing comes."""
+        deadline: float = self.broker.next_deadline()
+        deadline = min(deadline, self.gate.next_deadline())
+        deadline = min(deadline, self._pauses.next())
+        if self._closing:
+            deadline = min(deadline, next(iter(self._closing.values())))
+        if self._commits is not None:
+            deadline = min(deadline, self._commits.due)
+        return deadline
+
     def _set_timer(self, deadline: float) -> None:
         """Wake up at `deadline`. A timer that is set for earlier stays: it costs less than to move it."""
         if self._timer_at <= deadline:
@@ -421,7 +425,7 @@ class Pump:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = deadline
-        delay = deadline - time.monotonic()
+        delay = deadline - clock.monotonic()
         # Timers of uvloop count whole milliseconds: one that fires early would make us spin.
         later = delay + TIMER_GRAIN_S if delay > 0 else 0.0
         self._timer = self.loop.call_later(later, self._on_timer)
@@ -429,7 +433,7 @@ class Pump:
     def _on_timer(self) -> None:
         self._timer = None
         self._timer_at = NEVER
-        now = time.monotonic()
+        now = clock.monotonic()
         try:
             self.broker.tick(now)
         except Exception:
@@ -448,7 +452,7 @@ class Pump:
 
     # Reports.
 
-    def _failed(self, owner: object) -> None:
+    def failed(self, owner: object) -> None:
         """An error of ours in the service of one connection: log it whole, end that connection."""
         self._warn("an internal error ended one connection")
         if isinstance(owner, Stream):

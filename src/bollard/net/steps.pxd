@@ -1,5 +1,6 @@
 cimport cython
 
+from bollard.net cimport clock
 from bollard.net.poller cimport Poller
 
 
@@ -23,3 +24,5 @@ cdef class Steps:
     cpdef void submit(self, object stepper) except *
     cpdef void resume(self, object stepper) except *
     cpdef void _schedule(self) except *
+    @cython.locals(end=double)
+    cpdef void _run(self) except *

@@ -7,10 +7,10 @@ other cores replaces `submit`: a step touches nothing but its own stream until t
 """
 
 import asyncio
-import time
 from collections import deque
 from typing import Protocol
 
+from bollard.net import clock
 from bollard.net.gate import address_key
 from bollard.net.poller import Poller
 
@@ -97,12 +97,12 @@ class Steps:
     def _run(self) -> None:
         self._scheduled = False
         self._poller.begin_round()
-        end = time.monotonic() + self._budget_s
+        end = clock.monotonic() + self._budget_s
         while self._queue or self._begun:
             for queue in (self._begun, self._queue):
                 if queue:
                     queue.popleft().step()
-            if time.monotonic() >= end:
+            if clock.monotonic() >= end:
                 break
         self._poller.end_round()
         if self._queue or self._begun:

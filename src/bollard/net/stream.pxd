@@ -40,4 +40,5 @@ cdef class Stream:
 
 
 cdef class PlainStream(Stream):
-    pass
+    cpdef void _early(self, bytes data) except *
+    cpdef str _foreign(self, bytes data)

@@ -364,7 +364,10 @@ class PlainStream(Stream):
             if self.connection is not None:
                 self.pump.receive(self.connection, data)
         elif self.phase < OPEN:
-            self.pump.guard(self, self._early, data)
+            try:
+                self._early(data)
+            except Exception:
+                self.pump.failed(self)
 
     def send(self, data: bytes) -> None:
         if data:
@@ -383,6 +386,8 @@ class PlainStream(Stream):
 
     def _foreign(self, data: bytes) -> str:
         """What the first bytes are if they do not belong here; "" if they may."""
+        if data[0] == CONNECT:
+            return ""
         if data[0] == CLIENT_HELLO:
             return "TLS on a plaintext port; use the TLS listener, or connect without TLS"
         if data[:4] in HTTP_METHODS and not self.door.websocket:
