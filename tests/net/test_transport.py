@@ -7,6 +7,7 @@ import os
 import resource
 import select
 import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -40,6 +41,12 @@ async def one_connection(server) -> tuple[FakeConnection, asyncio.StreamReader, 
     writer.write(b"x")
     await until(lambda: server.broker.accepted and server.broker.accepted[-1].received)
     return server.broker.accepted[-1], reader, writer
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Go without a good-bye: the peer gets a reset."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 def silent(connection: FakeConnection, data: bytes) -> None:
@@ -106,9 +113,7 @@ async def test_a_peer_that_resets_while_it_is_not_read_costs_nothing_until_it_is
         connection, _, writer = await one_connection(server)
         transport = connection.owner.transport
         transport.pause_reading()
-        sock = writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        writer.transport.abort()
+        reset(writer)
         turns = server.broker.turns
         await asyncio.sleep(0.03)
         assert server.broker.turns <= turns + 2
@@ -122,9 +127,7 @@ async def test_a_write_to_who_has_gone_ends_the_connection_later_and_once() -> N
         stream = connection.owner
         transport = stream.transport
         transport.pause_reading()
-        sock = writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        writer.transport.abort()
+        reset(writer)
         await asyncio.sleep(0.02)
         transport.write(b"anybody?")
         transport.write(b"hello?")
