@@ -5,8 +5,8 @@
 Nothing here is a broker. Handshakes are those of OpenSSL through Python's `ssl`, in memory, with the certificates and
 the settings of Bollard's own listener, the server's half only. Connections are accepted, read from, answered and
 closed by a loop that looks at nothing. Messages go through `load/fwd.c`, which walks their headers and copies them.
-Commits go to SQLite as Bollard's store has it set up, in groups of as many as can be outstanding in the durable
-scenario. All figures are for each second of processor time of one core, but for the commits, which wait for the disk.
+Commits are those of Bollard's store, alone and without its writer's thread, in groups of as many messages as can be
+outstanding in the durable scenario. All figures are for each second of processor time of one core, but for the commits, which wait for the disk.
 """
 
 import argparse
@@ -26,8 +26,10 @@ from against_peers import DOCUMENT, build_generator
 from brokers import CannotRun, free_ports, our_broker
 from results import insert
 
+from bollard.engine.journal import Batch
 from bollard.net.tls import CertificateFiles, server_context
-from bollard.store.database import open_database, transaction
+from bollard.session.message import Delivery, Message
+from bollard.store.salvage import open_sessions
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "load"))
@@ -35,6 +37,7 @@ from compare import Broker, load  # noqa: E402
 
 SECONDS, REPETITIONS = 1.0, 3
 GROUP = 200
+SYNC_BYTES, SYNC_FILE_BYTES = 24 << 10, 24 << 20
 
 
 def contexts(room: Path, mutual: bool) -> tuple[ssl.SSLContext, ssl.SSLContext]:
@@ -158,28 +161,38 @@ def forwarded(room: Path, arguments: str) -> float:
 
 
 def commits(room: Path) -> float:
-    """Rows a second that are on the disk, in transactions of `GROUP`, each waited for."""
+    """Messages a second that are on the disk, each for one session, in batches of `GROUP`, each waited for."""
     with tempfile.TemporaryDirectory(dir=room) as folder:
-        database = open_database(Path(folder) / "bound.db", ())
-        database.execute("CREATE TABLE rows (number INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT")
+        store, _ = open_sessions(Path(folder) / "bound.db")
+        store.begin()
+        store.lengthen_log()
+        batch = Batch()
+        for number in range(1, GROUP + 1):
+            sent = Message("bench/topic", b"bench/topic", bytes(64), 1, 0, "anonymous", "client", b"", 0.0)
+            batch.messages[number] = sent
+            batch.deliveries[(number % 10, number)] = (Delivery(sent, 1, 0, (), number), number, 0, 0)
         count, began = 0, time.monotonic()
         while time.monotonic() - began < SECONDS:
-            rows = [(count + number, bytes(120)) for number in range(GROUP)]
-            with transaction(database):
-                database.executemany("INSERT INTO rows VALUES (?, ?)", rows)
+            store.apply(batch)
             count += GROUP
         rate = count / (time.monotonic() - began)
-        database.close()
+        store.close(clean=None)
     return rate
 
 
-def syncs(room: Path) -> float:
-    """Times a second that 24 KiB more of a file are forced to the disk, one after the other."""
+def syncs(room: Path, *, longer: bool) -> float:
+    """Times a second that 24 KiB of a file are forced to the disk, one after the other: in place of what is there,
+    or making it longer."""
     with tempfile.TemporaryFile(dir=room) as file:
+        handle = file.fileno()
+        if not longer:
+            os.write(handle, bytes(SYNC_FILE_BYTES))
+            os.fsync(handle)
         count, began = 0, time.monotonic()
         while time.monotonic() - began < SECONDS:
-            os.write(file.fileno(), bytes(24_576))
-            os.fdatasync(file.fileno())
+            at = count * SYNC_BYTES
+            os.pwrite(handle, bytes(SYNC_BYTES), at if longer else at % SYNC_FILE_BYTES)
+            os.fdatasync(handle)
             count += 1
         return count / (time.monotonic() - began)
 
@@ -194,8 +207,9 @@ def bounds(room: Path) -> dict[str, Callable[[], float]]:
         "messages, one outstanding": lambda: forwarded(room, f"{pairs} 1 --max-nap 0"),
         "messages, 20 outstanding": lambda: forwarded(room, f"{pairs} 20 --max-nap 0"),
         "messages, 200 outstanding": lambda: forwarded(room, f"{pairs} 200"),
-        "forcing 24 KiB to the disk": lambda: syncs(room),
-        f"rows on the disk, {GROUP} a commit": lambda: commits(room),
+        "forcing 24 KiB to the disk, a file that grows": lambda: syncs(room, longer=True),
+        "forcing 24 KiB to the disk, in place": lambda: syncs(room, longer=False),
+        f"messages on the disk, {GROUP} a commit": lambda: commits(room),
     }
 
 

@@ -216,6 +216,7 @@ def serve(state: Path, snapshots: Path) -> None:
     from bollard.server import durability
     from bollard.server.compose import run
     from bollard.server.load import load_config
+    from bollard.store import sessions
     from bollard.store.journal import Done, JournalWriter
     from bollard.store.sessions import SessionStore
 
@@ -225,6 +226,8 @@ def serve(state: Path, snapshots: Path) -> None:
         return JournalWriter(store, done, after_commit=take)
 
     durability.JournalWriter = writer  # type: ignore[assignment, misc]
+    sessions.LOG_BYTES = 1 << 20  # it is copied after each commit
+    sessions.FEW_ROWS = 4  # clients that send little are to leave batches that wait, too
     run(load_config(state / "bollard.toml"), lambda started: None)
 
 

@@ -16,7 +16,8 @@ from bollard.engine.journal import Batch
 from bollard.engine.limits import Limits
 from bollard.session.connection import Connection
 from bollard.store.migrations import migrate
-from bollard.store.sessions import SESSION_MIGRATIONS, SessionStore
+from bollard.store.sessions import FEW_ROWS, SessionStore
+from bollard.store.tables import SESSION_MIGRATIONS
 from bollard.wire.codec import Packet, decode, encode
 from bollard.wire.connect import Connack
 from bollard.wire.framer import Framer
@@ -30,13 +31,15 @@ WALL = 1_700_000_000.0
 
 
 class World:
-    """Time stands still but for `advance`; nothing moves unless a test says so."""
+    """Time stands still but for `advance`; nothing moves unless a test says so.
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    With `few_rows` 0 each batch waits in the table of batches until `sort_in` sorts some of them in."""
+
+    def __init__(self, limits: Limits | None = None, few_rows: int = FEW_ROWS) -> None:
         self.limits = limits or Limits()
+        self.few_rows = few_rows
         self.database = sqlite3.connect(":memory:", isolation_level=None)
         migrate(self.database, SESSION_MIGRATIONS)
-        self.store = SessionStore(self.database)
         self.clients: list[Client] = []
         self.now = 1000.0
         self.crashes = 0
@@ -47,6 +50,9 @@ class World:
         self.broker = Broker(
             limits=self.limits, authorizer=Rights(), entropy=Tokens(), now=self.now, durable=True
         )
+        self.store = SessionStore(self.database)
+        self.store.few_rows = self.few_rows
+        self.store.rows_at_once = 8
         self.restored = self.broker.restore(self.store, self.now, WALL + self.now)
         self.taken = None
 
@@ -73,6 +79,10 @@ class World:
         """The batch is on the disk, and nobody knows yet."""
         if self.taken is not None:
             self.store.apply(self.taken[1])
+
+    def sort_in(self) -> None:
+        """The writer has time for some of the batches that wait."""
+        self.store.catch_up()
 
     def tell(self) -> None:
         if self.taken is not None:

@@ -155,8 +155,53 @@ def test_after_a_slow_commit_the_next_batch_waits_for_those_who_were_let_go(shel
     assert shell.commits.due == pytest.approx(shell.now + 0.001)
     shell.publish()
     shell.turn(arrived=True)
+    shell.turn()
     [(_, batch)] = shell.disk.batches
     assert len(batch.messages) == 2
+
+
+def quick_commit(shell: Shell, *, seconds: float = 0.001) -> None:
+    """One message goes to the disk and nothing gathers meanwhile."""
+    shell.publish()
+    shell.turn()
+    shell.now += seconds
+    shell.commits.done(*shell.disk.batches.pop(), "")
+
+
+def test_what_arrives_without_a_moment_in_between_goes_together(shell: Shell) -> None:
+    shell.no_hope()
+    quick_commit(shell)
+    for _ in range(3):
+        shell.publish()
+        shell.turn(arrived=True)
+        shell.now += 0.0001
+    assert (shell.disk.batches, shell.woken) == ([], 3)
+    shell.turn()
+    [(_, batch)] = shell.disk.batches
+    assert len(batch.messages) == 3
+
+
+def test_what_never_ceases_to_arrive_waits_for_no_longer_than_a_commit_takes(shell: Shell) -> None:
+    shell.no_hope()
+    quick_commit(shell, seconds=0.001)
+    taken = 0
+    while not shell.disk.batches:
+        taken += 1
+        shell.publish()
+        shell.turn(arrived=True)
+        shell.now += 0.00025
+    assert taken == 5
+
+
+def test_a_very_slow_disk_does_not_let_arrivals_wait_longer_for_company(shell: Shell) -> None:
+    shell.no_hope()
+    quick_commit(shell, seconds=5.0)
+    shell.publish()
+    shell.turn(arrived=True)
+    assert shell.disk.batches == []
+    shell.now += BUSY_S
+    shell.turn(arrived=True)
+    assert len(shell.disk.batches) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bollard.base.errors import LocalError
-from bollard.store.database import StateLock, open_database, reading, transaction
+from bollard.store.database import StateLock, lengthen_log, open_database, reading, transaction
 
 HOLD = """
 import sys
@@ -222,3 +223,67 @@ def test_a_lock_that_cannot_be_written_is_not_held(tmp_path: Path, monkeypatch: 
             pass
     with StateLock(tmp_path):
         pass
+
+
+def log_of(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def test_a_log_gets_its_length_once_and_keeps_what_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    database = open_database(path, ())
+    database.execute("CREATE TABLE t (x INTEGER) STRICT")
+    begun = log_of(path).read_bytes()
+    lengthen_log(database, 1 << 20)
+    assert log_of(path).read_bytes() == begun.ljust(1 << 20, b"\0")
+    for number in range(100):
+        database.execute("INSERT INTO t VALUES (?)", (number,))
+    lengthen_log(database, 1 << 20)
+    assert log_of(path).stat().st_size == 1 << 20
+    with sqlite3.connect(path) as other:
+        assert other.execute("SELECT count(*) FROM t").fetchone() == (100,)
+    other.close()
+    database.close()
+
+
+def test_a_log_with_zeros_behind_it_survives_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    database = open_database(path, ())
+    database.execute("CREATE TABLE t (x INTEGER) STRICT")
+    lengthen_log(database, 1 << 18)
+    database.execute("INSERT INTO t VALUES (1)")
+    for suffix in ("", "-wal"):
+        shutil.copyfile(f"{path}{suffix}", f"{tmp_path / 'crashed.db'}{suffix}")
+    database.close()
+    with sqlite3.connect(tmp_path / "crashed.db") as crashed:
+        assert crashed.execute("SELECT x FROM t").fetchall() == [(1,)]
+    crashed.close()
+
+
+def test_a_disk_with_little_room_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "s.db"
+    database = open_database(path, ())
+    before = log_of(path).stat().st_size
+    room = os.statvfs(tmp_path)
+    monkeypatch.setattr(os, "fstatvfs", lambda _: room)
+    lengthen_log(database, room.f_bavail * room.f_frsize)
+    assert log_of(path).stat().st_size == before
+    database.close()
+
+
+def test_a_database_in_memory_has_no_log() -> None:
+    database = sqlite3.connect(":memory:")
+    lengthen_log(database, 1 << 20)
+    database.close()
+
+
+def test_a_log_that_is_another_file_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    database = open_database(path, ())
+    (tmp_path / "other").write_bytes(b"")
+    log_of(path).unlink()
+    log_of(path).symlink_to(tmp_path / "other")
+    lengthen_log(database, 1 << 16)
+    assert (tmp_path / "other").stat().st_size == 0
+    log_of(path).unlink()
+    database.close()

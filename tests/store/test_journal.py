@@ -4,8 +4,11 @@ import sqlite3
 import threading
 from pathlib import Path
 
+import pytest
+
 from bollard.engine.journal import Batch
 from bollard.session.message import Delivery, Message
+from bollard.store import journal, sessions
 from bollard.store.journal import JournalWriter
 from bollard.store.salvage import open_sessions
 from bollard.store.sessions import SessionStore
@@ -125,4 +128,102 @@ def test_a_store_that_was_read_only_for_a_while_takes_writes_again(tmp_path: Pat
     writer.close()
     assert reports.seen == [(1, "attempt to write a readonly database"), (2, "")]
     assert store.count("messages") == 1
+    store.close(clean=True)
+
+
+def large(session: int) -> Batch:
+    """A batch that is not sorted in at once."""
+    made = Batch()
+    for number in range(100 * session, 100 * session + 20):
+        made.messages[number] = batch(number).messages[number]
+    return made
+
+
+class Watch:
+    """Called after each commit; waits until nothing is waiting any more."""
+
+    def __init__(self, store: SessionStore) -> None:
+        self.store = store
+        self.commits = 0
+        self.sorted = threading.Event()
+
+    def __call__(self) -> None:
+        self.commits += 1
+        if not self.store.waiting_bytes:
+            self.sorted.set()
+
+
+def test_what_waits_is_sorted_in_when_no_batch_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "QUIET_S", 0.001)
+    store, _ = open_sessions(tmp_path / "s.db")
+    store.rows_at_once = 1
+    store.apply(large(1))
+    store.apply(large(2))
+    watch = Watch(store)
+    writer = JournalWriter(store, Reports(), after_commit=watch)
+    writer.start()
+    assert watch.sorted.wait(10)
+    writer.close()
+    assert store._database.execute("SELECT count(*) FROM messages").fetchone() == (40,)
+    assert watch.commits >= 2
+    store.close(clean=True)
+
+
+def test_too_much_that_waits_is_sorted_in_although_batches_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "QUIET_S", 1000.0)
+    store, _ = open_sessions(tmp_path / "s.db")
+    store.max_waiting_bytes = 1500
+    watch, reports = Watch(store), Reports()
+    writer = JournalWriter(store, reports, after_commit=watch)
+    writer.start()
+    writer.submit(1, large(1))
+    writer.submit(2, large(2))
+    assert watch.sorted.wait(10)
+    assert reports.seen == [(1, ""), (2, "")]
+    assert watch.commits > 2
+    writer.close()
+    store.close(clean=True)
+
+
+def test_a_disk_that_refuses_to_sort_in_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "QUIET_S", 0.001)
+    store, _ = open_sessions(tmp_path / "s.db")
+    store.apply(large(1))
+    tried = threading.Event()
+
+    def refuse(_: SessionStore) -> bool:
+        tried.set()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SessionStore, "catch_up", refuse)
+        reports = Reports()
+        writer = JournalWriter(store, reports)
+        writer.start()
+        assert tried.wait(10)
+        writer.submit(1, large(2))
+        reports.wait(1)
+        writer.close()
+    assert reports.seen == [(1, "")]
+    assert store.count("messages") == 40
+    store.close(clean=True)
+
+
+def test_the_writer_gives_the_log_its_length_before_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "LOG_BYTES", 1 << 20)
+    store, _ = open_sessions(tmp_path / "s.db")
+    store.begin()
+    reports = Reports()
+    writer = JournalWriter(store, reports)
+    writer.start()
+    writer.submit(1, batch(1))
+    reports.wait(1)
+    assert (tmp_path / "s.db-wal").stat().st_size == 1 << 20
+    writer.close()
     store.close(clean=True)

@@ -12,8 +12,10 @@ from bollard.base.errors import LocalError
 from bollard.engine.journal import Batch
 from bollard.engine.records import SessionRecord
 from bollard.session.message import Delivery, Message
+from bollard.store.database import open_database
 from bollard.store.salvage import backup, check, open_sessions, restore_backup
-from bollard.store.sessions import COLUMNS, SessionStore
+from bollard.store.sessions import SessionStore
+from bollard.store.tables import COLUMNS, SESSION_MIGRATIONS
 
 ROWS = 2000
 PAGE = 4096
@@ -36,6 +38,8 @@ def path(tmp_path: Path) -> Path:
     store, _ = open_sessions(live)
     store.begin()
     fill(store)
+    while store.catch_up():
+        pass
     store._database.execute("PRAGMA wal_checkpoint(FULL)")
     fill(store, ROWS + 1, 10)
     target = tmp_path / "sessions.db"
@@ -235,3 +239,89 @@ def test_a_database_of_another_kind_is_not_restored(tmp_path: Path) -> None:
 def test_a_store_that_does_not_exist_cannot_be_checked(tmp_path: Path) -> None:
     with pytest.raises(LocalError, match="no session store"):
         check(tmp_path / "s.db")
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Path:
+    """A store that a crash left with batches that are not sorted in."""
+    live, target = tmp_path / "live.db", tmp_path / "sessions.db"
+    store, _ = open_sessions(live)
+    store.begin()
+    store.lengthen_log()
+    for first in (1, 101, 201):
+        fill(store, first, 100)
+    for suffix in ("", "-wal"):
+        shutil.copyfile(f"{live}{suffix}", f"{target}{suffix}")
+    target.chmod(0o600)
+    store.close(clean=True)
+    return target
+
+
+def test_batches_that_wait_survive_a_crash_a_check_and_a_backup(waiting: Path, tmp_path: Path) -> None:
+    counts, problem = check(waiting)
+    assert (counts["messages"], counts["deliveries"], problem) == (300, 300, "")
+    backup(waiting, tmp_path / "copy.db")
+    assert check(tmp_path / "copy.db") == (counts, "")
+    store, opened = open_sessions(waiting)
+    assert (opened.unclean, opened.problem) == (True, "")
+    assert store.waiting_bytes > 0
+    assert [record.number for record in store.messages()] == list(range(1, 301))
+    store.close(clean=True)
+
+
+def test_a_batch_that_is_damaged_costs_its_own_rows(waiting: Path) -> None:
+    database = sqlite3.connect(waiting)
+    database.execute("UPDATE batches SET changes = zeroblob(100) WHERE number = 2")
+    database.commit()
+    shutil.copyfile(waiting, f"{waiting}.kept")
+    shutil.copyfile(f"{waiting}-wal", f"{waiting}.kept-wal")
+    database.close()
+    for suffix in ("", "-wal"):
+        Path(f"{waiting}.kept{suffix}").rename(f"{waiting}{suffix}")
+    waiting.chmod(0o600)
+    assert "check sum" in check(waiting)[1]
+    counts, said = salvaged(waiting)
+    assert (counts["messages"], counts["deliveries"], counts["sessions"]) == (200, 200, 1)
+    assert "check sum" in said
+
+
+def test_a_store_of_an_earlier_version_is_opened_and_its_copy_checked(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    open_database(path, SESSION_MIGRATIONS[:1]).close()
+    assert check(path) == (dict.fromkeys(COLUMNS, 0), "")
+    store, opened = open_sessions(path)
+    assert opened.problem == ""
+    fill(store, 1, 20)
+    assert store.count("messages") == 20
+    store.close(clean=True)
+
+
+def test_an_earlier_version_refuses_a_store_that_may_have_batches(tmp_path: Path) -> None:
+    store, _ = open_sessions(tmp_path / "s.db")
+    store.close(clean=True)
+    with pytest.raises(LocalError, match="newer version"):
+        open_database(tmp_path / "s.db", SESSION_MIGRATIONS[:1])
+
+
+def test_a_small_store_lets_little_wait(tmp_path: Path) -> None:
+    store, _ = open_sessions(tmp_path / "s.db", max_bytes=1 << 20)
+    assert store.max_waiting_bytes == 1 << 17
+    store.close(clean=True)
+
+
+def test_a_log_cut_at_any_byte_gives_the_batches_before(waiting: Path, tmp_path: Path) -> None:
+    log = Path(f"{waiting}-wal").read_bytes()
+    end = len(log.rstrip(b"\0"))
+    dice = random.Random(3)
+    found = set()
+    for cut in sorted(dice.sample(range(end), 16)):
+        torn = tmp_path / f"torn-{cut}.db"
+        shutil.copyfile(waiting, torn)
+        # What follows the cut is what was there before: zeros.
+        Path(f"{torn}-wal").write_bytes(log[:cut] + bytes(end + 100_000 - cut))
+        counts, problem = check(torn)
+        assert problem == ""
+        found.add(counts["messages"])
+        assert counts["messages"] == counts["deliveries"]
+    assert found <= {0, 100, 200, 300}
+    assert len(found) > 1

@@ -1,9 +1,13 @@
 """When the journal goes to the disk: the loop's half of group commit.
 
-A batch is handed over as soon as the disk is free and somebody waits for it, with one exception: if receivers
-were quick lately, they get up to `BUSY_S` to acknowledge. What all of them have is not written at all, which
-is sooner than any disk. Receivers that were slow, or are away, are not waited for. What nobody waits for, such as the end of a delivery, goes with the
-next batch or after `LAZY_S`, which spares flash memory.
+A batch is handed over as soon as the disk is free, somebody waits for it, and what has arrived is taken in. If
+receivers were quick lately, they get up to `BUSY_S` to acknowledge: what all of them have is not written at all, which
+is sooner than any disk. Receivers that were slow, or are away, are not waited for. What nobody waits for, such as the
+end of a delivery, goes with the next batch or after `LAZY_S`, which spares flash memory.
+
+Publishers with full windows are let go together, and send again together. The first of them must not go to the disk
+alone, while all the others wait for two commits. So as long as each look at the sockets finds more, it is taken in,
+but for no longer than the last commit took; a look that finds nothing ends it, and nobody waits for a clock.
 
 A slow disk needs large batches. Publishers that have used up their windows wait for one batch while the others wait
 for the one that gathers meanwhile: without company each holds half of them, and everybody waits for two commits. So
@@ -65,6 +69,7 @@ class Commits:
         "_retry_at",
         "_since",
         "_taken",
+        "_took_s",
         "_trust",
         "_wake",
         "_writing",
@@ -84,6 +89,7 @@ class Commits:
         self._hoped_rows = 0
         self._taken = 0
         self._began = 0.0
+        self._took_s = 0.0
         self._company = Company()
         self._trust = MAX_HOPE
         self._done: asyncio.Event | None = None
@@ -110,6 +116,9 @@ class Commits:
                 return False
         elif now - self._since < BUSY_S and self._may_hope():
             return self._wait(self._since + BUSY_S, progress)
+        elif progress and rows < MANY_ROWS and now - self._since < min(self._took_s, BUSY_S):
+            self._wake()
+            return False
         elif now < self._company.until and rows < min(self._company.rows, MANY_ROWS):
             return self._wait(self._company.until, progress)
         return self._hand_over(now)
@@ -170,10 +179,11 @@ class Commits:
             self._broker.refused(batch, problem, now)
         else:
             self._retry_at = 0.0
+            self._took_s = now - self._began
             self._broker.committed(sequence, now)
             gathered = len(self._broker.core.journal.batch)
             if gathered and self._trust:
-                patience_s = min((now - self._began) * COMPANY_SHARE, BUSY_S)
+                patience_s = min(self._took_s * COMPANY_SHARE, BUSY_S)
                 self._company = Company(now + patience_s, gathered, gathered + len(batch))
         if self._done is not None:
             self._done.set()

@@ -16,14 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from bollard.base.errors import LocalError
+from bollard.store.batches import Changes, DamagedBatch
 from bollard.store.database import open_database
-from bollard.store.sessions import CLOSED, COLUMNS, ENDED, IN_USE, KEYS, SESSION_MIGRATIONS, SessionStore
+from bollard.store.sessions import LOG_BYTES, SessionStore
+from bollard.store.tables import CLOSED, COLUMNS, ENDED, IN_USE, KEYS, SESSION_MIGRATIONS, Tables
 
 PAGE_BYTES = 4096
+_ALL_COLUMNS = {**COLUMNS, "batches": ("number", "changes")}
+_ALL_KEYS = {**KEYS, "batches": ("number",)}
 #: What SQLite says when the file is not to blame; whoever opens it for good will say it again.
 _NOT_DAMAGE = ("locked", "readonly", "full", "unable to open")
 #: Rows read at once from a damaged table: a page that fails costs no more than its neighbours.
 _STEP = 64
+#: Of a bounded store, the part that batches may take up which are not yet sorted into the tables.
+_SHARE_WAITING = 8
 #: How much longer than it is a truncated file may claim to have been (attack: a header that fills the disk).
 _MAX_PADDED = 1000
 #: Gaps in a damaged table that are stepped over before the rest is read from its end.
@@ -154,14 +160,17 @@ def _open(path: Path, relaxed: bool, max_bytes: int) -> SessionStore:
     for pragma in (
         "PRAGMA secure_delete = OFF",  # queued messages are no secrets of ours, and there are many
         f"PRAGMA synchronous = {'NORMAL' if relaxed else 'FULL'}",
-        "PRAGMA wal_autocheckpoint = 2000",
+        f"PRAGMA wal_autocheckpoint = {LOG_BYTES // PAGE_BYTES}",
         "PRAGMA journal_size_limit = 67108864",
         "PRAGMA cache_size = -16384",
     ):
         database.execute(pragma)
     if max_bytes:
         database.execute(f"PRAGMA max_page_count = {max(max_bytes // PAGE_BYTES, 256)}")
-    return SessionStore(database)
+    store = SessionStore(database)
+    if max_bytes:
+        store.max_waiting_bytes = min(store.max_waiting_bytes, max_bytes // _SHARE_WAITING)
+    return store
 
 
 def _wal_is_missing(path: Path) -> bool:
@@ -190,7 +199,10 @@ def _examine(path: Path) -> tuple[int, str]:
 
 def _integrity(database: sqlite3.Connection) -> str:
     rows = [str(row[0]) for row in database.execute("PRAGMA integrity_check(3)")]
-    return "" if rows == ["ok"] else "; ".join(rows)
+    if rows == ["ok"]:
+        SessionStore(database).check_waiting()
+        return ""
+    return "; ".join(rows)
 
 
 def _salvage(path: Path, problem: str, relaxed: bool, max_bytes: int) -> tuple[SessionStore, Opened]:
@@ -223,19 +235,21 @@ def _pad(path: Path) -> None:
 
 def _transfer(source: Path, target: Path) -> dict[str, int]:
     """Copy every row that can be read; how many of each table."""
-    saved = dict.fromkeys(COLUMNS, 0)
     database = open_database(target, SESSION_MIGRATIONS)
-    store = SessionStore(database)
+    tables = Tables(database)
     try:
         origin = sqlite3.connect(source, isolation_level=None)
         origin.text_factory = lambda raw: raw.decode("utf-8", "strict")
         try:
             database.execute("BEGIN IMMEDIATE")
             for table in COLUMNS:
-                saved[table] = _transfer_table(origin, store, table)
+                _transfer_table(origin, tables, table)
+            _transfer_batches(origin, database)
             database.execute("COMMIT")
         finally:
             origin.close()
+        store = SessionStore(database)
+        return {table: store.count(table) for table in COLUMNS}
     except sqlite3.Error as error:
         raise LocalError(
             f"the session store is damaged and a new one cannot be written: {error}",
@@ -243,18 +257,26 @@ def _transfer(source: Path, target: Path) -> dict[str, int]:
         ) from None
     finally:
         database.close()
-    return saved
 
 
-def _transfer_table(origin: sqlite3.Connection, store: SessionStore, table: str) -> int:
-    count = 0
+def _transfer_table(origin: sqlite3.Connection, tables: Tables, table: str) -> None:
     for rows in _readable(origin, table):
         for row in rows:
             try:
-                count += store.insert(table, [row])
+                tables.insert(table, [row])
             except (sqlite3.IntegrityError, OverflowError):
                 continue  # a value that the table does not allow: damage that SQLite did not see
-    return count
+
+
+def _transfer_batches(origin: sqlite3.Connection, database: sqlite3.Connection) -> None:
+    """Batches that were not sorted in: those that are what was written."""
+    for rows in _readable(origin, "batches"):
+        for number, value in rows:
+            try:
+                Changes().follow(value)
+            except DamagedBatch:
+                continue
+            database.execute("INSERT OR REPLACE INTO batches VALUES (?, ?)", (number, value))
 
 
 def _readable(origin: sqlite3.Connection, table: str) -> Iterator[list[tuple[Any, ...]]]:
@@ -262,8 +284,8 @@ def _readable(origin: sqlite3.Connection, table: str) -> Iterator[list[tuple[Any
     last = yield from _forward(origin, table)
     if last is None:
         return
-    key = ", ".join(f"{column} DESC" for column in KEYS[table])
-    columns = ", ".join(COLUMNS[table])
+    key = ", ".join(f"{column} DESC" for column in _ALL_KEYS[table])
+    columns = ", ".join(_ALL_COLUMNS[table])
     cursor = origin.cursor()
     try:
         cursor.execute(f"SELECT {columns} FROM {table} ORDER BY {key}")
@@ -277,8 +299,8 @@ def _forward(
     origin: sqlite3.Connection, table: str
 ) -> Generator[list[tuple[Any, ...]], None, tuple[Any, ...] | None]:
     """Rows in the order of the key. Returns where it gave up, None if the table ended."""
-    columns, keys = ", ".join(COLUMNS[table]), KEYS[table]
-    places = [COLUMNS[table].index(key) for key in keys]
+    columns, keys = ", ".join(_ALL_COLUMNS[table]), _ALL_KEYS[table]
+    places = [_ALL_COLUMNS[table].index(key) for key in keys]
     order = ", ".join(keys)
     marks = ", ".join("?" * len(keys))
     after: tuple[Any, ...] | None = None

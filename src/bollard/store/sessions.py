@@ -1,17 +1,17 @@
-"""The tables of sessions, what they are owed, and retained messages: `engine.records.Kept` over SQLite.
+"""Sessions, what they are owed, and retained messages on disk: `engine.records.Kept` over SQLite.
 
-One writer applies the journal's batches, each in one transaction; at start the same tables are streamed
-back. What the rows mean is in `engine/records.py`. Opening, damage and threads are in other files.
-
-Inserts and deletes go many to a statement: each statement gives up the interpreter's lock once, so a busy
-event loop and the writer seldom wait for each other.
+One writer applies the journal's batches, each durable as a whole. A batch of more than a few rows becomes one row
+of the table `batches` first: that is all that an acknowledgement has to wait for. `catch_up` sorts such batches into
+the other tables, many in one transaction, when nobody waits or too many have gathered. Reading gives both together,
+so what was sorted and what was not is the same to everybody else. Batches are written and read by `batches.py`,
+tables by `tables.py`; opening, damage and threads are in other files.
 """
 
 # ruff: noqa: S608  (what is put into statements are names of our tables)
+import heapq
 import sqlite3
-from collections.abc import Iterable, Iterator
-from itertools import chain, islice
-from typing import Any
+import time
+from collections.abc import Iterator
 
 from bollard.engine.journal import Batch
 from bollard.engine.records import (
@@ -21,121 +21,74 @@ from bollard.engine.records import (
     SessionRecord,
     SubscriptionRecord,
 )
-from bollard.store.migrations import Migration
+from bollard.store.batches import Changes, encode, verify
+from bollard.store.database import lengthen_log
+from bollard.store.tables import CLOSED, COLUMNS, ENDED, IN_USE, KEYS, OF_SESSIONS, Row, Tables
 
-SESSION_MIGRATIONS = (
-    Migration(
-        "sessions",
-        (
-            # One row: how the last broker left the store, so that one that was closed is not checked.
-            "CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), clean INTEGER NOT NULL) STRICT",
-            "INSERT INTO state VALUES (1, 1)",
-            """
-            CREATE TABLE sessions (
-                number INTEGER PRIMARY KEY,
-                principal TEXT NOT NULL,
-                client_id TEXT NOT NULL,
-                connected INTEGER NOT NULL,
-                expiry_s INTEGER NOT NULL,
-                ends_at REAL NOT NULL,
-                will_at REAL NOT NULL,
-                will_name TEXT NOT NULL,
-                will_payload BLOB NOT NULL,
-                will_flags INTEGER NOT NULL,
-                will_delay_s INTEGER NOT NULL,
-                will_expiry_s INTEGER NOT NULL,
-                will_forward BLOB NOT NULL
-            ) STRICT
-            """,
-            """
-            CREATE TABLE subscriptions (
-                session INTEGER NOT NULL,
-                filter TEXT NOT NULL,
-                qos INTEGER NOT NULL,
-                no_local INTEGER NOT NULL,
-                retain_as_published INTEGER NOT NULL,
-                identifier INTEGER NOT NULL,
-                PRIMARY KEY (session, filter)
-            ) STRICT, WITHOUT ROWID
-            """,
-            """
-            CREATE TABLE received (
-                session INTEGER NOT NULL,
-                packet_id INTEGER NOT NULL,
-                PRIMARY KEY (session, packet_id)
-            ) STRICT, WITHOUT ROWID
-            """,
-            """
-            CREATE TABLE messages (
-                number INTEGER PRIMARY KEY,
-                name TEXT NOT NULL,
-                payload BLOB NOT NULL,
-                flags INTEGER NOT NULL,
-                author TEXT NOT NULL,
-                client_id TEXT NOT NULL,
-                forward BLOB NOT NULL,
-                expires_at REAL NOT NULL
-            ) STRICT
-            """,
-            """
-            CREATE TABLE deliveries (
-                session INTEGER NOT NULL,
-                number INTEGER NOT NULL,
-                message INTEGER NOT NULL,
-                flags INTEGER NOT NULL,
-                packet_id INTEGER NOT NULL,
-                released INTEGER NOT NULL,
-                identifiers TEXT,
-                share TEXT,
-                PRIMARY KEY (session, number)
-            ) STRICT, WITHOUT ROWID
-            """,
-            "CREATE TABLE retained (message INTEGER PRIMARY KEY) STRICT",
-        ),
-    ),
-)
-
-#: How a store was left: by a crash, by a stop, by a stop for which the disk did not take everything.
-IN_USE, CLOSED, ENDED = 0, 1, 2
-#: Columns of each table, in the order of its records.
-COLUMNS = {
-    "sessions": SessionRecord._fields,
-    "subscriptions": SubscriptionRecord._fields,
-    "received": ReceivedRecord._fields,
-    "messages": MessageRecord._fields,
-    "deliveries": DeliveryRecord._fields,
-    "retained": ("message",),
-}
-#: The key of each table.
-KEYS = {
-    "sessions": ("number",),
-    "subscriptions": ("session", "filter"),
-    "received": ("session", "packet_id"),
-    "messages": ("number",),
-    "deliveries": ("session", "number"),
-    "retained": ("message",),
-}
-#: Rows to a statement: the most that pays off, one size for what is left over, and single rows.
-_SIZES = (32, 8, 1)
+#: A batch up to so many rows is sorted in at once, if no other waits: that is as fast, and is done then.
+FEW_ROWS = 16
+#: So is one whose payloads are larger than this for each row: writing them twice would cost more than it saves.
+LARGE_ROW_BYTES = 512
+#: Batches that wait, in bytes. Beyond, they are sorted in while the next ones come in, and before they are taken
+#: when twice as much waits. A batch that alone is larger is sorted in with all that waits.
+MAX_WAITING_BYTES = 32 << 20
+#: Rows that are sorted in by one transaction, about: what a batch that comes meanwhile waits for.
+ROWS_AT_ONCE = 512
+#: Length of the write-ahead log from the start; it is copied to the database when it is about full.
+LOG_BYTES = 24 << 20
 #: Rows that are fetched at once when tables are streamed.
 _FETCH = 1000
 
 
 class SessionStore:
-    """The tables in an opened database. One thread at a time."""
+    """The store in an opened database. One thread at a time. `waiting_bytes` are in batches that are durable
+    but not sorted in."""
 
-    __slots__ = ("_database", "_marked", "_statements")
+    __slots__ = (
+        "_database",
+        "_last",
+        "_logged_bytes",
+        "_marked",
+        "_overlay",
+        "_rest_until",
+        "_tables",
+        "few_rows",
+        "max_waiting_bytes",
+        "rows_at_once",
+        "waiting_bytes",
+    )
 
     def __init__(self, database: sqlite3.Connection) -> None:
+        """`sqlite3.Error` if it is damaged, or no store of ours."""
         self._database = database
-        self._statements: dict[tuple[str, str, int], str] = {}
+        self._tables = Tables(database)
         self._marked = False
+        self.few_rows = FEW_ROWS
+        self.rows_at_once = ROWS_AT_ONCE
+        self.max_waiting_bytes = MAX_WAITING_BYTES
+        self._last, self.waiting_bytes = self._look()
+        #: What waits, while it is read with the tables; and when everything may be sorted in at once again.
+        self._overlay: Changes | None = None
+        self._rest_until = 0.0
+        #: What batches and their sorting in have about written since the last checkpoint.
+        self._logged_bytes = 0
+
+    def _look(self) -> tuple[int, int]:
+        """The number of the last batch that waits, 0 if none does, and the bytes of all."""
+        known = self._database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'batches'").fetchone()
+        if known is None:  # a copy that an earlier version made
+            return 0, 0
+        last, size = self._database.execute(
+            "SELECT coalesce(max(number), 0), coalesce(sum(length(changes)), 0) FROM batches"
+        ).fetchone()
+        return int(last), int(size)
 
     # --- writing -------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Note that from now on the store is in use, in the main file, so that the loss of its write-ahead
         log cannot hide it. On a disk that is full the first batch notes it."""
+        self._overlay = None
         try:
             self._database.execute("UPDATE state SET clean = 0")
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -143,85 +96,124 @@ class SessionStore:
         except sqlite3.OperationalError:
             self._marked = False
 
+    def lengthen_log(self) -> None:
+        """Give the write-ahead log its length, if the disk has room: a tenth of a second, once after the start."""
+        lengthen_log(self._database, LOG_BYTES)
+
     def apply(self, batch: Batch) -> None:
         """Make all of `batch` durable. `sqlite3.Error`: nothing of it is, and it may be tried again.
 
-        Keys go before rows come, so that a store that is full can make room.
+        What no table could take is a ValueError, TypeError or struct.error.
         """
-        if not len(batch):
+        rows = len(batch)
+        if not rows:
             return
-        database = self._database
-        database.execute("BEGIN IMMEDIATE")
+        size = sum(len(message.payload) for message in batch.messages.values())
+        large = size > self.max_waiting_bytes
+        if large or (not self._last and (rows <= self.few_rows or size > LARGE_ROW_BYTES * rows)):
+            self._sort_in(batch)
+            return
+        value = encode(batch)
         try:
+            if self.waiting_bytes > 2 * self.max_waiting_bytes:
+                self.catch_up()
+            self._append(value)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_FULL or time.monotonic() < self._rest_until:
+                raise
+            self._make_room(batch)
+
+    def _make_room(self, batch: Batch) -> None:
+        """What waits may be smaller once it is sorted in, and what has ended meanwhile makes room. Where that
+        does not help, it is not tried all the time."""
+        began = time.monotonic()
+        try:
+            self._sort_in(batch)
+        except sqlite3.Error:
+            now = time.monotonic()
+            self._rest_until = now + 10 * (now - began)
+            raise
+
+    def _append(self, value: bytes) -> None:
+        database = self._database
+        if self._marked:
+            database.execute("INSERT INTO batches VALUES (?, ?)", (self._last + 1, value))
+        else:
+            with _Transaction(database):
+                database.execute("UPDATE state SET clean = 0")
+                database.execute("INSERT INTO batches VALUES (?, ?)", (self._last + 1, value))
+            self._marked = True
+        self._last += 1
+        self.waiting_bytes += len(value)
+        self._logged_bytes += len(value)
+        self._overlay = None
+
+    def _sort_in(self, batch: Batch) -> None:
+        """Everything that waits and then `batch`, in one transaction."""
+        changes = self._all_waiting()
+        changes.take(batch)
+        with _Transaction(self._database) as database:
             if not self._marked:
                 database.execute("UPDATE state SET clean = 0")
-            self._delete_keys(batch)
-            self._insert_rows(batch)
-            self._end_sessions(batch)
-            database.execute("COMMIT")
-        except BaseException:
-            if database.in_transaction:  # a full disk has rolled it back already
-                database.execute("ROLLBACK")
-            raise
+            if self._last:
+                database.execute("DELETE FROM batches")
+            changes.write(self._tables)
         self._marked = True
+        self._last = self.waiting_bytes = 0
+        self._overlay = None
 
-    def _delete_keys(self, batch: Batch) -> None:
-        self._delete("deliveries", batch.ended_deliveries)
-        self._delete("messages", ((number,) for number in batch.ended_messages))
-        self._delete("retained", ((number,) for number, there in batch.retained.items() if not there))
-        self._delete("received", (key for key, there in batch.received.items() if not there))
-        self._delete("subscriptions", (key for key, record in batch.subscriptions.items() if not record))
+    def catch_up(self) -> bool:
+        """Sort in the oldest batches that wait, about `rows_at_once` rows; whether any waited.
 
-    def _insert_rows(self, batch: Batch) -> None:
-        self.insert("sessions", batch.sessions.values())
-        self.insert("subscriptions", (record for record in batch.subscriptions.values() if record))
-        self.insert("messages", batch.message_rows())
-        self.insert("deliveries", batch.delivery_rows(False))
-        self.insert("deliveries", batch.delivery_rows(True))
-        self.insert("received", (key for key, there in batch.received.items() if there))
-        self.insert("retained", ((number,) for number, there in batch.retained.items() if there))
+        `sqlite3.Error`: nothing was changed, and all is as durable as it was.
+        """
+        if not self._last:
+            return False
+        changes, done, size = Changes(), 0, 0
+        for number, value in self._waiting():
+            changes.follow(value)
+            done, size = number, size + len(value)
+            if changes.rows >= self.rows_at_once:
+                break
+        with _Transaction(self._database) as database:
+            database.execute("DELETE FROM batches WHERE number <= ?", (done,))
+            changes.write(self._tables)
+        self._overlay = None
+        self.waiting_bytes -= size
+        self._logged_bytes += size
+        if done == self._last:
+            self._last = self.waiting_bytes = 0
+        return True
 
-    def _end_sessions(self, batch: Batch) -> None:
-        numbers = [(number,) for number in batch.ended_sessions]
-        if numbers:
-            for table in ("deliveries", "received", "subscriptions"):
-                self._database.executemany(f"DELETE FROM {table} WHERE session = ?", numbers)
-            self._delete("sessions", numbers)
+    def _waiting(self) -> Iterator[tuple[int, bytes]]:
+        """Batches that are not sorted in, oldest first."""
+        if self._last:
+            yield from self._database.execute("SELECT number, changes FROM batches ORDER BY number")
 
-    def insert(self, table: str, rows: Iterable[tuple[Any, ...]]) -> int:
-        """Insert or replace rows, inside the caller's transaction; how many."""
-        width = len(COLUMNS[table])
-        return self._many(rows, f"INSERT OR REPLACE INTO {table} VALUES ", width, "")
+    def _all_waiting(self) -> Changes:
+        changes = Changes()
+        for _, value in self._waiting():
+            changes.follow(value)
+        return changes
 
-    def _delete(self, table: str, keys: Iterable[tuple[Any, ...]]) -> None:
-        columns = ", ".join(KEYS[table])
-        head = f"WITH gone ({columns}) AS (VALUES "
-        tail = f") DELETE FROM {table} WHERE ({columns}) IN (SELECT {columns} FROM gone)"
-        self._many(keys, head, len(KEYS[table]), tail)
-
-    def _many(self, rows: Iterable[tuple[Any, ...]], head: str, width: int, tail: str) -> int:
-        """Run a statement over `rows`, as many at a time as pays off."""
-        source = iter(rows)
-        database = self._database
-        count = 0
-        while group := list(islice(source, _SIZES[0])):
-            count += len(group)
-            for size in _SIZES:
-                while len(group) >= size:
-                    now, group = group[:size], group[size:]
-                    statement = self._statement(head, size, width, tail)
-                    database.execute(statement, tuple(chain.from_iterable(now)))
-        return count
-
-    def _statement(self, head: str, size: int, width: int, tail: str) -> str:
-        known = self._statements.get((head, tail, size))
-        if known is None:
-            row = "(" + ", ".join("?" * width) + ")"
-            known = self._statements[(head, tail, size)] = head + ", ".join([row] * size) + tail
-        return known
+    def checkpoint(self) -> None:
+        """Copy the write-ahead log to the database, so that no commit has to, if batches have filled much of it:
+        little is not worth the wear. `sqlite3.Error`: not now."""
+        if self._logged_bytes > LOG_BYTES // 4:
+            self._database.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._logged_bytes = 0
 
     def close(self, *, clean: bool | None) -> None:
-        """Close; `clean` says whether everything that was taken is in it, None writes nothing at all."""
+        """Close; `clean` says whether everything that was taken is in it, None writes nothing at all.
+
+        What cannot be sorted in now stays what it is: durable, and read with the rest.
+        """
+        try:
+            if clean is not None:
+                while self.catch_up():
+                    pass
+        except sqlite3.Error:
+            pass
         try:
             if clean is not None:
                 self._database.execute("UPDATE state SET clean = ?", (CLOSED if clean else ENDED,))
@@ -229,6 +221,11 @@ class SessionStore:
             self._database.close()
 
     # --- reading -------------------------------------------------------------------------------------
+
+    def check_waiting(self) -> None:
+        """`sqlite3.Error` if a batch that waits is not what was written."""
+        for _, value in self._waiting():
+            verify(value)
 
     def state(self) -> int:
         """How the last broker left the store: IN_USE, CLOSED or ENDED."""
@@ -255,13 +252,47 @@ class SessionStore:
 
     def count(self, table: str) -> int:
         """How many rows a table has."""
+        if self._last:
+            return sum(1 for _ in self._rows(table))
         return int(self._database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
-    def _rows(self, table: str) -> Iterator[tuple[Any, ...]]:
-        """A table in the order of its key."""
+    def _rows(self, table: str) -> Iterator[Row]:
+        """A table in the order of its key, as it will be when all that waits is sorted in."""
+        if not self._last:
+            return self._stored(table)
+        changes = self._overlay = self._overlay or self._all_waiting()
+        changed = changes.of_table(table)
+        ended = changes.ended_sessions if table in OF_SESSIONS else {}
+        width = len(KEYS[table])
+        left = (row for row in self._stored(table) if row[:width] not in changed and row[0] not in ended)
+        come = sorted(row for row in changed.values() if row is not None)
+        return heapq.merge(left, come, key=lambda row: row[:width])
+
+    def _stored(self, table: str) -> Iterator[Row]:
         columns, key = ", ".join(COLUMNS[table]), ", ".join(KEYS[table])
         cursor = self._database.cursor()
         cursor.arraysize = _FETCH
         cursor.execute(f"SELECT {columns} FROM {table} ORDER BY {key}")
         while rows := cursor.fetchmany():
             yield from rows
+
+
+class _Transaction:
+    """All of the block, durable when it ends, or nothing if it raises."""
+
+    __slots__ = ("_database",)
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._database.execute("BEGIN IMMEDIATE")
+        return self._database
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._database.execute("COMMIT")
+        finally:
+            if self._database.in_transaction:  # a full disk has rolled it back already
+                self._database.execute("ROLLBACK")
