@@ -28,7 +28,7 @@ TESTS ?= tests
 
 VARIANT := $(if $(filter 1,$(BOLLARD_PURE)),pure,compiled)
 ROOM := build/$(VARIANT)
-SOURCES := $(sort $(shell find src -name '*.py' -o -name '*.pxd' -o -name 'py.typed')) pyproject.toml setup.py README.md
+SOURCES := $(sort $(shell find src -name '*.py' -o -name '*.py[xi]' -o -name '*.pxd' -o -name 'py.typed')) pyproject.toml setup.py README.md
 
 # Uncompiled, the suites whose result can depend on compilation, and what stands on them.
 CORE := $(wildcard tests/base tests/wire tests/session tests/routing tests/policy tests/engine \

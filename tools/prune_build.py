@@ -15,7 +15,8 @@ def has_source(built: Path, root: Path) -> bool:
     relative = built.relative_to(root)
     if built.suffix == ".so":
         module = SOURCE / relative.parent / relative.name.split(".")[0]
-        return module.with_suffix(".pxd").exists() and module.with_suffix(".py").exists()
+        hot = module.with_suffix(".pxd").exists() and module.with_suffix(".py").exists()
+        return hot or module.with_suffix(".pyx").exists()
     return (SOURCE / relative).exists()
 
 

@@ -37,13 +37,14 @@ def test_what_has_no_source_any_more_leaves_the_build(tmp_path: Path) -> None:
     source, built = tmp_path / "src" / "bollard", tmp_path / "build" / "lib.linux" / "bollard"
     source.mkdir(parents=True)
     built.mkdir(parents=True)
-    for name in ("cold.py", "hot.py", "hot.pxd", "cooled.py"):
+    for name in ("cold.py", "hot.py", "hot.pxd", "cooled.py", "binding.pyx"):
         (source / name).touch()
     for name in (
         "cold.py",
         "hot.py",
         "hot.pxd",
         "hot.cpython-311.so",
+        "binding.cpython-311.so",
         "gone.py",
         "cooled.py",
         "cooled.cpython-311.so",
@@ -51,6 +52,7 @@ def test_what_has_no_source_any_more_leaves_the_build(tmp_path: Path) -> None:
         (built / name).touch()
     subprocess.run([sys.executable, TOOLS / "prune_build.py"], cwd=tmp_path, check=True)
     assert sorted(path.name for path in built.iterdir()) == [
+        "binding.cpython-311.so",
         "cold.py",
         "cooled.py",
         "hot.cpython-311.so",

@@ -1,21 +1,21 @@
 cimport cython
 
+from bollard.net.channel cimport Channel
 from bollard.net.stream cimport Stream
 
 
 cdef class TlsStream(Stream):
-    cdef bint _ended
-    cdef object _fault
-    cdef object _incoming
-    cdef object _outgoing
+    cdef Channel _channel
     cdef object _psk
     cdef bint _queued
     cdef bint _shaken
-    cdef object _tls
 
+    cpdef void data_received(self, bytes data) except *
+    cpdef void _take(self, bytes data) except *
+    cpdef bint _recognize(self, bytes data) except -1
     cpdef void _await_shake(self, bytes data) except *
-    cpdef void _read_records(self) except *
-    cpdef void _conclude(self, Py_ssize_t filled) except *
-    @cython.locals(size=Py_ssize_t)
-    cpdef Py_ssize_t _decipher(self, Py_ssize_t filled) except -1
+    @cython.locals(channel=Channel, complete=bint)
+    cpdef void _shake(self) except *
+    @cython.locals(channel=Channel, plaintext=bytes)
+    cpdef void _receive(self, bytes data) except *
     cpdef void _send_records(self) except *
