@@ -32,7 +32,7 @@ class FakeConnection:
 
     @property
     def size(self) -> int:
-        return sum(len(data) for data in self.output if data)
+        return sum(1 if data is None else len(data) for data in self.output)
 
     def put(self, data: bytes) -> None:
         self.output.append(data)
@@ -47,6 +47,8 @@ class FakeConnection:
         data = b"".join(self.output)
         self.output.clear()
         return data
+
+    take_piece = take_output
 
 
 @dataclass

@@ -271,13 +271,14 @@ async def test_much_output_is_written_after_that_of_the_others_and_in_portions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     order: list[int] = []
-    take_output = FakeConnection.take_output
+    take_piece = FakeConnection.take_piece
 
     def noted(connection: FakeConnection) -> bytes:
-        order.append(connection.size)
-        return take_output(connection)
+        if connection.size:
+            order.append(connection.size)
+        return take_piece(connection)
 
-    monkeypatch.setattr(FakeConnection, "take_output", noted)
+    monkeypatch.setattr(FakeConnection, "take_piece", noted)
     async with serving(PLAIN) as server:
         clients = [await server.connect() for _ in range(10)]
         for _, writer in clients:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bollard.session.inflight import Inflight
-from bollard.session.message import Delivery, Message
+from bollard.session.message import Delivery, Message, unkept
 
 #: The last Packet Identifier there is. [MQTT5-2.2.1]
 MAX_PACKET_ID = 65_535
@@ -72,3 +72,33 @@ def test_the_last_one_sent_again_leaves_nothing_behind() -> None:
     assert inflight.again is not None
     inflight.skip(1)
     assert inflight.again is None
+
+
+@given(
+    st.integers(MAX_PACKET_ID - 20, MAX_PACKET_ID) | st.just(0),
+    st.lists(
+        st.one_of(st.sampled_from(["kept", "unkept", "unkept", "first"]), st.integers(0, 9)), max_size=120
+    ),
+)
+def test_messages_of_which_nothing_is_kept_have_identifiers_like_all_others(
+    last_id: int, steps: list[str | int]
+) -> None:
+    inflight = Inflight()
+    inflight.last_id = last_id
+    in_use: dict[int, Delivery] = {}
+    for step in steps:
+        if step in ("kept", "unkept"):
+            given_out = delivery() if step == "kept" else unkept(1)
+            packet_id = inflight.take(given_out)
+            assert 1 <= packet_id <= MAX_PACKET_ID
+            assert packet_id not in in_use
+            in_use[packet_id] = given_out
+        elif in_use:
+            place = 0 if step == "first" else int(step) % len(in_use)
+            packet_id = list(in_use)[place]
+            assert inflight.acknowledge(packet_id) is in_use.pop(packet_id)
+            assert inflight.acknowledge(packet_id) is None
+        assert inflight.count() == len(in_use)
+        assert inflight.bytes == sum(each.message.size for each in in_use.values())
+    assert all(inflight.waiting(packet_id) is each for packet_id, each in in_use.items())
+    assert list(inflight.sent.items()) == list(in_use.items())

@@ -87,3 +87,20 @@ def test_what_is_cleared_never_comes_out() -> None:
     outbox.clear()
     outbox.put(b"after")
     assert outbox.take() == b"after"
+
+
+@given(st.lists(st.integers(0, 200_000), max_size=12))
+def test_pieces_are_what_was_put_in_order_and_small_unless_put_so(sizes: list[int]) -> None:
+    outbox = Outbox()
+    expected = b""
+    for number, size in enumerate(sizes):
+        data = bytes([number]) * size
+        expected += data
+        if number % 2:
+            outbox.put(data)
+        else:
+            outbox.put_range(data, 0, size)
+    pieces = list(iter(outbox.take_piece, b""))
+    assert b"".join(pieces) == expected
+    assert all(len(piece) <= 65_536 or len(piece) in sizes for piece in pieces)
+    assert outbox.take() == b""

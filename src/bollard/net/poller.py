@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bollard.net.stream import Stream
 
 #: What one read takes at most.
-READ_BYTES = 262_144
+READ_BYTES = 131_072
 #: Sockets that are served in one round; the others come with the next.
 ROUND = 1024
 #: Connections that one listening socket accepts in a round, so that those who are there are served in between.

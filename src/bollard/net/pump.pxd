@@ -24,7 +24,6 @@ cdef class Pump:
     cdef long long _turns
     cdef public object authenticator
     cdef readonly object broker
-    cdef readonly object plaintext
     cdef readonly Gate gate
     cdef readonly Poller poller
     cdef public object loop

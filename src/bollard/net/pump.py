@@ -35,8 +35,6 @@ NEVER = float("inf")
 #: be encrypted and copied (attack: one message of a megabyte for hundreds of the attacker's own clients).
 LARGE_BYTES = 262_144
 LARGE_AT_ONCE_BYTES = 4_194_304
-#: What is deciphered before it is acted on.
-PLAINTEXT_BYTES = 262_144
 
 
 class Pump:
@@ -64,7 +62,6 @@ class Pump:
         "broker",
         "gate",
         "loop",
-        "plaintext",
         "poller",
         "requested",
         "steps",
@@ -86,8 +83,6 @@ class Pump:
         self.traffic = Traffic(self.gate.limits)
         self.poller = Poller(self.loop, self._round_over)
         self.steps = Steps(self.loop, self.poller)
-        #: Where streams decipher to, one after the other.
-        self.plaintext = memoryview(bytearray(PLAINTEXT_BYTES))
         self.requested: Callable[[ServerRequest], None] | None = None
         self._observe = observe
         self._large: dict[Connection, None] = {}

@@ -1,3 +1,5 @@
+cimport cython
+
 from bollard.net.pump cimport Pump
 from bollard.net.transport cimport Transport
 
@@ -26,6 +28,8 @@ cdef class Stream:
     cpdef void pause_writing(self) except *
     cpdef void resume_writing(self) except *
     cpdef void flush(self) except *
+    @cython.locals(data=bytes)
+    cpdef void _send_pieces(self, object connection) except *
     cpdef void hold(self) except *
     cpdef void let_go(self) except *
     cpdef void send(self, bytes data) except *

@@ -151,17 +151,27 @@ class Stream:
         connection = self.connection
         if connection is None:
             return
-        if not connection.writable:
-            if connection.closing:
-                self.pump.linger(self)
-            return
-        data = connection.take_output()
-        if data:
-            self.send(data if self.websocket is None else self.websocket.wrap(data))
+        quiet = not connection.size
+        if connection.writable and not quiet:
+            if self.websocket is not None:
+                self.send(self.websocket.wrap(connection.take_output()))
+            else:
+                self._send_pieces(connection)
         if self.newcomer and connection.connected:
             self._settle(connection.principal)
         if connection.closing:
-            self.farewell(connection.departed and not data)
+            if connection.writable:
+                self.farewell(connection.departed and quiet)
+            else:
+                self.pump.linger(self)
+
+    def _send_pieces(self, connection: "Connection") -> None:
+        """Send what waits, for as long as the kernel takes it."""
+        while connection.writable:
+            data = connection.take_piece()
+            if not data:
+                return
+            self.send(data)
 
     def hold(self) -> None:
         """Read nothing more until `let_go`: the broker has enough of this peer for the moment."""

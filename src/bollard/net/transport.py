@@ -107,10 +107,6 @@ class Transport:
         self._poller.change(self._fd, self._reading, True)
         self._keep(data)
 
-    def writelines(self, parts: list[bytes]) -> None:
-        """Send `parts` in one go."""
-        self.write(b"".join(parts))
-
     def write_eof(self) -> None:
         """Say that nothing follows, once everything has gone."""
         if self._closing or self._ended:

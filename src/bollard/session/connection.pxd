@@ -3,8 +3,8 @@ cimport cython
 from bollard.base.counters cimport Counters
 from bollard.session.aliases cimport InboundAliases, OutboundAliases
 from bollard.session.message cimport Delivery, Message
-from bollard.session.outbox cimport Outbox
-from bollard.wire.framer cimport Framer
+from bollard.session.outbox cimport Outbox, new_outbox
+from bollard.wire.framer cimport Framer, new_framer
 from bollard.wire.publish cimport (
     packet_id_bytes, publish_head, publish_size, short_ack, short_ack_start
 )
@@ -16,6 +16,7 @@ cdef int CLOSED
 
 
 @cython.final
+@cython.freelist(256)
 cdef class Connection:
     cdef public object owner
     cdef public object peer
@@ -47,6 +48,7 @@ cdef class Connection:
     cdef public OutboundAliases aliases_out
     cdef public double connected_at
     cdef public double last_seen
+    cdef public object deadline
     cdef public long long packets
     cdef public int keepalive_s
     cdef public long long denials
@@ -64,6 +66,10 @@ cdef class Connection:
     cdef public bint reauthenticating
     cdef public bint asked
 
+    cdef int _open(
+        self, object peer, Py_ssize_t max_packet_bytes, Py_ssize_t max_outbox_bytes, list dirty_list,
+        Counters counters,
+    ) except -1
     cpdef int put(self, bytes data) except -1
     cpdef int put_range(self, bytes source, Py_ssize_t start, Py_ssize_t end) except -1
     cpdef int put_identified(
@@ -98,3 +104,11 @@ cdef class Connection:
 
     @cython.locals(data=bytes)
     cpdef bytes take_output(self)
+    @cython.locals(data=bytes)
+    cpdef bytes take_piece(self)
+
+
+@cython.locals(made=Connection)
+cpdef Connection new_connection(
+    object peer, Py_ssize_t max_packet_bytes, Py_ssize_t max_outbox_bytes, list dirty_list, Counters counters
+)

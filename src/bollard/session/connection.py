@@ -10,10 +10,10 @@ from bollard.base.counters import Counters
 from bollard.base.types import Peer
 from bollard.session.aliases import InboundAliases, OutboundAliases
 from bollard.session.message import Delivery
-from bollard.session.outbox import Outbox
+from bollard.session.outbox import new_outbox
 from bollard.session.states import CLOSED, OPENED
 from bollard.wire.connect import Connect
-from bollard.wire.framer import Framer
+from bollard.wire.framer import new_framer
 from bollard.wire.publish import (
     packet_id_bytes,
     publish_head,
@@ -49,6 +49,7 @@ class Connection:
     what waits for the disk. `denials` counts refusals for want of a right, `told_at` is when the last of
     them became an event; `ration` is what policy lets the client use, None for no limits,
     as of policy generation `ration_generation`.
+    `deadline` is until when it must have become CONNECTED, or shown that it lives.
     `received` and `sent` count messages, with the bytes of their payloads. `packets` is how many have come. `route_bytes` is what `routes` weigh; `window_bytes` how many bytes of QoS 1
     and 2 messages may be on their way to the client without its acknowledgement.
     """
@@ -61,6 +62,7 @@ class Connection:
         "closing",
         "connected_at",
         "counters",
+        "deadline",
         "denials",
         "departed",
         "dirty",
@@ -110,6 +112,16 @@ class Connection:
         dirty_list: list["Connection"],
         counters: Counters,
     ) -> None:
+        self._open(peer, max_packet_bytes, max_outbox_bytes, dirty_list, counters)
+
+    def _open(
+        self,
+        peer: Peer,
+        max_packet_bytes: int,
+        max_outbox_bytes: int,
+        dirty_list: list["Connection"],
+        counters: Counters,
+    ) -> None:
         self.owner: Any = None
         self.peer = peer
         self.state = OPENED
@@ -117,8 +129,8 @@ class Connection:
         self.principal = ""
         self.client_id = ""
         self.session: Session | None = None
-        self.framer = Framer(max_packet_bytes)
-        self.outbox = Outbox()
+        self.framer = new_framer(max_packet_bytes)
+        self.outbox = new_outbox()
         self.size = 0
         self.dirty = False
         self.dirty_list = dirty_list
@@ -140,6 +152,7 @@ class Connection:
         self.aliases_out: OutboundAliases | None = None
         self.connected_at = 0.0
         self.last_seen = 0.0
+        self.deadline: Any = None
         self.packets = 0
         self.keepalive_s = 0
         self.denials = 0
@@ -335,3 +348,23 @@ class Connection:
         self.counters.bytes_sent += len(data)
         self.size = 0
         return data
+
+    def take_piece(self) -> bytes:
+        """What is to be written next, see `Outbox.take_piece`; b"" if nothing."""
+        data = self.outbox.take_piece()
+        self.counters.bytes_sent += len(data)
+        self.size -= len(data)
+        return data
+
+
+def new_connection(
+    peer: Peer,
+    max_packet_bytes: int,
+    max_outbox_bytes: int,
+    dirty_list: list[Connection],
+    counters: Counters,
+) -> Connection:
+    """`Connection(...)` without the cost of its call."""
+    made = Connection.__new__(Connection)
+    made._open(peer, max_packet_bytes, max_outbox_bytes, dirty_list, counters)
+    return made

@@ -5,6 +5,7 @@ from bollard.session.message cimport Delivery
 
 cdef int MAX_PACKET_ID
 cdef list PACKET_IDS
+cdef Delivery _UNKEPT
 
 
 cpdef object packet_key(int packet_id)
@@ -17,6 +18,8 @@ cdef class Inflight:
     cdef public object again
     cdef public Py_ssize_t bytes
     cdef public int last_id
+    cdef int _first
+    cdef int _run
 
     @cython.locals(count=Py_ssize_t)
     cpdef Py_ssize_t count(self)
@@ -39,3 +42,5 @@ cdef class Inflight:
 
     @cython.locals(packet_id=cython.int, sent=dict, before=Py_ssize_t, key=object)
     cpdef int take(self, Delivery delivery) except -1
+    @cython.locals(packet_id=cython.int)
+    cdef void _spell_out(self) except *

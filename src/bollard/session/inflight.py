@@ -4,15 +4,20 @@
 `sent` holds deliveries that wait for PUBACK or PUBREC, `released` the identifiers whose PUBREC came and
 whose PUBCOMP has not. Both are dicts, so their order is the order of sending, which is the order in which
 a resumed session sends again. [MQTT5-4.6.0-1] [MQTT3-4.6.0-1]
+
+Of QoS 1 messages that are never sent again nothing is kept but their identifiers. As long as nothing else is on its
+way these are a run of numbers, of which clients acknowledge the first: so the run is two numbers. Whatever does not
+fit makes it entries of `sent`.
 """
 
 from collections import deque
 
-from bollard.session.message import Delivery
+from bollard.session.message import Delivery, unkept
 
 MAX_PACKET_ID = 65_535
 #: The identifiers as objects, made once: keys of what is on its way.
 PACKET_IDS = list(range(MAX_PACKET_ID + 1))
+_UNKEPT = unkept(1)
 
 
 def packet_key(packet_id: int) -> int:
@@ -28,7 +33,7 @@ class Inflight:
     `released` hold of messages.
     """
 
-    __slots__ = ("again", "bytes", "last_id", "released", "sent")
+    __slots__ = ("_first", "_run", "again", "bytes", "last_id", "released", "sent")
 
     def __init__(self) -> None:
         self.sent: dict[int, Delivery] = {}
@@ -36,10 +41,12 @@ class Inflight:
         self.again: deque[int] | None = None
         self.bytes = 0
         self.last_id = 0
+        self._first = 0
+        self._run = 0
 
     def count(self) -> int:
         """Exchanges begun on this connection and not finished. [MQTT5-3.3.4-9]"""
-        count = len(self.sent) + len(self.released)
+        count = self._run + len(self.sent) + len(self.released)
         return count if self.again is None else count - len(self.again)
 
     def room_for(self, delivery: Delivery, window: int, window_bytes: int) -> bool:
@@ -52,16 +59,24 @@ class Inflight:
 
     def keep(self, packet_id: int, delivery: Delivery) -> None:
         """Take up an exchange that a store has kept."""
+        self._spell_out()
         self.sent[packet_id] = delivery
         self.bytes += delivery.message.size
         self.last_id = packet_id
 
     def waiting(self, packet_id: int) -> Delivery | None:
         """What waits for PUBACK or PUBREC under `packet_id`."""
+        self._spell_out()
         return self.sent.get(PACKET_IDS[packet_id])
 
     def acknowledge(self, packet_id: int) -> Delivery | None:
         """PUBACK has come, or the message will never be sent: the exchange that ends with it, if there is one."""
+        if self._run:
+            if packet_id == self._first:
+                self._first += 1
+                self._run -= 1
+                return _UNKEPT
+            self._spell_out()
         delivery = self.sent.pop(PACKET_IDS[packet_id], None)
         if delivery is not None:
             self.bytes -= delivery.message.size
@@ -95,6 +110,14 @@ class Inflight:
         """
         packet_id = self.last_id
         sent = self.sent
+        if delivery is _UNKEPT and packet_id < MAX_PACKET_ID and not sent and not self.released:
+            packet_id += 1
+            if self._run == 0:
+                self._first = packet_id
+            self._run += 1
+            self.last_id = packet_id
+            return packet_id
+        self._spell_out()
         before = len(sent)
         while True:
             packet_id = packet_id + 1 if packet_id < MAX_PACKET_ID else 1
@@ -106,3 +129,10 @@ class Inflight:
                 self.last_id = packet_id
                 self.bytes += delivery.message.size
                 return packet_id
+
+    def _spell_out(self) -> None:
+        """Make the run entries like all others. What comes next goes there as well until all are gone, so that this
+        is done once for each of them at most."""
+        for packet_id in range(self._first, self._first + self._run):
+            self.sent[PACKET_IDS[packet_id]] = _UNKEPT
+        self._run = 0

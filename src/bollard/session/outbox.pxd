@@ -7,17 +7,20 @@ from bollard.wire.reader cimport varint_size
 cdef Py_ssize_t COPIED_BYTES
 cdef Py_ssize_t MUCH_BYTES
 cdef Py_ssize_t BUFFER_BYTES
-cdef Py_ssize_t SPARE_BYTES
+cdef Py_ssize_t PIECE_BYTES
 cdef Py_ssize_t MAX_SPARES
 cdef list _SPARES
 
 
 @cython.final
+@cython.freelist(256)
 cdef class Outbox:
     cdef bytearray _buffer
     cdef Py_ssize_t _filled
     cdef Py_ssize_t _copied
-    cdef list _parts
+    cdef object _parts
+
+    cdef int _open(self) except -1
 
     @cython.locals(size=Py_ssize_t)
     cpdef int put(self, bytes data) except -1
@@ -36,11 +39,16 @@ cdef class Outbox:
     @cython.locals(buffer=bytearray)
     cpdef int put_ack(self, int start, int packet_id) except -1
 
-    @cython.locals(buffer=bytearray, data=bytes, parts=list)
     cpdef bytes take(self)
+    @cython.locals(buffer=bytearray, data=bytes, size=Py_ssize_t, pieces=list)
+    cpdef bytes take_piece(self)
     cpdef int clear(self) except -1
 
     @cython.locals(buffer=bytearray)
     cdef bytearray _room(self, Py_ssize_t size)
     cdef int _close_buffer(self) except -1
     cdef int _give_back(self, bytearray buffer) except -1
+
+
+@cython.locals(made=Outbox)
+cpdef Outbox new_outbox()

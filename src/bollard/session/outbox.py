@@ -4,6 +4,8 @@ A message that goes to one client needs no object of its own on the way from the
 go out. One that goes to many is not copied for each, if it is large.
 """
 
+from collections import deque
+
 from bollard.base import memory
 from bollard.wire.reader import varint_size
 
@@ -11,9 +13,9 @@ from bollard.wire.reader import varint_size
 #: readers that read nothing, and for each of them a copy of all that waits.
 COPIED_BYTES = 1024
 MUCH_BYTES = 262_144
-#: The buffer that a connection begins with, and what its buffer may have grown to for others to use it again.
+#: The buffer that a connection begins with, and what it grows to before another one begins.
 BUFFER_BYTES = 512
-SPARE_BYTES = 65_536
+PIECE_BYTES = 65_536
 #: Buffers that wait to be used again: most connections are idle and need none.
 MAX_SPARES = 32
 _SPARES: list[bytearray] = []
@@ -25,10 +27,13 @@ class Outbox:
     __slots__ = ("_buffer", "_copied", "_filled", "_parts")
 
     def __init__(self) -> None:
+        self._open()
+
+    def _open(self) -> None:
         self._buffer: bytearray | None = None
         self._filled = 0
         self._copied = 0
-        self._parts: list[bytes] | None = None
+        self._parts: deque[bytes] | None = None
 
     def put(self, data: bytes) -> None:
         """Append `data`."""
@@ -40,7 +45,7 @@ class Outbox:
         else:
             self._close_buffer()
             if self._parts is None:
-                self._parts = []
+                self._parts = deque()
             self._parts.append(data)
 
     def put_range(self, source: bytes, start: int, end: int) -> None:
@@ -108,17 +113,36 @@ class Outbox:
 
     def take(self) -> bytes:
         """Everything since the last time, in one piece; b"" if there is nothing."""
-        self._copied = 0
         if self._parts is None:
-            buffer = self._buffer
+            return self.take_piece()
+        self._close_buffer()
+        parts, self._parts = self._parts, None
+        self._copied = 0
+        return b"".join(parts)
+
+    def take_piece(self) -> bytes:
+        """What comes next of everything since the last time, some `PIECE_BYTES` or something large; b"" if there
+        is nothing. It goes through the processor's cache as a whole, to be enciphered and sent."""
+        parts = self._parts
+        buffer = self._buffer
+        if parts is None:
+            self._copied = 0
             if buffer is None:
                 return b""
             data = memory.first(buffer, self._filled)
             self._give_back(buffer)
             return data
-        self._close_buffer()
-        parts, self._parts = self._parts, None
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        data = parts.popleft()
+        if parts and len(data) + len(parts[0]) <= PIECE_BYTES:
+            pieces = [data]
+            size = len(data)
+            while parts and size + len(parts[0]) <= PIECE_BYTES:
+                size += len(parts[0])
+                pieces.append(parts.popleft())
+            data = b"".join(pieces)
+        if not parts:
+            self._parts = None
+        return data
 
     def clear(self) -> None:
         """Forget everything."""
@@ -129,6 +153,8 @@ class Outbox:
 
     def _room(self, size: int) -> bytearray:
         """The buffer, with room for `size` bytes."""
+        if self._filled + size > PIECE_BYTES:
+            self._close_buffer()
         buffer = self._buffer
         if buffer is None:
             buffer = self._buffer = _SPARES.pop() if _SPARES else bytearray(BUFFER_BYTES)
@@ -137,14 +163,22 @@ class Outbox:
 
     def _close_buffer(self) -> None:
         """Make what the buffer holds a part."""
-        if self._buffer is not None:
+        if self._filled:
+            assert self._buffer is not None
             if self._parts is None:
-                self._parts = []
+                self._parts = deque()
             self._parts.append(memory.first(self._buffer, self._filled))
             self._give_back(self._buffer)
 
     def _give_back(self, buffer: bytearray) -> None:
         self._buffer = None
         self._filled = 0
-        if len(_SPARES) < MAX_SPARES and len(buffer) <= SPARE_BYTES:
+        if len(_SPARES) < MAX_SPARES and len(buffer) <= PIECE_BYTES:
             _SPARES.append(buffer)
+
+
+def new_outbox() -> Outbox:
+    """`Outbox()` without the cost of its call."""
+    made = Outbox.__new__(Outbox)
+    made._open()
+    return made

@@ -9,6 +9,7 @@ cdef Py_ssize_t ENTRY_BYTES
 
 
 @cython.final
+@cython.freelist(256)
 cdef class Session:
     cdef readonly str principal
     cdef readonly str client_id
@@ -26,9 +27,15 @@ cdef class Session:
     cdef public double will_at
     cdef public long long number
 
+    cdef int _open(self, str principal, str client_id) except -1
+
     @cython.locals(inflight=Inflight)
     cpdef Inflight sending(self)
     cpdef int enqueue(self, Delivery delivery) except -1
 
     @cython.locals(delivery=Delivery)
     cpdef Delivery dequeue(self)
+
+
+@cython.locals(made=Session)
+cpdef Session new_session(str principal, str client_id)
