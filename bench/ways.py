@@ -2,7 +2,8 @@
 
 A way is recorded once, with clients that answer as real ones do, and then played against a fresh broker: the
 engine gives the same answers in every run, so what the clients said fits again, and nothing of what they cost is
-in what is measured. No socket, no clock, no disk; policy and limits are as in a real broker.
+in what is measured. No socket, no clock, no disk; policy and limits are as in a real broker. One way, "admission", has
+before the engine what every connection passes in a real one.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,10 +13,18 @@ from pathlib import Path
 
 from bollard.base.authentication import Accepted
 from bollard.base.toml import Document
-from bollard.base.types import Peer
+from bollard.base.types import Peer, Secret
 from bollard.engine.broker import Broker, Limits
+from bollard.identity.credentials import Verifier
+from bollard.identity.principal import RegistryAuthenticator
+from bollard.identity.records import Snapshot
+from bollard.net.gate import Gate, TransportLimits
+from bollard.net.guard import Guard
+from bollard.net.traffic import Traffic
 from bollard.policy.compile import Policy
 from bollard.policy.rules import read_rules
+from bollard.server.failures import Failures
+from bollard.server.hearing import Hearing
 from bollard.session.connection import Connection
 from bollard.wire.codec import Packet, decode, encode
 from bollard.wire.connect import Connect, Disconnect
@@ -64,6 +73,74 @@ class Counting:
     def token(self) -> str:
         self.given += 1
         return f"client{self.given}"
+
+
+class Visitor:
+    """A stream, as far as the gate knows one."""
+
+    __slots__ = ("address",)
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+
+class Entrance:
+    """What every connection passes before and behind the engine: gate, guard, registry, meters, observers."""
+
+    def __init__(self) -> None:
+        limits, registry = TransportLimits(), Snapshot()
+        self.gate = Gate(limits)
+        self.traffic = Traffic(limits)
+        self.hearing = Hearing(lambda kind: (Failures(lambda: registry).observe,))
+        verifier = Verifier(Secret(bytes(32)))
+        authenticator = RegistryAuthenticator(lambda: registry, verifier, clock=lambda: 0.0)
+        self.guard = Guard(authenticator, limits, self.hearing.tell, clock=lambda: 0.0)
+
+
+class GuardedStage:
+    """As `Stage`, with an `Entrance`; connections are anonymous and come and go one after the other."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.entrance = Entrance()
+        self.broker = Broker(limits=Limits(), authorizer=policy, entropy=Counting(), now=0.0)
+        self.output: dict[int, list[bytes]] = {}
+        self.connection: Connection | None = None
+
+    def play(self, steps: Steps) -> None:
+        for step in steps:
+            if self.connection is None:
+                self.connection = self._enter()
+            if step.data:
+                self.broker.receive(self.connection, step.data, 0.0)
+            else:
+                self._leave(self.connection)
+            self._turn()
+
+    def _enter(self) -> Connection:
+        gate, visitor = self.entrance.gate, Visitor("192.0.2.1")
+        assert not gate.enter(visitor, 0.0)  # type: ignore[arg-type]
+        gate.established(visitor)  # type: ignore[arg-type]
+        connection = self.broker.accept(Peer("192.0.2.1", 1, "bench", allow_anonymous=True), 0.0)
+        connection.owner = visitor
+        return connection
+
+    def _leave(self, connection: Connection) -> None:
+        self.broker.lost(connection, 0.0)
+        self.entrance.gate.leave(connection.owner)
+        self.connection = None
+
+    def _turn(self) -> None:
+        broker, entrance = self.broker, self.entrance
+        for question in broker.take_questions():
+            answer = entrance.guard.answer(question)
+            assert isinstance(answer, Accepted)
+            broker.answer(question, answer, 0.0)
+            entrance.gate.authenticated(question.connection.owner)
+            entrance.traffic.meters("192.0.2.1", answer.principal)
+        for connection in broker.drain():
+            connection.take_output()
+        for event in broker.take_events():
+            entrance.hearing.tell(event)
 
 
 class Stage:
@@ -147,11 +224,13 @@ class Way:
     policy: str = OPEN
     durable: bool = False
     delivered: bool = True
+    guarded: bool = False
     clients: dict[int, Client] = field(default_factory=dict)
 
-    def stage(self) -> Stage:
+    def stage(self) -> Stage | GuardedStage:
         rules = read_rules(Document(Path("policy.toml"), self.policy))
-        return Stage(Policy(rules, {}, datetime(2026, 1, 1, tzinfo=UTC)), self.durable)
+        policy = Policy(rules, {}, datetime(2026, 1, 1, tzinfo=UTC))
+        return GuardedStage(policy) if self.guarded else Stage(policy, self.durable)
 
     def record(self, turns: int) -> "Recording":
         """The steps of so many turns, with what the clients answer."""
@@ -167,7 +246,7 @@ class Way:
             assert sent == turns * self.messages, f"{self.name}: {sent} deliveries of {turns * self.messages}"
         return Recording(self, script)
 
-    def _recorded(self, stage: Stage, steps: Steps) -> Iterator[Step]:
+    def _recorded(self, stage: Stage | GuardedStage, steps: Steps) -> Iterator[Step]:
         for _ in range(ROUNDS):
             stage.play(steps)
             yield from steps
@@ -192,7 +271,7 @@ class Recording:
     way: Way
     turns: list[Steps]
 
-    def fresh(self) -> Stage:
+    def fresh(self) -> Stage | GuardedStage:
         """A broker at which the clients are there, and nothing was sent yet."""
         stage = self.way.stage()
         stage.play(self.way.begin)
@@ -254,7 +333,7 @@ def aliased() -> Way:
     return Way("5.0 alias QoS 1", begin, turn, version=5)
 
 
-def connecting() -> Way:
+def connecting(name: str = "connect", *, guarded: bool = False) -> Way:
     """CONNECT, the question who it is, CONNACK, DISCONNECT and the end of the transport."""
     leave = encode(Disconnect(0, Properties()), 4)
 
@@ -264,7 +343,7 @@ def connecting() -> Way:
             steps += [joins(number), Step(number, leave), Step(number, b"")]
         return steps
 
-    return Way("connect", [], turn, delivered=False)
+    return Way(name, [], turn, delivered=False, guarded=guarded)
 
 
 def fresh_topics(turn: int) -> list[bytes]:
@@ -334,4 +413,5 @@ def ways() -> list[Way]:
         uncached_match(),
         uncached_decision(),
         connecting(),
+        connecting("admission", guarded=True),
     ]

@@ -212,14 +212,14 @@ def test_a_certificate_ends_also_for_a_resumed_tls_session(bench: Bench) -> None
 
 
 def step(name: str, data: bytes, **changes: object) -> Question:
-    return replace(question(), step=name, method="ECHO", data=data, **changes)  # type: ignore[arg-type]
+    return structs.replace(question(), step=name, method="ECHO", data=data, **changes)  # type: ignore[arg-type]
 
 
 def exchange(bench: Bench, identity: bytes, answer: bytes = b"nonce", **changes: object) -> Answer:
     """CONNECT or re-authentication, and the answer to the challenge."""
     first = step(str(changes.pop("first", "connect")), identity, **changes)
     assert bench.ask(first) == Challenge(b"nonce")
-    return bench.ask(replace(first, step="continue", data=answer, exchange=first.exchange))
+    return bench.ask(structs.replace(first, step="continue", data=answer, exchange=first.exchange))
 
 
 def test_a_mechanism_proves_an_identity_in_steps(bench: Bench) -> None:
@@ -229,7 +229,7 @@ def test_a_mechanism_proves_an_identity_in_steps(bench: Bench) -> None:
 
 def test_an_unknown_method_is_refused_as_such(bench: Bench) -> None:
     """[MQTT5-4.12.0-1]"""
-    asked = replace(step("connect", b"lamp"), method="SCRAM-SHA-999")
+    asked = structs.replace(step("connect", b"lamp"), method="SCRAM-SHA-999")
     refused(bench.ask(asked), 0x8C)
 
 
@@ -266,7 +266,7 @@ def test_an_exchange_starts_anew_and_ends_with_its_answer(bench: Bench) -> None:
     first = step("connect", b"lamp", exchange="left over")
     bench.ask(first)
     assert first.exchange == "lamp"
-    last = replace(first, step="continue", data=b"nonce", exchange=first.exchange)
+    last = structs.replace(first, step="continue", data=b"nonce", exchange=first.exchange)
     bench.ask(last)
     assert last.exchange is None
 
@@ -274,10 +274,10 @@ def test_an_exchange_starts_anew_and_ends_with_its_answer(bench: Bench) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda q: replace(q, step="continue", exchange=None),
-        lambda q: replace(q, step="continue", method=""),
-        lambda q: replace(q, step="reauthenticate", method="", peer=WithCertificate),
-        lambda q: replace(q, step="surprise", method="", username="app"),
+        lambda q: structs.replace(q, step="continue", exchange=None),
+        lambda q: structs.replace(q, step="continue", method=""),
+        lambda q: structs.replace(q, step="reauthenticate", method="", peer=WithCertificate),
+        lambda q: structs.replace(q, step="surprise", method="", username="app"),
     ],
     ids=["answer without challenge", "answer without method", "again without method", "unknown step"],
 )

@@ -1,6 +1,8 @@
 """Counting: totals, addresses, strangers, deadlines."""
 
+import gc
 import math
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -202,7 +204,7 @@ def test_who_has_left_does_not_come_back_by_waiting() -> None:
     gate.working(one)
     gate.leave(one)
     gate.waiting(one)
-    assert gate._awaited == {}
+    assert gate._awaited.count == 0
 
 
 def test_connections_of_an_address_have_a_rate_and_a_burst() -> None:
@@ -222,3 +224,19 @@ def test_with_the_defaults_ten_thousand_may_come_back_at_once_from_one_address_t
             device = stream()
             assert gate.enter(device, 0) == ""
             gate.leave(device)
+
+
+def test_who_has_left_is_forgotten_without_a_search_for_cycles() -> None:
+    gate = Gate(TransportLimits())
+    one = stream()
+    gone = weakref.ref(one)
+    gc.disable()
+    try:
+        gate.enter(one, 0)
+        gate.working(one)
+        gate.waiting(one)
+        gate.leave(one)
+        del one
+        assert gone() is None
+    finally:
+        gc.enable()

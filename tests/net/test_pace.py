@@ -1,9 +1,11 @@
 """Delays that grow, buckets and rates: arithmetic on made-up seconds."""
 
+import gc
+
 import pytest
 
 from bollard.net import pace
-from bollard.net.pace import Bucket, Delays, Rate
+from bollard.net.pace import Bucket, Delays, Link, Memory, Rate, Remembered, Ring
 
 
 def test_the_first_ones_are_free_and_then_each_delay_is_twice_the_one_before() -> None:
@@ -79,3 +81,41 @@ def test_a_rate_refuses_without_taking() -> None:
     assert [rate.take("k", 0) for _ in range(4)] == [True, True, False, False]
     assert [rate.take("k", 0.5), rate.take("k", 0.5)] == [True, False]
     assert rate.take("other", 0)
+
+
+def test_what_is_remembered_goes_when_it_was_silent_for_longest() -> None:
+    memory = Memory(2)
+    first, second, third = (Remembered(key) for key in "abc")
+    memory.put(first)
+    memory.put(second)
+    memory.touch(first)
+    memory.put(third)
+    assert [memory.get(key) for key in "abc"] == [first, None, third]
+    memory.forget("a")
+    memory.forget("a")
+    assert [memory.get("a"), len(memory)] == [None, 1]
+
+
+def test_a_ring_keeps_the_order_and_lets_each_go_from_where_it_stands() -> None:
+    ring, links = Ring(), [Link() for _ in range(4)]
+    assert ring.first() is None
+    for link in links:
+        ring.put(link)
+    ring.take(links[1])
+    ring.take(links[1])
+    ring.last(links[0])
+    assert list(ring) == [links[2], links[3], links[0]]
+    assert (ring.first(), ring.count) == (links[2], 3)
+
+
+def test_what_is_forgotten_needs_no_search_for_cycles() -> None:
+    delays = Delays(free=1, max_s=8, forgive_s=100)
+    gc.disable()
+    try:
+        before = len(gc.get_objects())
+        for number in range(1000):
+            delays.note(number, 0)
+            delays.forget(number)
+        assert len(gc.get_objects()) < before + 100
+    finally:
+        gc.enable()

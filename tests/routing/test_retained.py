@@ -56,6 +56,14 @@ def test_count_and_bytes_are_those_of_what_is_kept(steps: list[tuple[bool, str, 
     assert kept._root.children is None
 
 
+def test_a_level_that_is_gone_hides_none_of_those_beside_it() -> None:
+    topics = [f"t{number}" for number in range(2 * retained.MANY_NODES)]
+    kept = store(*topics)
+    for topic in topics[: retained.MANY_NODES - 1]:
+        kept.remove(topic)
+    assert {message.name for message in kept} == set(topics[retained.MANY_NODES - 1 :])
+
+
 def test_removal_leaves_no_level_behind() -> None:
     kept = store("a/b/c", "a/b")
     kept.remove("a/b/c")

@@ -8,14 +8,20 @@ import pytest
 from bollard.base.errors import LocalError
 from bollard.base.events import ClientConnected, LimitReached
 from bollard.server.config import Address
+from bollard.server.hearing import Hearing
 from bollard.server.metrics import BrokerMetrics, MetricsServer
 
 NUMBERS = {"publish_received": 7, "clients_connected": 2}
 
 
 @pytest.fixture
-def metrics() -> BrokerMetrics:
-    return BrokerMetrics(lambda: NUMBERS, "1.2", compiled=True)
+def hearing() -> Hearing:
+    return Hearing(lambda kind: ())
+
+
+@pytest.fixture
+def metrics(hearing: Hearing) -> BrokerMetrics:
+    return BrokerMetrics(lambda: NUMBERS, "1.2", compiled=True, events=hearing.counts)
 
 
 @pytest.fixture
@@ -44,10 +50,10 @@ def test_counters_and_gauges_are_served_under_their_names(server: MetricsServer)
 
 
 def test_events_are_counted_by_name_and_never_labelled_by_what_a_peer_wrote(
-    server: MetricsServer, metrics: BrokerMetrics
+    server: MetricsServer, hearing: Hearing
 ) -> None:
     for number in range(50):
-        metrics.observe(ClientConnected("plug", f"client-{number}", "192.0.2.7", "tls", 5, False, 60))
+        hearing.tell(ClientConnected("plug", f"client-{number}", "192.0.2.7", "tls", 5, False, 60))
     text = get(server.port)[1]
     assert 'bollard_events_total{event="client.connected",level="info"} 50.0' in text
     assert "client-1" not in text

@@ -2,17 +2,20 @@
 
 Authentication may be slow (password hashing, exchanges with the client), so it is a question that is answered
 later, by who owns the identities; the engine asks it for each CONNECT, each AUTH and each re-authentication.
+
+Questions and answers are made for each connection, so they are structs, as events are.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, final
+
+import msgspec
 
 from bollard.base.types import Peer, Principal, Secret
 
 
-@dataclass(slots=True)
-class Question:
+class Question(msgspec.Struct):
     """Who is this? Asked for each CONNECT, each AUTH step and each re-authentication.
 
     `step` is "connect", "continue" or "reauthenticate". `method` and `data` are the MQTT 5.0
@@ -33,23 +36,20 @@ class Question:
     exchange: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """It is `principal`. `data` goes back as Authentication Data where a method was used."""
 
     principal: Principal
     data: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(msgspec.Struct, frozen=True):
     """Not yet: send AUTH 0x18 with `data` and ask again with the answer. [MQTT5-4.12.0-2]"""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """No. `code` is a CONNACK reason code; `reason` is for our own log and never leaves it;
     `tell` is what the peer may read as Reason String. `wrong_credential`: a secret was presented that is not
     the right one, as by somebody who guesses."""
@@ -63,6 +63,7 @@ class Refused:
 Answer = Accepted | Challenge | Refused
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Later:
     """The answer takes work that must not hold up the loop; it is under way.

@@ -15,6 +15,8 @@ cdef class Counters:
     cdef public long long expired_messages
     cdef public long long connections_accepted
     cdef public long long clients_connected
+    cdef public long long clients_maximum
+    cdef public long long connects_accepted
     cdef public long long connects_refused
     cdef public long long protocol_errors
     cdef public long long denied_publish

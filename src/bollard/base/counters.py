@@ -4,7 +4,7 @@
 class Counters:
     """Totals since the start; whoever shows them reads the attributes.
 
-    Gauges: `clients_connected`. Other gauges (sessions, subscriptions, retained messages) are properties
+    Gauges: `clients_connected`, and `clients_maximum`, the most that it has been. Other gauges (sessions, subscriptions, retained messages) are properties
     of the stores that hold them and are read from the broker.
     """
 
@@ -12,7 +12,9 @@ class Counters:
         "bytes_received",
         "bytes_sent",
         "clients_connected",
+        "clients_maximum",
         "connections_accepted",
+        "connects_accepted",
         "connects_refused",
         "denied_publish",
         "denied_receive",
@@ -42,6 +44,8 @@ class Counters:
         self.expired_messages = 0
         self.connections_accepted = 0
         self.clients_connected = 0
+        self.clients_maximum = 0
+        self.connects_accepted = 0
         self.connects_refused = 0
         self.protocol_errors = 0
         self.denied_publish = 0

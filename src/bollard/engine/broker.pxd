@@ -4,7 +4,8 @@ from bollard.engine.core cimport Core
 from bollard.engine.connect cimport accept
 from bollard.engine.intake cimport process
 from bollard.engine.leave cimport end
-from bollard.session.connection cimport Connection
+from bollard.engine.expiry cimport Deadlines
+from bollard.session.connection cimport Connection, new_connection
 from bollard.wire.framer cimport Framer
 
 

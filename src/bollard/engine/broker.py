@@ -24,7 +24,7 @@ from bollard.engine.core import Core, ServerRequest
 from bollard.engine.disk import failed, took
 from bollard.engine.intake import process
 from bollard.engine.journal import Batch
-from bollard.engine.leave import close, connect_timeout, drop_will, end_session, route_own
+from bollard.engine.leave import close, drop_will, end, end_session, route_own, watch
 from bollard.engine.limits import Limits
 from bollard.engine.ports import Authorizer, Entropy, tap_of
 from bollard.engine.publish import drop_retained
@@ -32,7 +32,7 @@ from bollard.engine.rations import forget_strangers, surplus
 from bollard.engine.records import Kept
 from bollard.engine.restore import Restored, restore
 from bollard.engine.subscribe import continue_replays, ready_to_continue
-from bollard.session.connection import Connection
+from bollard.session.connection import Connection, new_connection
 from bollard.session.message import Message
 from bollard.session.session import Session
 from bollard.session.states import ASKED, CLOSED
@@ -82,13 +82,12 @@ class Broker:
         """A transport was opened: its connection, which must become CONNECTED in time."""
         core = self.core
         core.now = now
-        limits = core.limits
-        connection = Connection(
-            peer, limits.max_connect_bytes, limits.max_outbox_bytes, core.dirty, core.counters
+        connection = new_connection(
+            peer, core.max_connect_bytes, core.max_outbox_bytes, core.dirty, core.counters
         )
         connection.last_seen = now
         core.counters.connections_accepted += 1
-        core.deadlines.add(now + limits.connect_timeout_s, connect_timeout, (core, connection))
+        connection.deadline = core.deadlines.begin(now + core.connect_timeout_s, watch, (core, connection))
         return connection
 
     def receive(self, connection: Connection, data: bytes, now: float) -> None:
@@ -100,10 +99,10 @@ class Broker:
         core.counters.bytes_received += len(data)
         framer = connection.framer
         framer.feed(data)
-        if connection in core.unfinished:
+        if core.unfinished and connection in core.unfinished:
             return
         if connection.state == ASKED:
-            if framer.pending > core.limits.max_connect_bytes:
+            if framer.pending > core.max_connect_bytes:
                 # Attack: filling memory while the question is open.
                 core.limit("max_connect_bytes", None, connection, "too much was sent before CONNACK")
                 close(core, connection, 0, "too much was sent before CONNACK")
@@ -136,7 +135,8 @@ class Broker:
     def lost(self, connection: Connection, now: float) -> None:
         """The transport is gone. May be called more than once, and after the engine closed it."""
         self.core.now = now
-        close(self.core, connection, 0, "the network connection was lost", by="network")
+        if connection.state != CLOSED:
+            end(self.core, connection, 0, "the network connection was lost", "network", True, "")
 
     def writable(self, connection: Connection, now: float) -> None:
         """The transport takes output again."""
@@ -150,7 +150,8 @@ class Broker:
         core = self.core
         core.pressing = False
         self._proceed()
-        continue_replays(core)
+        if core.replays:
+            continue_replays(core)
         for connection in list(core.dirty):
             if connection.overflowed and connection.state != CLOSED:
                 self._overflow(connection)
@@ -210,10 +211,11 @@ class Broker:
             return
         if connection.state != ASKED:
             return
-        if isinstance(answer, Challenge):
+        if isinstance(answer, Accepted):
+            if connection.pending is not None:
+                accept(core, connection, connection.pending, answer)
+        elif isinstance(answer, Challenge):
             challenge(core, connection, question, answer)
-        elif isinstance(answer, Accepted) and connection.pending is not None:
-            accept(core, connection, connection.pending, answer)
         elif isinstance(answer, Refused):
             refuse(core, connection, connection.pending, answer)
         process(core, connection)

@@ -11,20 +11,12 @@ from bollard.base.events import ClientConnected, ConnectRefused
 from bollard.base.types import Action, Decision, Secret
 from bollard.engine.core import Admission, Core
 from bollard.engine.delivery import resume
-from bollard.engine.leave import (
-    close,
-    connect_timeout,
-    drop_deadlines,
-    end,
-    end_session,
-    keepalive,
-    mark_shares,
-)
+from bollard.engine.leave import close, drop_deadlines, end, end_session, mark_shares
 from bollard.engine.publish import OWN_REASON, OWN_TOPICS
 from bollard.engine.rations import has_connections, qos_for, renew_ration, will_fault
 from bollard.session.aliases import InboundAliases, OutboundAliases
 from bollard.session.connection import Connection
-from bollard.session.session import Session
+from bollard.session.session import Session, new_session
 from bollard.session.states import ASKED, CHALLENGED, CONNECTED
 from bollard.session.will import Will
 from bollard.wire.codec import encode
@@ -47,41 +39,43 @@ NOT_NOW = frozenset(
 
 def receive_connect(core: Core, connection: Connection, packet: Connect) -> None:
     """Judge what needs no identity, then ask who it is."""
+    properties = packet.properties
     connection.version = packet.version
     connection.client_id = packet.client_id
-    connection.problem_information = packet.properties.request_problem_information != 0
-    if packet.properties.maximum_packet_size is not None:
-        connection.max_packet_out = packet.properties.maximum_packet_size
+    connection.problem_information = properties.request_problem_information != 0
+    if properties.maximum_packet_size is not None:
+        connection.max_packet_out = properties.maximum_packet_size
     if core.server_reference:
         refuse(core, connection, packet, Refused(ReasonCode.USE_ANOTHER_SERVER, "this server redirects"))
         return
     try:
         _check_client_id(core, connection, packet)
-        _check_will(core, packet)
+        if packet.will is not None:
+            _check_will(core, packet.will)
     except PeerError as fault:
         refuse(core, connection, packet, Refused(fault.code, str(fault), fault.text))
         return
     connection.pending = packet
-    connection.method = packet.properties.authentication_method or ""
-    _ask(core, connection, packet, "connect", packet.properties.authentication_data or b"")
+    connection.method = properties.authentication_method or ""
+    _ask(core, connection, packet, "connect", properties.authentication_data or b"")
 
 
 def _check_client_id(core: Core, connection: Connection, packet: Connect) -> None:
     """[MQTT5-3.1.3-5, -6, -8] [MQTT3-3.1.3-5, -7, -8, -9]"""
-    code = ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
-    if not packet.client_id and packet.version != 5 and not packet.clean_start:
+    client_id = packet.client_id
+    if not client_id and packet.version != 5 and not packet.clean_start:
+        code = ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
         raise PeerError(code, "an empty client identifier needs a clean session", "MQTT3-3.1.3-8")
-    bound = core.limits.max_client_id_bytes
-    if len(packet.client_id.encode()) > bound:
+    bound = core.max_client_id_bytes
+    # No character takes more than four bytes.
+    if len(client_id) * 4 > bound and len(client_id.encode()) > bound:
         core.limit("max_client_id_bytes", None, connection, f"more than {bound} bytes")
+        code = ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
         raise PeerError(code, f"a client identifier of more than {bound} bytes", "MQTT5-3.1.3-8")
 
 
-def _check_will(core: Core, packet: Connect) -> None:
+def _check_will(core: Core, will: WireWill) -> None:
     """[MQTT5-3.2.2-12, -13] and the topic rules of a PUBLISH."""
-    will = packet.will
-    if will is None:
-        return
     limits = core.limits
     check_topic_name(will.topic, limits.max_topic_levels)
     if len(will.topic.encode()) > limits.max_topic_bytes:
@@ -232,7 +226,7 @@ def accept(core: Core, connection: Connection, packet: Connect, answer: Accepted
     session.expiry_s = _granted_expiry(core, packet)
     # The connection is there: a will that was delayed is not published. [MQTT5-3.1.3-9]
     drop_deadlines(core, session)
-    session.will = _will(core, packet.will)
+    session.will = _will(core, packet.will) if packet.will is not None else None
     if core.journaling and (session.expiry_s or session.number):
         core.journal.session(session, True)
     if core.journal.writes != writes and not core.journal.failing:
@@ -249,7 +243,7 @@ def _may_connect(core: Core, connection: Connection, packet: Connect) -> Refused
     refused = _judge_will(core, connection, packet.will) if packet.will is not None else None
     if refused is not None:
         return refused
-    if has_connections(core, connection):
+    if connection.ration is not None and has_connections(core, connection):
         core.limit("policy.max_connections", None, connection, "connect: one more than policy allows")
         return Refused(
             ReasonCode.QUOTA_EXCEEDED, "its policy allows no more connections", "too many connections"
@@ -258,7 +252,7 @@ def _may_connect(core: Core, connection: Connection, packet: Connect) -> Refused
     known = sessions is not None and connection.client_id in sessions
     if core.journal.failing and not _may_without_disk(core, connection, packet):
         return Refused(ReasonCode.QUOTA_EXCEEDED, "its session cannot be stored now", "the store is full")
-    if sessions is not None and not known and len(sessions) >= core.limits.max_sessions:
+    if sessions is not None and not known and len(sessions) >= core.max_sessions:
         core.limit("max_sessions", None, connection, f"{len(sessions)} sessions")
         return Refused(ReasonCode.QUOTA_EXCEEDED, "its principal has too many sessions", "too many sessions")
     return None
@@ -328,22 +322,25 @@ def _session(core: Core, connection: Connection, packet: Connect) -> tuple[Sessi
         session = None
     if session is not None:
         return session, True
-    session = Session(principal, client_id)
-    core.sessions.setdefault(principal, {})[client_id] = session
+    session = new_session(principal, client_id)
+    of_principal = core.sessions.get(principal)
+    if of_principal is None:
+        of_principal = core.sessions[principal] = {}
+    of_principal[client_id] = session
     return session, False
 
 
 def _granted_expiry(core: Core, packet: Connect) -> int:
     """Session Expiry Interval in force; 3.1.1 knows only "with the connection" and "kept"."""
     if packet.version != 5:
-        return 0 if packet.clean_start else core.limits.session_expiry_max_s
-    return min(packet.properties.session_expiry_interval or 0, core.limits.session_expiry_max_s)
+        return 0 if packet.clean_start else core.session_expiry_max_s
+    return min(packet.properties.session_expiry_interval or 0, core.session_expiry_max_s)
 
 
 def _granted_keepalive(core: Core, packet: Connect) -> int:
     """Keep Alive in force: never more than the ceiling, and never none."""
-    ceiling = core.limits.keepalive_max_s
-    return min(packet.keepalive_s, ceiling) if packet.keepalive_s else ceiling
+    asked = packet.keepalive_s
+    return asked if 0 < asked < core.keepalive_max_s else core.keepalive_max_s
 
 
 def _connack(
@@ -384,47 +381,51 @@ def attach(
     core: Core, connection: Connection, session: Session, packet: Connect, connack: bytes, present: bool
 ) -> None:
     """Join connection and session: from here on the client is connected."""
-    limits = core.limits
     asked = packet.properties
     connection.state = CONNECTED
     connection.session = session
     session.connection = connection
-    mark_shares(core, session, False)
-    connection.framer.max_packet_bytes = limits.max_packet_bytes
+    if present:
+        mark_shares(core, session, False)
+    connection.framer.max_packet_bytes = core.max_packet_bytes
     connection.connected_at = core.now
     if connection.ration_generation != core.policy_generation:
         renew_ration(core, connection)
     connection.keepalive_s = _granted_keepalive(core, packet)
     connection.window_bytes = core.share(
-        session.principal, limits.max_queue_bytes, limits.max_principal_queue_bytes
+        session.principal, core.max_queue_bytes, core.max_principal_queue_bytes
     )
-    connection.window = min(asked.receive_maximum or UNLIMITED_RECEIVE, limits.max_inflight)
+    connection.window = min(asked.receive_maximum or UNLIMITED_RECEIVE, core.max_inflight)
     if packet.version == 5:
-        connection.aliases_in = InboundAliases(limits.topic_alias_maximum)
-        outbound = min(asked.topic_alias_maximum or 0, limits.topic_alias_maximum)
+        maximum = core.limits.topic_alias_maximum
+        connection.aliases_in = InboundAliases(maximum)
+        outbound = min(asked.topic_alias_maximum or 0, maximum)
         connection.aliases_out = OutboundAliases(outbound) if outbound else None
-    core.deadlines.drop(connect_timeout, (core, connection))
-    core.deadlines.add(core.now + connection.keepalive_s * 1.5, keepalive, (core, connection))
-    core.counters.clients_connected += 1
+    core.deadlines.hasten(connection.deadline, core.now + connection.keepalive_s * 1.5)
+    counters = core.counters
+    counters.connects_accepted += 1
+    counters.clients_connected += 1
+    if counters.clients_connected > counters.clients_maximum:
+        counters.clients_maximum = counters.clients_connected
+    peer = connection.peer
     core.events.append(
         ClientConnected(
             session.principal,
             session.client_id,
-            connection.peer.address,
-            connection.peer.listener,
+            peer.address,
+            peer.listener,
             connection.version,
             present,
             connection.keepalive_s,
         )
     )
     connection.put(connack)
-    resume(core, session)
+    if present:
+        resume(core, session)
 
 
-def _will(core: Core, will: WireWill | None) -> Will | None:
+def _will(core: Core, will: WireWill) -> Will:
     """The will as the session keeps it. [MQTT5-3.1.2-7] [MQTT3-3.1.2-8]"""
-    if will is None:
-        return None
     given = will.properties
     expiry = given.message_expiry_interval
     return Will(

@@ -3,6 +3,7 @@ cimport cython
 from bollard.base.counters cimport Counters
 from bollard.engine.expiry cimport Deadlines
 from bollard.engine.journal cimport Journal
+from bollard.engine.tallies cimport Tallies
 from bollard.routing.tree cimport Tree
 from bollard.session.connection cimport Connection
 from bollard.session.message cimport Delivery, Message
@@ -17,6 +18,15 @@ cdef class Core:
     cdef public object tap
     cdef public object entropy
     cdef public double now
+    cdef public double connect_timeout_s
+    cdef public long long keepalive_max_s
+    cdef public Py_ssize_t max_client_id_bytes
+    cdef public Py_ssize_t max_connect_bytes
+    cdef public Py_ssize_t max_inflight
+    cdef public Py_ssize_t max_outbox_bytes
+    cdef public Py_ssize_t max_packet_bytes
+    cdef public Py_ssize_t max_sessions
+    cdef public long long session_expiry_max_s
     cdef public Py_ssize_t max_queue_messages
     cdef public Py_ssize_t max_queue_bytes
     cdef public Py_ssize_t max_principal_queue_bytes
@@ -40,13 +50,14 @@ cdef class Core:
     cdef public dict unfinished
     cdef public dict rights
     cdef public dict rations
-    cdef public object tallies
+    cdef public set unlimited
+    cdef public Tallies tallies
     cdef public bint foreign_responses
     cdef public bint qos_bounded
     cdef public list dirty
     cdef public bint pressing
     cdef public dict replays
-    cdef public object admissions
+    cdef public dict admissions
     cdef public dict holding
     cdef public list questions
     cdef public list requests
@@ -67,6 +78,7 @@ cdef class Core:
     cpdef void limit(self, str name, Session session, Connection connection, str detail) except *
     @cython.locals(count=Py_ssize_t)
     cpdef Py_ssize_t share(self, str principal, Py_ssize_t of_session, Py_ssize_t of_principal) except -1
+    @cython.locals(of_principal=dict)
     cpdef Session find(self, str principal, str client_id)
     cpdef int record(self, Session session, Delivery delivery, int packet_id) except -1
     cpdef int settled(self, Session session, Delivery delivery) except -1

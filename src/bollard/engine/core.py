@@ -81,9 +81,9 @@ RIGHT_BYTES = 150
 class Core:
     """Everything that the verbs work on.
 
-    `now` is the monotonic second of the call in progress. The limits that are asked for each message stand
-    beside `limits` as fields of their own. `requests` are messages to the server itself.
-    `rations` is what principals with limits have used, `tallies` what each has done; `foreign_responses` lets everybody name any Response Topic;
+    `now` is the monotonic second of the call in progress. The limits that are asked for each message or
+    connection stand beside `limits` as fields of their own. `requests` are messages to the server itself.
+    `rations` is what principals with limits have used, `unlimited` are principals without any, `tallies` what each has done; `foreign_responses` lets everybody name any Response Topic;
     `qos_bounded` says that the QoS of somebody's subscriptions may have to change before they are used.
     `policy_generation` counts changes of rights; `tree.generation` changes of subscriptions and of rights.
     `dirty` are the connections with something
@@ -96,6 +96,7 @@ class Core:
     __slots__ = (
         "admissions",
         "authorizer",
+        "connect_timeout_s",
         "counters",
         "deadlines",
         "dirty",
@@ -105,10 +106,17 @@ class Core:
         "holding",
         "journal",
         "journaling",
+        "keepalive_max_s",
         "limits",
+        "max_client_id_bytes",
+        "max_connect_bytes",
+        "max_inflight",
+        "max_outbox_bytes",
+        "max_packet_bytes",
         "max_principal_queue_bytes",
         "max_queue_bytes",
         "max_queue_messages",
+        "max_sessions",
         "maximum_qos",
         "now",
         "packet",
@@ -127,12 +135,14 @@ class Core:
         "right_bytes",
         "rights",
         "server_reference",
+        "session_expiry_max_s",
         "sessions",
         "spent",
         "tallies",
         "tap",
         "tree",
         "unfinished",
+        "unlimited",
     )
 
     def __init__(
@@ -149,6 +159,15 @@ class Core:
         self.authorizer = authorizer
         self.entropy = entropy
         self.now = now
+        self.connect_timeout_s = limits.connect_timeout_s
+        self.keepalive_max_s = limits.keepalive_max_s
+        self.max_client_id_bytes = limits.max_client_id_bytes
+        self.max_connect_bytes = limits.max_connect_bytes
+        self.max_inflight = limits.max_inflight
+        self.max_outbox_bytes = limits.max_outbox_bytes
+        self.max_packet_bytes = limits.max_packet_bytes
+        self.max_sessions = limits.max_sessions
+        self.session_expiry_max_s = limits.session_expiry_max_s
         self.max_queue_messages = limits.max_queue_messages
         self.max_queue_bytes = limits.max_queue_bytes
         self.max_principal_queue_bytes = limits.max_principal_queue_bytes
@@ -175,6 +194,7 @@ class Core:
         self.rights: dict[tuple[str, str, int], bool] = {}
         self.right_bytes = 0
         self.rations: dict[str, Any] = {}
+        self.unlimited: set[str] = set()
         self.tallies = Tallies()
         self.foreign_responses = False
         self.qos_bounded = False
@@ -217,6 +237,7 @@ class Core:
         self.right_bytes = 0
         self.plans.clear()
         self.plan_bytes = 0
+        self.unlimited.clear()
 
     def author_may(self, message: Message) -> bool:
         """Whether who wrote it may still put a message on its topic, by publishing or by leaving a will;

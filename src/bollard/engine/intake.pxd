@@ -4,6 +4,7 @@ from bollard.base.counters cimport Counters
 from bollard.engine.core cimport Core
 from bollard.engine.delivery cimport puback, pubcomp, pubrec
 from bollard.engine.publish cimport receive_publish, receive_pubrel
+from bollard.engine.rare cimport dispatch, unconnected
 from bollard.session.connection cimport Connection
 from bollard.session.session cimport Session
 from bollard.wire.framer cimport Framer

@@ -4,10 +4,13 @@ from bollard.engine.core cimport Core
 from bollard.session.connection cimport Connection
 from bollard.session.session cimport Session
 from bollard.wire.framer cimport Framer
+from bollard.wire.properties cimport Properties
 
 
 cdef int CLOSED
 cdef int CONNECTED
+cdef int NORMAL_DISCONNECTION
+cdef Framer NO_BYTES
 
 
 @cython.locals(session=Session)
@@ -25,4 +28,5 @@ cpdef void stay_away(Core core, Session session) except *
 
 @cython.locals(of_principal=dict)
 cpdef void end_session(Core core, Session session, str reason) except *
+@cython.locals(session=Session, properties=Properties, code=cython.int)
 cpdef void receive_disconnect(Core core, Connection connection, object packet) except *

@@ -22,6 +22,9 @@ from bollard.wire.properties import Properties
 from bollard.wire.publish import Publish
 from bollard.wire.spec import ReasonCode
 
+NORMAL_DISCONNECTION = int(ReasonCode.NORMAL_DISCONNECTION)
+#: What a connection that is closed has in place of its own: nothing is fed to it.
+NO_BYTES = Framer(1)
 #: What the end of a session, and of each subscription, costs in the measure of `intake`.
 END_COST = 50
 
@@ -47,21 +50,24 @@ def end(core: Core, connection: Connection, code: int, reason: str, by: str, wil
         return
     if by == "server" and code and connection.state == CONNECTED and connection.version == 5:
         _disconnect(core, connection, code, tell)
-    # Of the two deadlines one runs: until it is connected, and from then on.
-    core.deadlines.drop(keepalive if connection.state == CONNECTED else connect_timeout, (core, connection))
+    core.deadlines.end(connection.deadline)
+    connection.deadline = None
     connection.state = CLOSED
     connection.closing = True
     connection.departed = by == "client"
     if not connection.dirty:
         connection.mark()
-    connection.framer = Framer(1)
+    connection.framer = NO_BYTES
     connection.routes.clear()
     connection.aliases_in = connection.aliases_out = None
     connection.held = None
     connection.pending = connection.exchange = None
-    core.holding.pop(connection, None)
-    core.replays.pop(connection, None)
-    core.unfinished.pop(connection, None)
+    if core.holding:
+        core.holding.pop(connection, None)
+    if core.replays:
+        core.replays.pop(connection, None)
+    if core.unfinished:
+        core.unfinished.pop(connection, None)
     session: Session | None = connection.session
     connection.session = None
     if session is None:
@@ -70,10 +76,9 @@ def end(core: Core, connection: Connection, code: int, reason: str, by: str, wil
     session.connection = None
     core.tallies.of(session.principal).add(connection)
     core.counters.clients_connected -= 1
-    peer = connection.peer
-    core.events.append(
-        ClientDisconnected(session.principal, session.client_id, peer.address, by, int(code), reason)
-    )
+    address = connection.peer.address
+    # `+`: a plain number, also of an enumeration.
+    core.events.append(ClientDisconnected(session.principal, session.client_id, address, by, +code, reason))
     leave(core, session, will)
 
 
@@ -133,6 +138,11 @@ def mark_shares(core: Core, session: Session, away: bool) -> None:
             group: SharedGroup | None = core.tree.group(subscription.group, subscription.filter)
             if group is not None:
                 group.mark(session, away)
+
+
+def watch(subject: tuple[Core, Connection], now: float) -> float:
+    """The one deadline of a connection: until it is connected, and from then on until it shows that it lives."""
+    return keepalive(subject, now) if subject[1].state == CONNECTED else connect_timeout(subject, now)
 
 
 def keepalive(subject: tuple[Core, Connection], now: float) -> float:
@@ -271,9 +281,10 @@ def end_session(core: Core, session: Session, reason: str) -> None:
     if session.will is not None:
         publish_will(core, session)
     core.spent += END_COST * (1 + len(session.subscriptions))
-    for subscription in session.subscriptions.values():
-        core.tree.remove(subscription)
-    session.subscriptions.clear()
+    if session.subscriptions:
+        for subscription in session.subscriptions.values():
+            core.tree.remove(subscription)
+        session.subscriptions.clear()
     if session.queue is not None or session.inflight is not None:
         hand_over(core, session)
     if session.number:
@@ -339,7 +350,8 @@ def receive_disconnect(core: Core, connection: Connection, packet: Disconnect) -
     """The client says good-bye: no will, unless it asks for it with 0x04. [MQTT5-3.14.4-3]
     [MQTT3-3.14.4-3]"""
     session: Session | None = connection.session
-    expiry = packet.properties.session_expiry_interval
+    properties = packet.properties
+    expiry = properties.session_expiry_interval
     if session is not None and expiry is not None:
         if session.expiry_s == 0 and expiry:
             close(
@@ -350,7 +362,6 @@ def receive_disconnect(core: Core, connection: Connection, packet: Disconnect) -
                 tell="Session Expiry Interval was 0 in CONNECT",
             )
             return
-        session.expiry_s = min(expiry, core.limits.session_expiry_max_s)
-    reason = packet.properties.reason_string or ""
-    with_will = packet.code != ReasonCode.NORMAL_DISCONNECTION
-    end(core, connection, packet.code, reason, "client", with_will, "")
+        session.expiry_s = min(expiry, core.session_expiry_max_s)
+    code = packet.code
+    end(core, connection, code, properties.reason_string or "", "client", code != NORMAL_DISCONNECTION, "")

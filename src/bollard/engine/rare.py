@@ -10,16 +10,34 @@ from bollard.session.connection import Connection
 from bollard.session.session import Session
 from bollard.session.states import CONNECTED, LEGAL, OPENED
 from bollard.wire.codec import Packet, decode, encode
-from bollard.wire.connect import Auth, Connack, Connect, Disconnect, Pingreq, refusal_version
+from bollard.wire.connect import (
+    Auth,
+    Connack,
+    Disconnect,
+    Pingreq,
+    decode_connect,
+    decode_disconnect,
+    refusal_version,
+)
 from bollard.wire.properties import Properties
-from bollard.wire.spec import ReasonCode
+from bollard.wire.spec import PacketType, ReasonCode
 from bollard.wire.subscribe import Subscribe, Unsubscribe
 
+CONNECT = int(PacketType.CONNECT)
+DISCONNECT = int(PacketType.DISCONNECT)
 PINGRESP = b"\xd0\x00"
 
 
 def dispatch(core: Core, connection: Connection, session: Session, kind: int) -> None:
     """A packet of a connected client. [MQTT5-3.1.0-2] [MQTT3-3.1.0-2]"""
+    if kind == DISCONNECT:
+        framer = connection.framer
+        receive_disconnect(
+            core,
+            connection,
+            decode_disconnect(framer.buffer, framer.header, framer.body, framer.end, connection.version),
+        )
+        return
     if kind not in LEGAL[CONNECTED]:
         if connection.framer.header & 0x0F:
             raise MalformedPacket("a reserved flag is set", "MQTT5-2.1.3-1")
@@ -31,27 +49,28 @@ def dispatch(core: Core, connection: Connection, session: Session, kind: int) ->
             receive_subscribe(core, connection, session, packet)
         case Unsubscribe() as packet:
             receive_unsubscribe(core, connection, session, packet)
-        case Disconnect() as packet:
-            receive_disconnect(core, connection, packet)
         case Auth() as packet:
             receive_auth(core, connection, packet)
 
 
 def unconnected(core: Core, connection: Connection, kind: int) -> None:
     """A packet before CONNACK: CONNECT, then what its authentication takes."""
-    if kind not in LEGAL[connection.state]:
-        if connection.state == OPENED:
+    if connection.state == OPENED:
+        if kind == CONNECT:
+            framer = connection.framer
+            packet = decode_connect(framer.buffer, framer.header, framer.body, framer.end)
+            receive_connect(core, connection, packet)
+        else:
             # No word to who does not begin with CONNECT. [MQTT5-3.1.0-1] [MQTT3-3.1.0-1]
             _refuse_silently(core, connection, ReasonCode.PROTOCOL_ERROR, "it did not begin with CONNECT")
-            return
+        return
+    if kind not in LEGAL[connection.state]:
         raise ProtocolError(f"packet type {kind} during authentication", "MQTT5-3.1.2-30")
     match _decode(connection):
-        case Connect() as packet:
-            receive_connect(core, connection, packet)
-        case Auth() as packet:
-            receive_auth(core, connection, packet)
-        case Disconnect() as packet:
-            receive_disconnect(core, connection, packet)
+        case Auth() as auth:
+            receive_auth(core, connection, auth)
+        case Disconnect() as disconnect:
+            receive_disconnect(core, connection, disconnect)
 
 
 def _decode(connection: Connection) -> Packet:

@@ -23,6 +23,8 @@ from bollard.wire.spec import ReasonCode
 NOTHING = Allowance(max_qos=0, max_payload=0, max_subscriptions=0, max_connections=1)
 #: Messages refused in a row, beside ten times the burst, after which a flood costs the connection.
 MAX_REFUSED = 100
+#: Principals of which it is known that policy does not limit them.
+MAX_UNLIMITED = 65_536
 
 
 class Ration:
@@ -83,6 +85,8 @@ class Ration:
 
 def ration_of(core: Core, principal: str) -> Ration | None:
     """The ration of `principal` as of now; None if the policy does not limit it."""
+    if principal in core.unlimited:
+        return None
     ration: Ration | None = core.rations.get(principal)
     if ration is not None and ration.generation == core.policy_generation:
         return ration
@@ -90,6 +94,10 @@ def ration_of(core: Core, principal: str) -> Ration | None:
     if allowance is None:
         if core.rations.pop(principal, None) is not None and ration is not None:
             _fit(core, principal, ration.lowered, None)
+        # Attack: a client for each of very many identities, to fill the memory with what is known of them.
+        if len(core.unlimited) >= MAX_UNLIMITED:
+            core.unlimited.clear()
+        core.unlimited.add(principal)
         return None
     if ration is None:
         ration = core.rations[principal] = Ration(allowance, core.policy_generation, core.now)

@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from bollard.base.authentication import Accepted, Answer, Challenge, Later, Question, Refused
-from bollard.base.types import ANONYMOUS, Principal, Secret
+from bollard.base.types import ANONYMOUS, Peer, Principal, Secret
 from bollard.identity.credentials import Verifier
 from bollard.identity.enrollment_rights import ENROLLING, asking_identity
 from bollard.identity.ports import Mechanism
@@ -42,7 +42,13 @@ SERVER_BUSY = 0x89
 BAD_AUTHENTICATION_METHOD = 0x8C
 
 _NO_PASSWORD = Secret(b"")
+#: Who presents nothing at all, where the listener allows that and where it does not.
 _ANYBODY = Accepted(ANONYMOUS)
+_NOBODY = Refused(
+    NOT_AUTHORIZED,
+    "no credentials, and this listener does not allow anonymous clients",
+    "user name and password or a client certificate required",
+)
 
 
 def _forget(identity: str, serial: int) -> None:
@@ -77,15 +83,15 @@ class RegistryAuthenticator:
 
     def answer(self, question: Question) -> Answer | Later:
         """Who is it? Never raises for what a peer sent, and never says `Accepted` when unsure."""
+        peer = question.peer
+        proved = peer.certificate is not None or peer.psk is not None
+        claimed = question.username is not None or question.password is not None
+        if not (proved or claimed or question.method) and question.step == "connect":
+            return _ANYBODY if peer.allow_anonymous else _NOBODY
         registry = self._snapshot()
         owner: Principal = ""
-        if question.peer.certificate is not None:
-            found = self._by_certificate(registry, question.peer.certificate)
-            if isinstance(found, Refused):
-                return found
-            owner = found
-        elif question.peer.psk is not None:
-            found = _by_psk(registry, *question.peer.psk)
+        if proved:
+            found = self._by_transport(registry, peer)
             if isinstance(found, Refused):
                 return found
             owner = found
@@ -95,9 +101,14 @@ class RegistryAuthenticator:
             return Refused(PROTOCOL_ERROR, f"authentication step {question.step!r} without a method")
         if owner:
             return self._confirmed(registry, question, Accepted(owner))
-        if question.username is None and question.password is None:
-            return _anonymous(question)
         return self._by_password(registry, question)
+
+    def _by_transport(self, registry: Snapshot, peer: Peer) -> Principal | Refused:
+        """Whose certificate or key the handshake has proved."""
+        if peer.certificate is not None:
+            return self._by_certificate(registry, peer.certificate)
+        assert peer.psk is not None
+        return _by_psk(registry, *peer.psk)
 
     def _by_certificate(self, registry: Snapshot, certificate: bytes) -> Principal | Refused:
         """The active owner of a certificate that TLS has verified up to the device authority."""
@@ -254,16 +265,6 @@ def _confirmed_asking(question: Question, accepted: Accepted) -> Answer:
             NOT_AUTHORIZED, "further claims beside a proof of a key", "leave out user name and password"
         )
     return accepted
-
-
-def _anonymous(question: Question) -> Answer:
-    if question.peer.allow_anonymous:
-        return _ANYBODY
-    return Refused(
-        NOT_AUTHORIZED,
-        "no credentials, and this listener does not allow anonymous clients",
-        "user name and password or a client certificate required",
-    )
 
 
 def _active(registry: Snapshot, principal: Principal) -> Refused | None:

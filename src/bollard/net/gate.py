@@ -5,12 +5,12 @@ refuses or ends a connection here is always a number in `TransportLimits`.
 """
 
 import ipaddress
+import math
 import resource
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from bollard.net.pace import Rate
+from bollard.net.pace import Link, Rate, Ring
 
 if TYPE_CHECKING:
     from bollard.net.stream import Stream
@@ -71,6 +71,40 @@ class TransportLimits:
     traffic_burst_s: float = 20
 
 
+class _Wait(Link):
+    """The place of `stream` among those that keep us waiting."""
+
+    __slots__ = ("stream",)
+
+    stream: "Stream"
+
+
+class _Guest(Link):
+    """What there is to know of a stranger. It is a link of those with a deadline; the rest of `stream` is its own."""
+
+    __slots__ = ("arrival", "deadline", "sent", "stream", "wait")
+
+    arrival: float
+    deadline: float
+    sent: int
+    stream: "Stream"
+    wait: _Wait
+
+
+def _new_guest(stream: "Stream", now: float, deadline: float) -> _Guest:
+    wait = _Wait.__new__(_Wait)
+    wait._alone()
+    wait.stream = stream
+    guest = _Guest.__new__(_Guest)
+    guest._alone()
+    guest.stream = stream
+    guest.arrival = now
+    guest.deadline = deadline
+    guest.sent = 0
+    guest.wait = wait
+    return guest
+
+
 class Gate:
     """Counts connections in and out; see `TransportLimits` for the bounds."""
 
@@ -79,25 +113,36 @@ class Gate:
         "_awaited",
         "_by_address",
         "_capacity",
+        "_crowd",
         "_crowd_at",
-        "_deadlines",
-        "_early",
         "_early_bytes",
-        "_unauthenticated",
+        "_handshake_timeout_s",
+        "_max_handshake_bytes",
+        "_max_handshakes",
+        "_max_per_address",
+        "_spare",
+        "_strangers",
+        "_timed",
         "limits",
         "total",
     )
 
     def __init__(self, limits: TransportLimits) -> None:
         self.limits = limits
+        self._max_per_address = limits.max_connections_per_address
+        self._max_handshakes = limits.max_handshakes
+        self._max_handshake_bytes = limits.max_handshake_bytes
+        self._handshake_timeout_s = limits.handshake_timeout_s
+        self._crowd, self._spare = CROWD, SPARE
         self.total = 0
         self._by_address: dict[str, int] = {}
         self._arrivals = Rate(limits.connection_rate_per_address, limits.connection_burst_per_address)
-        # All in order of arrival. Deadlines are moved only to the time-out from now on, so they stay in order.
-        self._unauthenticated: dict[Stream, None] = {}
-        self._awaited: dict[Stream, None] = {}
-        self._deadlines: dict[Stream, tuple[float, float]] = {}  # deadline, arrival
-        self._early: dict[Stream, int] = {}
+        #: Whose CONNECT was not accepted yet, in order of arrival.
+        self._strangers: dict[Stream, _Guest] = {}
+        #: The waits of those whose turn it is, in order of its beginning.
+        self._awaited = Ring()
+        #: Those with a deadline. It is moved only to the time-out from now on, so they stay in order.
+        self._timed = Ring()
         self._early_bytes = 0
         self._crowd_at = float("-inf")
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -105,21 +150,23 @@ class Gate:
 
     def enter(self, stream: "Stream", now: float) -> str:
         """Count `stream` in, or return the name of the limit that refuses it."""
-        if self.total >= self._capacity + (SPARE if self._awaited else 0):
+        if self.total >= self._capacity + (self._spare if self._awaited.count else 0):
             return "max_connections"
         key = address_key(stream.address)
         count = self._by_address.get(key, 0)
         # A Unix socket has no addresses to tell apart: the rights of its file guard it.
-        if count >= self.limits.max_connections_per_address and key != "unix":
-            return "max_connections_per_address"
-        # Attack: handshakes as fast as they go, each worth hundreds of messages.
-        if key != "unix" and not self._arrivals.take(key, now):
-            return "connection_rate_per_address"
+        if key != "unix":
+            if count >= self._max_per_address:
+                return "max_connections_per_address"
+            # Attack: handshakes as fast as they go, each worth hundreds of messages.
+            if not self._arrivals.take(key, now):
+                return "connection_rate_per_address"
         self.total += 1
         self._by_address[key] = count + 1
-        self._unauthenticated[stream] = self._awaited[stream] = None
-        self._deadlines[stream] = (now + self.limits.handshake_timeout_s, now)
-        if len(self._unauthenticated) >= CROWD:
+        guest = self._strangers[stream] = _new_guest(stream, now, now + self._handshake_timeout_s)
+        self._awaited.put(guest.wait)
+        self._timed.put(guest)
+        if len(self._strangers) >= self._crowd:
             self._crowd_at = now
         return ""
 
@@ -129,22 +176,28 @@ class Gate:
         Evicting it costs a working client nothing: it lets us wait for milliseconds, while whoever occupies
         slots on purpose grows old in them. Who waits for us, in a storm of thousands, is not to blame.
         """
-        if len(self._awaited) <= self.limits.max_handshakes and self.total <= self._capacity:
+        if self._awaited.count <= self._max_handshakes and self.total <= self._capacity:
             return None
-        return next(iter(self._awaited), None)
+        wait: _Wait | None = self._awaited.first()
+        return wait.stream if wait is not None else None
 
     def working(self, stream: "Stream") -> None:
         """It is our turn: its next step waits for the processor."""
-        self._awaited.pop(stream, None)
+        guest = self._strangers.get(stream)
+        if guest is not None:
+            self._awaited.take(guest.wait)
 
     def waiting(self, stream: "Stream") -> None:
         """It is its peer's turn again."""
-        if stream in self._unauthenticated:
-            self._awaited[stream] = None
+        guest = self._strangers.get(stream)
+        if guest is not None and guest.wait.after is None:
+            self._awaited.put(guest.wait)
 
     def established(self, stream: "Stream") -> None:
         """TLS and WebSocket are done: from here on the broker's own time-outs apply."""
-        self._deadlines.pop(stream, None)
+        guest = self._strangers.get(stream)
+        if guest is not None:
+            self._timed.take(guest)
 
     def bears(self, stream: "Stream", size: int) -> bool:
         """Count `size` bytes of a stranger in; False if they are too many.
@@ -152,25 +205,26 @@ class Gate:
         When strangers together have sent more than they may, whoever has sent more than an equal share has to go.
         Attack: thousands of long CONNECTs that lack their end. An honest one is far smaller than a share.
         """
-        if stream not in self._unauthenticated:
+        guest = self._strangers.get(stream)
+        if guest is None:
             return True
-        sent = self._early[stream] = self._early.get(stream, 0) + size
+        guest.sent += size
         self._early_bytes += size
-        bound = self.limits.max_handshake_bytes
-        return self._early_bytes <= bound or sent <= bound // len(self._unauthenticated)
+        bound = self._max_handshake_bytes
+        return self._early_bytes <= bound or guest.sent <= bound // len(self._strangers)
 
     def authenticated(self, stream: "Stream") -> None:
         """Its CONNECT was accepted: it is no stranger any more."""
-        if stream in self._unauthenticated:
-            del self._unauthenticated[stream]
-            self._awaited.pop(stream, None)
-            if self._early:
-                self._early_bytes -= self._early.pop(stream, 0)
+        self.dismissed(stream)
 
     def dismissed(self, stream: "Stream") -> None:
         """It is being closed: it holds a connection, but no stranger's slot and no deadline here."""
-        self._deadlines.pop(stream, None)
-        self.authenticated(stream)
+        guest = self._strangers.get(stream)
+        if guest is not None:
+            del self._strangers[stream]
+            self._awaited.take(guest.wait)
+            self._timed.take(guest)
+            self._early_bytes -= guest.sent
 
     def leave(self, stream: "Stream") -> None:
         """Count out a stream that `enter` had let in."""
@@ -185,35 +239,50 @@ class Gate:
 
     def next_deadline(self) -> float:
         """When the oldest handshake runs out of time; infinity if there is none."""
-        return next(iter(self._deadlines.values()))[0] if self._deadlines else float("inf")
+        first: _Guest | None = self._timed.first()
+        return first.deadline if first is not None else math.inf
 
     def overdue(self, now: float) -> "list[Stream]":
         """The streams whose time for TLS and WebSocket is over. One that waits for us gets it once more, and
         so does one that came in a crowd, a few times."""
-        timeout_s = self.limits.handshake_timeout_s
+        timeout_s = self._handshake_timeout_s
         late: list[Stream] = []
-        again: list[tuple[Stream, float]] = []
-        for stream, (deadline, arrival) in self._deadlines.items():
-            if deadline > now:
+        again: list[_Guest] = []
+        for guest in self._timed:
+            if guest.deadline > now:
                 break
+            arrival = guest.arrival
             in_a_crowd = arrival <= self._crowd_at and now - arrival < PATIENCE_IN_A_CROWD * timeout_s
-            if stream not in self._awaited or in_a_crowd:
-                again.append((stream, arrival))
+            if in_a_crowd or guest.wait.after is None:
+                again.append(guest)
             else:
-                late.append(stream)
-        for stream, arrival in again:
-            del self._deadlines[stream]
-            self._deadlines[stream] = (now + timeout_s, arrival)
+                late.append(guest.stream)
+        for guest in again:
+            guest.deadline = now + timeout_s
+            self._timed.last(guest)
         return late
 
     def strangers(self) -> "list[Stream]":
         """Every stream whose CONNECT was not accepted yet, oldest first."""
-        return list(self._unauthenticated)
+        return list(self._strangers)
 
 
-@lru_cache(4096)
+#: What `address_key` has said of late, and of how many addresses.
+_KEYS: dict[str, str] = {}
+MAX_ADDRESSES = 4096
+
+
 def address_key(address: str) -> str:
     """What counts as one address: an IPv4 address, also one in IPv6's clothes, an IPv6 /64, or "unix"."""
+    key = _KEYS.get(address)
+    if key is None:
+        if len(_KEYS) >= MAX_ADDRESSES:
+            _KEYS.clear()
+        key = _KEYS[address] = _address_key(address)
+    return key
+
+
+def _address_key(address: str) -> str:
     plain = address.partition("%")[0]
     if "." in plain or ":" not in plain:
         return plain.removeprefix("::ffff:")

@@ -19,14 +19,13 @@ client identifier stop taking the session from each other, and only they wait.
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
 from bollard.base.authentication import Accepted, Answer, Authenticator, Later, Question, Refused
 from bollard.base.events import Event
 from bollard.base.types import ANONYMOUS
 from bollard.net.gate import TransportLimits, address_key
-from bollard.net.pace import MAX_KEYS, Delays
+from bollard.net.pace import MAX_KEYS, Delays, Memory, Remembered
 from bollard.net.reports import Reports
 
 #: [MQTT5 reason code] Connection rate exceeded; "server unavailable" in 3.1.1.
@@ -51,8 +50,8 @@ class Guesses:
         forgive_s = max(limits.guess_delay_max_s, 1.0)
         self._by_pair = Delays(limits.max_guesses, limits.guess_delay_max_s, forgive_s)
         self._by_address = Delays(limits.max_guesses_per_address, limits.guess_delay_max_s, forgive_s)
-        #: Pairs that have got in, in order of the last time.
-        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+        #: Pairs that have got in.
+        self._known = Memory(MAX_KEYS)
         self._under_way: dict[tuple[str, str], int] = {}
         self._under_way_of: dict[str, int] = {}
 
@@ -77,7 +76,7 @@ class Guesses:
         pair = _pair(address, identity)
         if self._under_way.get(pair, 0) >= MAX_UNDER_WAY:
             return True
-        stranger = pair not in self._known and pair[0] != "unix"
+        stranger = self._known.get(pair) is None and pair[0] != "unix"
         return stranger and self._under_way_of.get(pair[0], 0) >= MAX_UNDER_WAY_PER_ADDRESS
 
     def wait(self, address: str, identity: str, now: float) -> tuple[str, float]:
@@ -88,7 +87,7 @@ class Guesses:
         if self.busy(address, identity):
             # Attack: a thousand guesses at once, before the first is found wrong.
             wait_s = max(wait_s, 1.0)
-        if pair not in self._known and pair[0] != "unix":
+        if self._known.get(pair) is None and pair[0] != "unix":
             shared_s = self._by_address.wait_s(pair[0], now)
             if shared_s > wait_s:
                 return "max_guesses_per_address", shared_s
@@ -99,7 +98,8 @@ class Guesses:
         pair = _pair(address, identity)
         # One device with an old password, trying for ever, has its own delay: it must not use up its address's.
         counts = self._by_pair.is_free(pair) and pair[0] != "unix"
-        own_s = self._by_pair.note(pair, now, KNOWN_DELAY_MAX_S if pair in self._known else math.inf)
+        known = self._known.get(pair) is not None
+        own_s = self._by_pair.note(pair, now, KNOWN_DELAY_MAX_S if known else math.inf)
         shared_s = self._by_address.note(pair[0], now) if counts else 0.0
         if shared_s > own_s:
             return "max_guesses_per_address", shared_s
@@ -109,10 +109,11 @@ class Guesses:
         """A credential was right: what was wrong before it is forgotten for this pair, and for it alone."""
         pair = _pair(address, identity)
         self._by_pair.forget(pair)
-        self._known[pair] = None
-        self._known.move_to_end(pair)
-        if len(self._known) > MAX_KEYS:
-            self._known.popitem(last=False)
+        known = self._known.get(pair)
+        if known is None:
+            self._known.put(Remembered(pair))
+        else:
+            self._known.touch(known)
 
 
 class Arrivals:
@@ -155,6 +156,8 @@ class Guard:
     `unguessable` is one that lets in only by secrets that nobody can guess, and is asked at any time.
     """
 
+    __slots__ = ("_arrivals", "_clock", "_inner", "_reports", "_unguessable", "guesses")
+
     def __init__(
         self,
         inner: Authenticator,
@@ -186,9 +189,13 @@ class Guard:
             # Attack: a device with its certificate, and wrong passwords beside it that cost a slow check each.
             return _too_early("too many checks of one address", 1.0)
         answer = self._inner.answer(question)
-        if not isinstance(answer, Later):
-            return self._judged(question, name, answer)
-        later, address, claimed = answer, question.peer.address, name or ""
+        if type(answer) is Later:
+            return self._later(question, name, answer)
+        return self._judged(question, name, answer)
+
+    def _later(self, question: Question, name: str | None, later: Later) -> Later:
+        """An answer that takes its time, judged as others are when it is there."""
+        address, claimed = question.peer.address, name or ""
         self.guesses.begin(address, claimed)
 
         def conclude() -> Answer:
@@ -199,16 +206,16 @@ class Guard:
 
     def _judged(self, question: Question, name: str | None, answer: Answer) -> Answer:
         """Remember what came of it."""
-        if isinstance(answer, Refused) and answer.wrong_credential:
-            limit, delay_s = self.guesses.wrong(question.peer.address, name or "", self._clock())
-            if limit:
-                detail = f"wrong credentials; the next attempt is looked at in {delay_s:g} s"
-                self._tell(limit, question, name or "", detail)
-        elif isinstance(answer, Accepted):
+        if isinstance(answer, Accepted):
             if name is not None:
                 self.guesses.right(question.peer.address, name)
             if question.step != "reauthenticate" and not question.principal:
                 return self._arrive(question, answer)
+        elif isinstance(answer, Refused) and answer.wrong_credential:
+            limit, delay_s = self.guesses.wrong(question.peer.address, name or "", self._clock())
+            if limit:
+                detail = f"wrong credentials; the next attempt is looked at in {delay_s:g} s"
+                self._tell(limit, question, name or "", detail)
         return answer
 
     def _arrive(self, question: Question, answer: Accepted) -> Answer:

@@ -1,10 +1,11 @@
 cimport cython
 
-from bollard.net.pace cimport Bucket
+from bollard.net.gate cimport address_key
+from bollard.net.pace cimport Bucket, Memory, Remembered
 
 
 @cython.final
-cdef class Meter:
+cdef class Meter(Remembered):
     cdef public long long packet_rate
     cdef public long long byte_rate
     cdef public str limit_of_packets
@@ -27,12 +28,14 @@ cdef class Pauses:
 @cython.final
 cdef class Traffic:
     cdef object _limits
-    cdef object _meters
+    cdef Memory _of_identities
+    cdef Memory _of_addresses
     cdef readonly Py_ssize_t allowance
 
-    @cython.locals(found=list)
     cpdef tuple meters(self, str address, str principal)
     @cython.locals(longest=double, meter=Meter)
     cpdef tuple settle(self, object stream, long long packets, long long size, double now)
     @cython.locals(meter=Meter)
-    cpdef Meter _meter(self, str whose, str name, object packet_rate, object byte_rate)
+    cdef Meter _of_identity(self, str name)
+    @cython.locals(meter=Meter)
+    cdef Meter _of_address(self, str name)

@@ -6,12 +6,11 @@ nothing here and a read one subtraction. Meters outlive connections, or each new
 """
 
 import heapq
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from bollard.base.types import ANONYMOUS, Principal
 from bollard.net.gate import TransportLimits, address_key
-from bollard.net.pace import MAX_KEYS, Bucket
+from bollard.net.pace import MAX_KEYS, Bucket, Memory, Remembered
 
 if TYPE_CHECKING:
     from bollard.net.stream import Stream
@@ -23,13 +22,14 @@ MIN_ALLOWANCE_BYTES = 64
 MAX_PAUSE_S = 10.0
 
 
-class Meter:
+class Meter(Remembered):
     """What one identity or one address has sent, by all its connections."""
 
     __slots__ = ("byte_rate", "bytes", "limit_of_bytes", "limit_of_packets", "packet_rate", "packets")
 
-    def __init__(self, whose: str, packet_rate: int, byte_rate: int) -> None:
-        """`whose` ends the names of the limits: "identity" or "address"."""
+    def __init__(self, name: str, whose: str, packet_rate: int, byte_rate: int) -> None:
+        """`name` is that of the identity or the address; `whose`, which of the two, ends the names of the limits."""
+        self._open(name)
         self.packet_rate = packet_rate
         self.byte_rate = byte_rate
         self.limit_of_packets = f"packet_rate_per_{whose}"
@@ -83,11 +83,12 @@ class Pauses:
 class Traffic:
     """The meters of everybody. `allowance` is what a stream may read before it settles."""
 
-    __slots__ = ("_limits", "_meters", "allowance")
+    __slots__ = ("_limits", "_of_addresses", "_of_identities", "allowance")
 
     def __init__(self, limits: TransportLimits) -> None:
         self._limits = limits
-        self._meters: OrderedDict[tuple[str, str], Meter] = OrderedDict()
+        self._of_identities = Memory(MAX_KEYS)
+        self._of_addresses = Memory(MAX_KEYS)
         # No packet is shorter than two bytes: a low rate must not be overrun within one allowance.
         least = min(
             2 * min(limits.packet_rate_per_identity, limits.packet_rate_per_address),
@@ -98,15 +99,10 @@ class Traffic:
     def meters(self, address: str, principal: Principal) -> tuple[Meter, ...]:
         """Who pays for a client that was let in. All anonymous clients are one principal and no identity, and
         a Unix socket is no address."""
-        limits = self._limits
-        found: list[Meter] = []
-        if principal != ANONYMOUS:
-            rates = limits.packet_rate_per_identity, limits.byte_rate_per_identity
-            found.append(self._meter("identity", principal, *rates))
-        if address != "unix":
-            rates = limits.packet_rate_per_address, limits.byte_rate_per_address
-            found.append(self._meter("address", address_key(address), *rates))
-        return tuple(found)
+        if address == "unix":
+            return () if principal == ANONYMOUS else (self._of_identity(principal),)
+        of_address = self._of_address(address_key(address))
+        return (of_address,) if principal == ANONYMOUS else (self._of_identity(principal), of_address)
 
     def settle(self, stream: "Stream", packets: int, size: int, now: float) -> tuple[float, str]:
         """`stream` has received so much since the last time: how long it is not to be read, and why."""
@@ -117,12 +113,22 @@ class Traffic:
                 longest, reason = wait_s, limit
         return min(longest, MAX_PAUSE_S), reason
 
-    def _meter(self, whose: str, name: str, packet_rate: int, byte_rate: int) -> Meter:
-        key = (whose, name)
-        meter = self._meters.get(key)
+    def _of_identity(self, name: str) -> Meter:
+        meter: Meter | None = self._of_identities.get(name)
         if meter is None:
-            meter = self._meters[key] = Meter(whose, packet_rate, byte_rate)
-            if len(self._meters) > MAX_KEYS:
-                self._meters.popitem(last=False)
-        self._meters.move_to_end(key)
+            limits = self._limits
+            meter = Meter(name, "identity", limits.packet_rate_per_identity, limits.byte_rate_per_identity)
+            self._of_identities.put(meter)
+        else:
+            self._of_identities.touch(meter)
+        return meter
+
+    def _of_address(self, name: str) -> Meter:
+        meter: Meter | None = self._of_addresses.get(name)
+        if meter is None:
+            limits = self._limits
+            meter = Meter(name, "address", limits.packet_rate_per_address, limits.byte_rate_per_address)
+            self._of_addresses.put(meter)
+        else:
+            self._of_addresses.touch(meter)
         return meter

@@ -1,20 +1,16 @@
 cimport cython
 
+from bollard.routing.level cimport Level
+
 
 @cython.final
 @cython.no_gc
-cdef class Node:
-    cdef readonly str level
-    cdef readonly object children
+cdef class Node(Level):
     cdef readonly list order
     cdef public object message
     cdef readonly long long number
     cdef public long long stamp
 
-    @cython.locals(only=Node)
-    cpdef Node child(self, str level)
-
-    @cython.locals(only=Node)
     cpdef void add(self, Node child) except *
     cpdef void drop(self, Node child) except *
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
+from bollard.routing.level import Level
 from bollard.routing.names import Names
 
 
@@ -32,61 +33,41 @@ MANY_NODES = 512
 M = TypeVar("M", bound=Retainable)
 
 
-class Node:
+class Node(Level):
     """One topic level. `number` grows from each to the next that is made; `stamp` is that of its `message`.
 
-    Most levels are leaves or have one level below them, and a dict weighs 230 bytes: so `children` is None, the
-    only child, or a dict in the order in which they were made. Where these are many, `order` lists them too,
-    with some that are gone since: a place among them is found by number.
+    Where there are many below it, `order` lists them too, with some that are gone since: a place among them is
+    found by number.
     """
 
-    __slots__ = ("children", "level", "message", "number", "order", "stamp")
+    __slots__ = ("message", "number", "order", "stamp")
 
     def __init__(self, level: str, number: int) -> None:
         self.level = level
         self.number = number
-        self.children: Node | dict[str, Node] | None = None
+        self.children = None
         self.order: list[Node] | None = None
         self.message: Any = None
         self.stamp = 0
 
-    def child(self, level: str) -> "Node | None":
-        """The level of this name below."""
-        children = self.children
-        if children is None:
-            return None
-        if isinstance(children, Node):
-            only = children
-            return only if only.level == level else None
-        return children.get(level)
-
     def add(self, child: "Node") -> None:
         """Enter a level below that is not there yet, made after all others."""
+        self.put(child)
         children = self.children
-        if children is None:
-            self.children = child
-        elif isinstance(children, Node):
-            only = children
-            self.children = {only.level: only, child.level: child}
-        else:
-            children[child.level] = child
-            if self.order is not None:
-                self.order.append(child)
-            elif len(children) > MANY_NODES:
-                self.order = list(children.values())
+        if self.order is not None:
+            self.order.append(child)
+        elif isinstance(children, dict) and len(children) > MANY_NODES:
+            self.order = list(children.values())
 
     def drop(self, child: "Node") -> None:
         """Take a level below out, which is there."""
+        self.take(child)
         children = self.children
-        if children is None or isinstance(children, Node):
-            self.children = None
-            return
-        del children[child.level]
-        if len(children) == 1:
-            self.children = next(iter(children.values()))
-            self.order = None
-        elif self.order is not None and len(self.order) > 2 * len(children):
-            self.order = list(children.values()) if len(children) > MANY_NODES else None
+        if self.order is not None:
+            if not isinstance(children, dict):
+                self.order = None
+            elif len(self.order) > 2 * len(children):
+                self.order = list(children.values()) if len(children) > MANY_NODES else None
 
     def page(self, last: int, newest: int, at_root: bool, size: int) -> "list[Node]":
         """The next levels below, at most `size`, of those with numbers above `last` and not above `newest`; at the
@@ -330,7 +311,7 @@ class RetainedStore(Generic[M]):
             node = stack.pop()
             if node.message is not None:
                 yield node.message
-            stack.extend(node.page(0, self._made, False, self.nodes))
+            stack.extend(_children(node, False, self._made))
 
 
 def _children(node: Node, at_root: bool, newest: int) -> Iterator[Node]:

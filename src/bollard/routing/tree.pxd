@@ -1,5 +1,6 @@
 cimport cython
 
+from bollard.routing.level cimport Level
 from bollard.routing.plan cimport Plan
 
 
@@ -15,18 +16,9 @@ cdef class Subscription:
 
 
 @cython.final
-cdef class Node:
-    cdef str level
-    cdef object children
+cdef class Node(Level):
     cdef object subscriptions
     cdef dict groups
-
-    @cython.locals(only=Node)
-    cdef Node child(self, str level)
-
-    @cython.locals(only=Node)
-    cdef void add(self, Node child) except *
-    cdef void drop(self, Node child) except *
 
     @cython.locals(only=Subscription)
     cdef bint enter(self, Subscription subscription) except *

@@ -10,6 +10,7 @@ topics of its own, while all others pay for new plans. Every other change raises
 
 from typing import Any
 
+from bollard.routing.level import Level
 from bollard.routing.names import Names
 from bollard.routing.plan import Plan
 from bollard.routing.shared import SharedGroup
@@ -41,51 +42,16 @@ class Subscription:
         self.identifier = identifier
 
 
-class Node:
-    """One level of some filters.
+class Node(Level):
+    """One level of some filters. `subscriptions` (by session) are None, the only one, or a dict."""
 
-    Most have one level below them or none, and one subscription or none, and a dict weighs 230 bytes: so
-    `children` and `subscriptions` (by session) are None, the only one, or a dict.
-    """
-
-    __slots__ = ("children", "groups", "level", "subscriptions")
+    __slots__ = ("groups", "subscriptions")
 
     def __init__(self, level: str) -> None:
         self.level = level
-        self.children: Node | dict[str, Node] | None = None
+        self.children = None
         self.subscriptions: Subscription | dict[Any, Subscription] | None = None
         self.groups: dict[str, SharedGroup] | None = None
-
-    def child(self, level: str) -> "Node | None":
-        """The level of this name below."""
-        children = self.children
-        if children is None:
-            return None
-        if isinstance(children, Node):
-            only = children
-            return only if only.level == level else None
-        return children.get(level)
-
-    def add(self, child: "Node") -> None:
-        """Enter a level below that is not there yet."""
-        children = self.children
-        if children is None:
-            self.children = child
-        elif isinstance(children, Node):
-            only = children
-            self.children = {only.level: only, child.level: child}
-        else:
-            children[child.level] = child
-
-    def drop(self, child: "Node") -> None:
-        """Take a level below out, which is there."""
-        children = self.children
-        if children is None or isinstance(children, Node):
-            self.children = None
-            return
-        del children[child.level]
-        if len(children) == 1:
-            self.children = next(iter(children.values()))
 
     def enter(self, subscription: Subscription) -> bool:
         """Enter it in place of an earlier one of its session; False if there was one."""
@@ -149,7 +115,7 @@ class Tree:
             child = node.child(level)
             if child is None:
                 child = Node(self._names.one(level))
-                node.add(child)
+                node.put(child)
             node = child
         if subscription.group:
             if node.groups is None:
@@ -188,7 +154,7 @@ class Tree:
         while len(path) > 1 and node.empty():
             path.pop()
             parent = path[-1]
-            parent.drop(node)
+            parent.take(node)
             node = parent
         self._changed(subscription.filter)
 

@@ -55,6 +55,7 @@ from bollard.server.diagnosis import Diagnosis
 from bollard.server.durability import Durability
 from bollard.server.enrollment import EnrollmentService
 from bollard.server.failures import Failures
+from bollard.server.hearing import Hearing
 from bollard.server.identities import Identities, open_identities
 from bollard.server.learning import Learning
 from bollard.server.live import LiveBroker, bare_status
@@ -185,7 +186,7 @@ class Server:
         self._contexts: dict[str, ServerContext] = {}
         self._listeners: list[tuple[ListenerConfig, Listener]] = []
         self._started = time.monotonic()
-        self._hearers: dict[type[Event], tuple[Observer, ...]] = {}
+        self._hearing = Hearing(self._who_hears)
         self._for_the_record: list[Event] = [
             ServerWarning("registry older than the revocation log", f"{identity} is ended again")
             for identity in identities.ended_again
@@ -215,7 +216,11 @@ class Server:
         self._forget_revoked()
         self._numbers = Numbers(self._broker)
         self._metrics = BrokerMetrics(
-            self._numbers.read, __version__, is_compiled(), self._numbers.of_principals
+            self._numbers.read,
+            __version__,
+            is_compiled(),
+            self._numbers.of_principals,
+            self._hearing.counts,
         )
         self._diagnosis = Diagnosis(self._publish_own, self._access.current)
         self._sys = SysTopics(__version__, self._numbers.read, now)
@@ -238,7 +243,7 @@ class Server:
             registry.snapshot, verifier, mechanisms=mechanisms, used=used, slow=self._slow
         )
         self._guard = Guard(authenticator, limits, self._emit, unguessable=generated)
-        self._pump = Pump(self._broker, self._guard, self._emit, limits=limits)
+        self._pump = Pump(self._broker, self._guard, self._hearing.tell, limits=limits)
         self._pump.requested = self._enrollment.requested
         self._durability.start(self._pump)
         self._live = LiveBroker(
@@ -564,20 +569,16 @@ class Server:
         return bare_status(self._started, listeners, weak, self._numbers.read(), self._access.fault)
 
     def _emit(self, event: Event) -> None:
-        for observe in self._hearers.get(type(event)) or self._who_hears(type(event)):
-            observe(event)
+        self._hearing.tell(event)
 
     def _who_hears(self, kind: type[Event]) -> tuple[Observer, ...]:
         """Who is told of events of this kind. Two come with each connection: only those who want them get them."""
-        hearers: list[Observer] = [self._metrics.observe, self._failures.observe]
-        if issubclass(kind, ClientConnected):
-            hearers.append(self._numbers.observe)
+        hearers: list[Observer] = [self._failures.observe]
         if not issubclass(kind, COMING_AND_GOING):
-            hearers += [self._diagnosis.observe, self._trail.observe]
+            hearers += [self._metrics.observe, self._diagnosis.observe, self._trail.observe]
         if self._log.writes(kind):
             hearers.append(self._log)
-        self._hearers[kind] = tuple(hearers)
-        return self._hearers[kind]
+        return tuple(hearers)
 
     def _fault(self, detail: str) -> None:
         self._emit(ServerWarning("internal error", detail))

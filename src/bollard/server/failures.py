@@ -13,9 +13,8 @@ import re
 import shlex
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
-from typing import cast
 
 import msgspec
 
@@ -30,6 +29,7 @@ from bollard.base.events import (
 )
 from bollard.base.types import Principal
 from bollard.identity.records import Snapshot
+from bollard.net.pace import Memory, Remembered
 
 #: What is remembered at most: identities, failures of each, and failures that nobody can be named for.
 MAX_IDENTITIES = 10_000
@@ -68,12 +68,13 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     unnamed: tuple[Failure, ...] = ()
 
 
-class _Memory:
+class _Memory(Remembered):
     """What is remembered of one identity."""
 
     __slots__ = ("address", "at", "failures")
 
-    def __init__(self) -> None:
+    def __init__(self, identity: Principal) -> None:
+        self._open(identity)
         self.at = 0.0
         self.address = ""
         self.failures: deque[Failure] = deque(maxlen=MAX_FAILURES)
@@ -88,16 +89,17 @@ class Failures:
         self._clock = clock
         self._since = clock()
         self._lock = threading.Lock()
-        self._known: OrderedDict[Principal, _Memory] = OrderedDict()
+        self._known = Memory(MAX_IDENTITIES)
         self._strangers: deque[Failure] = deque(maxlen=MAX_STRANGERS)
 
     def observe(self, event: Event) -> None:
         """Remember `event` if it says something about why somebody is not in."""
-        kind = type(event)
         # Two come with each connection: they must not be asked what else they might be.
-        if kind is ClientConnected:
-            self._connected(cast(ClientConnected, event))
-        elif kind is not ClientDisconnected or cast(ClientDisconnected, event).by != "client":
+        if type(event) is ClientConnected:
+            with self._lock:
+                memory = self._memory(event.principal)
+                memory.at, memory.address = self._clock(), event.address
+        elif type(event) is not ClientDisconnected or event.by != "client":
             self._trouble(event)
 
     def _trouble(self, event: Event) -> None:
@@ -126,7 +128,7 @@ class Failures:
         """What is remembered of `identity`."""
         with self._lock:
             strangers = list(reversed(self._strangers))
-            memory = self._known.get(identity)
+            memory: _Memory | None = self._known.get(identity)
             named = [failure for failure in strangers if failure.claimed == identity]
             unnamed = [failure for failure in strangers if not failure.claimed]
             if memory is None:
@@ -140,11 +142,6 @@ class Failures:
                 nearby=tuple(nearby),
                 unnamed=tuple(unnamed),
             )
-
-    def _connected(self, event: ClientConnected) -> None:
-        with self._lock:
-            memory = self._memory(event.principal)
-            memory.at, memory.address = self._clock(), event.address
 
     def _note(self, layer: str, address: str, text: str, remedy: str, claimed: str) -> None:
         enrolled = self._snapshot().identities
@@ -164,12 +161,12 @@ class Failures:
                 self._strangers.append(failure)
 
     def _memory(self, identity: Principal) -> _Memory:
-        memory = self._known.get(identity)
+        memory: _Memory | None = self._known.get(identity)
         if memory is None:
-            memory = self._known[identity] = _Memory()
-            if len(self._known) > MAX_IDENTITIES:
-                self._known.popitem(last=False)
-        self._known.move_to_end(identity)
+            memory = _Memory(identity)
+            self._known.put(memory)
+        else:
+            self._known.touch(memory)
         return memory
 
     def _claimed(self, event: ConnectRefused) -> str:

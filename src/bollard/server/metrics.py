@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from socketserver import ThreadingMixIn
-from typing import Any, cast
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
@@ -52,7 +52,7 @@ StartResponse = Callable[..., Any]
 
 
 class BrokerMetrics(Collector):
-    """Collects the broker's numbers when asked, and counts events by name and level."""
+    """Collects the broker's numbers when asked, with the events by name and level, and counts limits by name."""
 
     def __init__(
         self,
@@ -60,21 +60,19 @@ class BrokerMetrics(Collector):
         version: str,
         compiled: bool,
         tallies: Callable[[], Mapping[str, Tally]] = dict,
+        events: Callable[[], Mapping[type[Event], int]] = dict,
     ) -> None:
-        """`counters` and `tallies`, by principal, may be called from any thread."""
+        """`counters`, `tallies`, by principal, and `events`, by kind, may be called from any thread."""
         self._tallies = tallies
         self._counters = counters
         self._version = version
         self._variant = "compiled" if compiled else "pure"
-        self._events: dict[type[Event], int] = {}
+        self._events = events
         self._limits: dict[str, int] = {}
 
     def observe(self, event: Event) -> None:
-        """Count `event`. Of its fields only the name of a limit matters here, which is ours."""
-        kind = type(event)
-        self._events[kind] = self._events.get(kind, 0) + 1
-        if kind is LimitReached:
-            event = cast(LimitReached, event)
+        """Count the limit that was reached, if `event` is about one. Its name is ours."""
+        if isinstance(event, LimitReached):
             self._limits[event.limit] = self._limits.get(event.limit, 0) + 1 + (event.more or 0)
 
     def collect(self) -> Iterator[Metric]:
@@ -86,7 +84,7 @@ class BrokerMetrics(Collector):
             family = GaugeMetricFamily if name in GAUGES else CounterMetricFamily
             yield family(f"bollard_{name}", words, value=value)
         events = CounterMetricFamily("bollard_events", "Events by name", labels=["event", "level"])
-        for kind, count in list(self._events.items()):
+        for kind, count in self._events().items():
             events.add_metric([kind.name, kind.level], count)
         yield events
         limits = CounterMetricFamily(

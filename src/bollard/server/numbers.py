@@ -3,26 +3,15 @@
 Read by `$SYS`, metrics and status, so that all three say the same.
 """
 
-from bollard.base.events import ClientConnected, Event
 from bollard.engine.broker import Broker
 from bollard.engine.tallies import Tally
 
 
 class Numbers:
-    """Reads from `broker`. `read` may be called from any thread; `observe` gets every event."""
+    """Reads from `broker`. `read` may be called from any thread."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._connects_accepted = 0
-        self._clients_maximum = 0
-
-    def observe(self, event: Event) -> None:
-        """Notice clients that connect."""
-        if type(event) is ClientConnected:
-            self._connects_accepted += 1
-            connected = self._broker.counters.clients_connected
-            if connected > self._clients_maximum:
-                self._clients_maximum = connected
 
     def of_principals(self) -> dict[str, Tally]:
         """What each principal has done and was refused since the start."""
@@ -38,8 +27,6 @@ class Numbers:
         # `list` takes its copy in one step, so a change on the loop cannot disturb the sum.
         total = sum(map(len, list(core.sessions.values())))
         numbers.update(
-            connects_accepted=self._connects_accepted,
-            clients_maximum=max(self._clients_maximum, connected),
             clients_total=total,
             clients_disconnected=max(total - connected, 0),
             subscriptions=core.tree.count,

@@ -37,18 +37,55 @@ class Will:
     properties: Properties = field(default_factory=Properties)
 
 
-@dataclass(slots=True)
 class Connect:
     """`keepalive_s` 0 means none. `username` and `password` are None when absent, which "" and b"" are not."""
 
-    version: int = V311
-    clean_start: bool = True
-    keepalive_s: int = 60
-    client_id: str = ""
-    username: str | None = None
-    password: bytes | None = field(default=None, repr=False)
-    will: Will | None = None
-    properties: Properties = field(default_factory=Properties)
+    __slots__ = (
+        "clean_start",
+        "client_id",
+        "keepalive_s",
+        "password",
+        "properties",
+        "username",
+        "version",
+        "will",
+    )
+
+    def __init__(
+        self,
+        version: int = V311,
+        clean_start: bool = True,
+        keepalive_s: int = 60,
+        client_id: str = "",
+        username: str | None = None,
+        password: bytes | None = None,
+        will: Will | None = None,
+        properties: Properties | None = None,
+    ) -> None:
+        self.version = version
+        self.clean_start = clean_start
+        self.keepalive_s = keepalive_s
+        self.client_id = client_id
+        self.username = username
+        self.password = password
+        self.will = will
+        self.properties = properties if properties is not None else Properties()
+
+    def _told(self) -> tuple[object, ...]:
+        """Everything but the password."""
+        return (
+            *(self.version, self.clean_start, self.keepalive_s, self.client_id),
+            *(self.username, self.will, self.properties),
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Connect):
+            return NotImplemented
+        return self._told() == other._told() and self.password == other.password
+
+    def __repr__(self) -> str:
+        """All but the password."""
+        return f"Connect{self._told()!r}"
 
 
 @dataclass(slots=True)
@@ -82,6 +119,10 @@ class Pingresp:
     """So is the server."""
 
 
+#: The decoded DISCONNECT that says nothing else: read, never written to.
+GOOD_BYE = Disconnect(0, NO_PROPERTIES)
+
+
 def refusal_version(buffer: bytes, body: int, end: int) -> int:
     """In which version to answer a CONNECT that cannot be decoded: 4, 5, or 0 when it shows none.
 
@@ -107,12 +148,17 @@ def decode_connect(buffer: bytes, header: int, body: int, end: int) -> Connect:
     properties = decode_properties(reader, CONNECT) if version == V5 else NO_PROPERTIES
     if properties.authentication_data is not None and properties.authentication_method is None:
         raise ProtocolError("authentication data without a method", "MQTT5-3.1.2.11.10")
-    client_id = reader.utf8()
-    will = _decode_will(reader, flags, version) if flags & 0x04 else None
-    username = reader.utf8() if flags & 0x80 else None
-    password = reader.binary() if flags & 0x40 else None
+    connect = Connect.__new__(Connect)
+    connect.version = version
+    connect.clean_start = flags & 2 != 0
+    connect.keepalive_s = keepalive_s
+    connect.properties = properties
+    connect.client_id = reader.utf8()
+    connect.will = _decode_will(reader, flags, version) if flags & 0x04 else None
+    connect.username = reader.utf8() if flags & 0x80 else None
+    connect.password = reader.binary() if flags & 0x40 else None
     reader.done()
-    return Connect(version, bool(flags & 2), keepalive_s, client_id, username, password, will, properties)
+    return connect
 
 
 def _decode_protocol(reader: Reader) -> int:
@@ -122,7 +168,7 @@ def _decode_protocol(reader: Reader) -> int:
     if name != b"MQTT":
         raise MalformedPacket("this is not MQTT", "MQTT5-3.1.2-1")
     version = reader.u8()
-    if version not in (V311, V5):
+    if version != V311 and version != V5:
         raise PeerError(0x84, f"MQTT of level {version} is not spoken here", "MQTT5-3.1.2-2")
     return version
 
@@ -210,9 +256,9 @@ def encode_connack(connack: Connack, version: int) -> bytes:
 def decode_disconnect(buffer: bytes, header: int, body: int, end: int, version: int) -> Disconnect:
     """A DISCONNECT, which in 5.0 may leave out the properties, or the code as well. [MQTT5-3.14.2.1]"""
     reader = open_body(buffer, header, body, end)
-    if version != V5 or not reader.left:
+    if version != V5 or body == end:
         reader.done()
-        return Disconnect(0, NO_PROPERTIES)
+        return GOOD_BYE
     code = reader.u8()
     if code not in REASON_CODES[PacketType.DISCONNECT]:
         raise ProtocolError(f"0x{code:02X} is no reason code of DISCONNECT", "MQTT5-3.14.2-1")

@@ -1,6 +1,7 @@
 cimport cython
 
 
+@cython.freelist(256)
 cdef class Framer:
     cdef readonly bytes buffer
     cdef readonly int header
@@ -12,6 +13,8 @@ cdef class Framer:
     cdef bytearray _store
     cdef Py_ssize_t _needed
 
+    cdef int _open(self, Py_ssize_t max_packet_bytes) except -1
+
     @cython.locals(store=bytearray)
     cpdef void feed(self, bytes data) except *
 
@@ -22,3 +25,7 @@ cdef class Framer:
     cpdef bint next(self) except -1
 
     cdef void _keep(self, Py_ssize_t position, Py_ssize_t needed) except *
+
+
+@cython.locals(made=Framer)
+cpdef Framer new_framer(Py_ssize_t max_packet_bytes)

@@ -37,6 +37,9 @@ class Framer:
     )
 
     def __init__(self, max_packet_bytes: int) -> None:
+        self._open(max_packet_bytes)
+
+    def _open(self, max_packet_bytes: int) -> None:
         self.buffer = b""
         self.header = 0
         self.start = 0
@@ -123,3 +126,10 @@ class Framer:
         self._needed = needed
         self.buffer = b""
         self._position = 0
+
+
+def new_framer(max_packet_bytes: int) -> Framer:
+    """`Framer(...)` without the cost of its call."""
+    made = Framer.__new__(Framer)
+    made._open(max_packet_bytes)
+    return made

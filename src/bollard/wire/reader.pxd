@@ -1,10 +1,13 @@
 cimport cython
 
 
+@cython.freelist(8)
 cdef class Reader:
     cdef bytes _buffer
     cdef readonly Py_ssize_t pos
     cdef readonly Py_ssize_t end
+
+    cdef int _open(self, bytes buffer, Py_ssize_t pos, Py_ssize_t end) except -1
 
     @cython.locals(pos=Py_ssize_t, view="const unsigned char *")
     cpdef int u8(self) except -1
@@ -33,6 +36,12 @@ cdef class Reader:
     cpdef void done(self) except *
 
 
+@cython.locals(made=Reader)
+cpdef Reader new_reader(bytes buffer, Py_ssize_t pos, Py_ssize_t end)
+
+cdef bytes _FLAGS
+
+@cython.locals(flags="const unsigned char *")
 cpdef Reader open_body(bytes buffer, int header, Py_ssize_t body, Py_ssize_t end)
 
 @cython.locals(view="const unsigned char *", text=str)

@@ -16,6 +16,9 @@ class Reader:
 
     def __init__(self, buffer: bytes, pos: int, end: int) -> None:
         """`ValueError` when the range does not lie within the buffer: a mistake of ours, not of the peer."""
+        self._open(buffer, pos, end)
+
+    def _open(self, buffer: bytes, pos: int, end: int) -> None:
         if not 0 <= pos <= end <= len(buffer):
             raise ValueError("the range is not within the buffer")
         self._buffer = buffer
@@ -97,7 +100,7 @@ class Reader:
         if not 0 <= size <= self.end - pos:
             raise MalformedPacket("a part is cut short")
         self.pos = pos + size
-        return Reader(self._buffer, pos, pos + size)
+        return new_reader(self._buffer, pos, pos + size)
 
     def rest(self) -> bytes:
         """Everything up to the end."""
@@ -112,11 +115,23 @@ class Reader:
             raise MalformedPacket("bytes are left at the end")
 
 
+def new_reader(buffer: bytes, pos: int, end: int) -> Reader:
+    """`Reader(...)` without the cost of its call."""
+    made = Reader.__new__(Reader)
+    made._open(buffer, pos, end)
+    return made
+
+
+#: `FIXED_FLAGS` by the type of the packet.
+_FLAGS = bytes(FIXED_FLAGS.get(packet_type, 0) for packet_type in range(16))
+
+
 def open_body(buffer: bytes, header: int, body: int, end: int) -> Reader:
     """A reader over `buffer[body:end]`, the body of any packet but PUBLISH, whose flags must be as fixed."""
-    if header & 15 != FIXED_FLAGS.get(header >> 4, 0):
+    flags = _FLAGS
+    if header & 15 != flags[header >> 4 & 15]:
         raise MalformedPacket("the flags in the first byte are wrong", "MQTT5-2.1.3-1")
-    return Reader(buffer, body, end)
+    return new_reader(buffer, body, end)
 
 
 def decode_utf8(buffer: bytes, start: int, end: int) -> str:
