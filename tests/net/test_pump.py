@@ -84,9 +84,9 @@ async def test_pressing_output_is_written_before_the_turn_ends() -> None:
         stream = broker.accepted[0].owner
         await asyncio.sleep(0.01)
         turns = broker.turns
-        server.pump.receive(stream.connection, b"much")
+        server.pump.receive(stream, b"much")
         assert broker.turns == turns + 1
-        server.pump.receive(stream.connection, b"little")
+        server.pump.receive(stream, b"little")
         assert broker.turns == turns + 1
 
 

@@ -36,7 +36,7 @@ cdef class Pump:
     cpdef bint enter(self, Stream stream) except *
     cpdef void join(self, Stream stream, object peer) except *
     @cython.locals(now=double)
-    cpdef void receive(self, object connection, bytes data) except *
+    cpdef void receive(self, Stream stream, bytes data) except *
     cpdef void _round_over(self) except *
     cpdef void _turn(self) except *
     cpdef void forget(self, Stream stream) except *

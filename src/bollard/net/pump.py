@@ -191,20 +191,22 @@ class Pump:
         stream.connection = connection
         self.wake()
 
-    def receive(self, connection: "Connection", data: bytes) -> None:
-        """Give the broker what its peer sent. What follows from it happens once, at the end of the turn,
-        unless so much output has gathered that it must not wait, or there is nobody to wait for."""
+    def receive(self, stream: Stream, data: bytes) -> None:
+        """Give the broker what the peer of `stream` sent. What follows from it happens once, at the end of the
+        round, unless so much output has gathered that it must not wait."""
+        connection = stream.connection
+        if connection is None:
+            return
         self._arrivals += 1
         now = clock.monotonic()
         try:
             self.broker.receive(connection, data, now)
-            stream = connection.owner
             stream.allowance -= len(data)
             if stream.allowance < 0:
                 self._settle(stream, connection)
             if stream.newcomer and not connection.connected and not self.gate.bears(stream, len(data)):
                 what = "a CONNECT without end was cut off"
-                self._reports.limit("max_handshake_bytes", "", "", stream.address, what, clock.monotonic())
+                self._reports.limit("max_handshake_bytes", "", "", stream.address, what, now)
                 stream.drop()
                 return
             if self.broker.busy_with(connection):
@@ -212,7 +214,7 @@ class Pump:
             if self.broker.pressing:
                 self._flush()
         except Exception:
-            self.failed(connection.owner)
+            self.failed(stream)
         self.wake()
 
     def _hold(self, stream: object) -> None:

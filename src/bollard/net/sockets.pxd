@@ -14,6 +14,9 @@ cdef extern from *:
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0
     #endif
+    #ifndef MSG_MORE
+    #define MSG_MORE 0
+    #endif
     #include <netinet/in.h>
     #include <arpa/inet.h>
     #include <fcntl.h>
@@ -82,6 +85,7 @@ cdef extern from *:
     int shutdown(int fd, int how) nogil
     int close_descriptor "close"(int fd) nogil
     const bint IS_LINUX
+    int MSG_MORE
     int MSG_NOSIGNAL
     int SHUT_WR
 
@@ -91,10 +95,9 @@ cdef inline Py_ssize_t receive(int fd, bytearray buffer) noexcept:
     return size if size >= 0 else -errno
 
 
-cdef inline Py_ssize_t transmit(int fd, bytes data, Py_ssize_t start) noexcept:
-    cdef Py_ssize_t size = send(
-        fd, PyBytes_AS_STRING(data) + start, PyBytes_GET_SIZE(data) - start, MSG_NOSIGNAL
-    )
+cdef inline Py_ssize_t transmit(int fd, bytes data, Py_ssize_t start, bint more) noexcept:
+    cdef int flags = MSG_NOSIGNAL | MSG_MORE if more else MSG_NOSIGNAL
+    cdef Py_ssize_t size = send(fd, PyBytes_AS_STRING(data) + start, PyBytes_GET_SIZE(data) - start, flags)
     return size if size >= 0 else -errno
 
 

@@ -28,8 +28,8 @@ def receive(fd: int, buffer: bytearray) -> int:
         return -(error.errno or errno.EIO)
 
 
-def transmit(fd: int, data: bytes, start: int) -> int:
-    """Write `data` from `start` on; how many bytes the kernel took."""
+def transmit(fd: int, data: bytes, start: int, more: bool) -> int:
+    """Write `data` from `start` on; how many bytes the kernel took. `more`: it may wait for what follows at once."""
     try:
         return os.write(fd, memoryview(data)[start:])
     except OSError as error:

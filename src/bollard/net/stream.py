@@ -172,6 +172,8 @@ class Stream:
             if not data:
                 return
             self.send(data)
+            if not connection.size:
+                return
 
     def hold(self) -> None:
         """Read nothing more until `let_go`: the broker has enough of this peer for the moment."""
@@ -273,8 +275,7 @@ class Stream:
     def deliver(self, data: bytes) -> None:
         """Plaintext of the peer."""
         if self.phase == OPEN:
-            if self.connection is not None:
-                self.pump.receive(self.connection, data)
+            self.pump.receive(self, data)
         elif self.phase == FRAMED:
             self._unframe(data)
 
@@ -340,8 +341,7 @@ class Stream:
         if websocket.open and self.connection is None:
             self._join()
         for payload in payloads:
-            if self.connection is not None:
-                self.pump.receive(self.connection, payload)
+            self.pump.receive(self, payload)
         if self.connection is not None and not self.connection.writable and not websocket.ended:
             websocket.drop_surplus()
         else:
@@ -371,8 +371,7 @@ class PlainStream(Stream):
 
     def data_received(self, data: bytes) -> None:
         if self.phase == OPEN:
-            if self.connection is not None:
-                self.pump.receive(self.connection, data)
+            self.pump.receive(self, data)
         elif self.phase < OPEN:
             try:
                 self._early(data)

@@ -147,7 +147,7 @@ class TlsStream(Stream):
         if self._channel is not None and self.phase > HANDSHAKE:
             records = self._channel.close()
             if records:
-                self.transport.write(records)
+                self.transport.write(records, True)  # the end of the connection follows
         self.close(departed)
 
     def certificate(self) -> bytes | None:

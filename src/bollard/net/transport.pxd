@@ -27,7 +27,7 @@ cdef class Transport:
     cpdef void pause_reading(self) except *
     cpdef void resume_reading(self) except *
     @cython.locals(sent=Py_ssize_t)
-    cpdef void write(self, bytes data) except *
+    cpdef void write(self, bytes data, bint more=*) except *
     cpdef void write_eof(self) except *
     cpdef void close(self) except *
     cpdef void abort(self) except *

@@ -86,14 +86,15 @@ class Transport:
             self._reading = True
             self._poller.change(self._fd, True, self._waiting is not None)
 
-    def write(self, data: bytes) -> None:
-        """Send `data`, now or, behind what waits already, when the kernel takes it."""
+    def write(self, data: bytes, more: bool = False) -> None:
+        """Send `data`, now or, behind what waits already, when the kernel takes it. `more`: something follows at
+        once, be it the end, and both may share a packet."""
         if self._closing or not data:
             return
         if self._waiting is not None:
             self._keep(data)
             return
-        sent = sockets.transmit(self._fd, data, 0)
+        sent = sockets.transmit(self._fd, data, 0, more)
         if sent == len(data):
             return
         if sent < 0:
@@ -153,7 +154,7 @@ class Transport:
         waiting = self._waiting
         while waiting:
             data = waiting[0]
-            sent = sockets.transmit(self._fd, data, self._sent)
+            sent = sockets.transmit(self._fd, data, self._sent, False)
             if sent < 0:
                 if sent not in (-errno.EAGAIN, -errno.EINTR):
                     self._lose(-sent)
