@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +111,27 @@ def write_plan(room: Path, part: str, brokers: list[Spec], chosen: list[dict[str
     return plan
 
 
+def chosen_parts(brokers: list[Spec], options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    """The scenarios of each part that has some of those asked for. Raises CannotRun for names that mean nothing."""
+    there = {one["name"] for one in brokers}
+    if unknown := set((options.brokers or "").split(",")) - there - {""}:
+        raise CannotRun(f"--brokers {', '.join(sorted(unknown))}: there are {', '.join(sorted(there))}")
+    wanted = (options.scenarios or "*").split(",")
+    found = {}
+    for part in options.parts:
+        every = scenarios(part, options.seconds)
+        if any(fnmatch(one["name"], pattern) for one in every for pattern in wanted):
+            found[part] = every
+    if not found:
+        names = [one["name"] for part in options.parts for one in scenarios(part, options.seconds)]
+        raise CannotRun(f"--scenarios {options.scenarios}: there are {', '.join(names)}")
+    return found
+
+
 def run(room: Path, brokers: list[Spec], options: argparse.Namespace) -> None:
     """Measure every part that is asked for; the lines are in `room`. Raises CannotRun."""
-    for part in options.parts:
-        plan = write_plan(room, part, brokers, scenarios(part, options.seconds))
+    for part, chosen in chosen_parts(brokers, options).items():
+        plan = write_plan(room, part, brokers, chosen)
         results = room / f"{part}.jsonl"
         if not options.resume:
             results.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """bench/against_peers.py: what it asks for can be run, and what it says is what was measured."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -224,3 +225,24 @@ def test_what_a_broker_that_ended_leaves_running_ends_with_it(tmp_path: Path) ->
     compared(tmp_path, plan(tmp_path, ["sh", "-c", script], 1), "--reps", "1")
     stat = Path("/proc", left.read_text().strip(), "stat")
     assert not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def asked(**options: object) -> argparse.Namespace:
+    return argparse.Namespace(
+        **{"parts": list(tool.PARTS), "brokers": None, "scenarios": None, "seconds": 2.0, **options}
+    )
+
+
+def test_a_part_without_a_scenario_that_is_asked_for_is_left_out() -> None:
+    there = [{"name": "mosquitto"}, {"name": "bollard"}]
+    assert list(tool.chosen_parts(there, asked())) == list(tool.PARTS)
+    assert list(tool.chosen_parts(there, asked(scenarios="pairs*,tls-pairs*"))) == ["matrix"]
+    assert list(tool.chosen_parts(there, asked(scenarios="pairs-q0,idle"))) == ["matrix", "memory"]
+
+
+def test_names_that_mean_nothing_are_told_with_those_that_do() -> None:
+    there = [{"name": "mosquitto"}, {"name": "bollard"}]
+    with pytest.raises(tool.CannotRun, match="--brokers mosquito: there are bollard, mosquitto"):
+        tool.chosen_parts(there, asked(brokers="mosquito,bollard"))
+    with pytest.raises(tool.CannotRun, match="--scenarios nosuch: there are pairs-q0, "):
+        tool.chosen_parts(there, asked(scenarios="nosuch"))

@@ -88,8 +88,9 @@ def _show(policy: "Policy", told: "Explanation", notes: list[str], where: dict[s
         click.echo("".join(f"  {visible(line)}\n" for line in fix[1].splitlines()), nl=False)
     elif told.decision.rule not in ("", REGISTRY) and not told.decision.allowed:
         name = told.decision.rule
+        click.echo()
         click.echo(
-            visible(f'\nNo grant can overrule {name}. To spare this identity, add "{told.principal}" to')
+            visible(f'No grant can overrule {name}. To spare this identity, add "{told.principal}" to')
         )
         click.echo(visible(f"except in [{name}]; that alone grants nothing."))
 
