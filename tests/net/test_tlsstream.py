@@ -7,6 +7,7 @@ import ssl
 import pytest
 
 from bollard.base.events import TransportRefused
+from bollard.net.channel import SslObjectChannel
 from bollard.net.listener import ListenerSettings
 
 from .conftest import Certificates
@@ -142,6 +143,51 @@ async def test_a_damaged_record_ends_the_connection_with_an_alert(certificates: 
             await client.hear(1)
         await until(lambda: server.broker.gone)
         assert server.broker.accepted[0].received == b"whole"
+
+
+async def test_nothing_is_written_behind_a_damaged_record(certificates: Certificates) -> None:
+    """Although what came before it makes the broker write at once."""
+    client = Client(certificates.client())
+    broker = FakeBroker()
+    async with serving(TLS, certificates.server(), broker=broker) as server:
+        await client.connect(server)
+        client.say(b"first")
+        assert await client.hear(5) == b"first"
+        broker.pressing = True
+        client.tls.write(b"second")
+        client.tls.write(b"third")
+        records = bytearray(client._outgoing.read())
+        records[-1] ^= 1
+        client.writer.write(records)
+        with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
+            await client.hear(100)
+
+
+class Chatty(SslObjectChannel):
+    """As if the peer had made TLS answer much."""
+
+    chatty = False
+
+    def take(self) -> bytes:
+        return super().take() + bytes(1_000_000 * self.chatty)
+
+
+async def test_who_makes_tls_answer_and_takes_no_answer_is_dropped(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bollard.net.tlsstream.open_channel", Chatty)
+    client = Client(certificates.client())
+    async with serving(TLS, certificates.server()) as server:
+        await client.connect(server)
+        client.say(b"x")
+        assert await client.hear(1) == b"x"
+        client.writer.transport.pause_reading()
+        monkeypatch.setattr(Chatty, "chatty", True)
+        for _ in range(20):
+            if not server.broker.gone:
+                client.say(b"x")
+                await asyncio.sleep(0.005)
+        await until(lambda: server.broker.gone)
 
 
 async def test_what_came_with_the_end_of_the_handshake_is_heard(certificates: Certificates) -> None:

@@ -9,10 +9,11 @@ import select
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from bollard.base.events import ServerWarning
+from bollard.base.events import LimitReached, ServerWarning
 from bollard.net import poller as module
 from bollard.net.listener import ListenerSettings, bind_tcp
 from bollard.net.poller import Acceptor, Poller, Selector
@@ -51,6 +52,10 @@ def reset(writer: asyncio.StreamWriter) -> None:
 
 def silent(connection: FakeConnection, data: bytes) -> None:
     """Echo nothing."""
+
+
+def admit(connection: FakeConnection, data: bytes) -> None:
+    connection.connected = True
 
 
 def silence(problem: str) -> None:
@@ -153,6 +158,42 @@ async def test_an_abort_loses_what_waits_and_gives_the_descriptor_back() -> None
             assert len(await reader.read(-1)) < 6_000_000
 
 
+async def test_a_unix_peer_that_shuts_down_and_reads_nothing_is_gone(tmp_path: Path) -> None:
+    settings = ListenerSettings(path=tmp_path / "mqtt.sock")
+    async with serving(settings, broker=FakeBroker(on_receive=silent)) as server:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(settings.path))
+            client.send(b"x")
+            await until(lambda: server.broker.accepted)
+            server.broker.accepted[0].owner.transport.write(bytes(6_000_000))
+            client.shutdown(socket.SHUT_RDWR)
+            await until(lambda: server.broker.gone)
+
+
+async def test_a_peer_that_says_its_last_and_takes_nothing_is_not_waited_for_for_long() -> None:
+    async with serving(PLAIN, broker=FakeBroker(on_receive=silent), close_timeout_s=0.1) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.send(b"x")
+            await until(lambda: server.broker.accepted)
+            server.broker.accepted[0].owner.transport.write(bytes(30_000_000))
+            client.shutdown(socket.SHUT_WR)
+            await until(lambda: server.broker.gone)
+
+
+async def test_files_that_are_about_to_come_back_are_waited_for() -> None:
+    async with serving(PLAIN, max_connections=1, broker=FakeBroker(on_receive=admit)) as server:
+        await one_connection(server)
+        clients = [socket.socket() for _ in range(3)]
+        with no_more_files(but=1):
+            for client in clients:
+                client.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    client.connect(("127.0.0.1", server.port))
+            await until(lambda: len(server.of(LimitReached)) == 3)
+        for client in clients:
+            client.close()
+
+
 class Broken(PlainStream):
     def data_received(self, data: bytes) -> None:
         raise RuntimeError("no stream does this")
@@ -180,12 +221,12 @@ async def test_a_stream_that_fails_costs_its_own_connection() -> None:
 
 
 @contextlib.contextmanager
-def no_more_files() -> Iterator[None]:
-    """Every file that this process could open is open."""
+def no_more_files(but: int = 0) -> Iterator[None]:
+    """Every file that this process could open is open, but so many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     free = os.dup(0)
     os.close(free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + but, hard))
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bollard.net.stream import Stream
 
 #: File descriptors kept back for the store, the logs and the control socket.
-RESERVED_FILES = 64
+RESERVED_FILES = 128
 #: Connections above the bound, for moments: those that begin while strangers that give way are being closed.
 SPARE = 32
 #: This many strangers at once are a crowd, as after a power cut. Who came before it has gone has this many

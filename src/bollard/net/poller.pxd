@@ -4,7 +4,7 @@ from bollard.net cimport sockets
 from bollard.net.transport cimport Transport
 
 
-cdef int READABLE, WRITABLE
+cdef int READABLE, WRITABLE, FAILED, GONE
 
 
 @cython.final
@@ -29,7 +29,9 @@ cdef class Poller:
     cpdef void begin_round(self) except *
     cpdef void end_round(self) except *
     @cython.locals(number=Py_ssize_t, event=int, transport=Transport)
+    cpdef void _serve_ready(self) except *
     cpdef void _ready(self) except *
+    cpdef Py_ssize_t leaving(self) except -1
     @cython.locals(leaving=list, transport=Transport)
     cpdef void _part(self) except *
 
@@ -44,3 +46,4 @@ cdef class Acceptor:
 
     @cython.locals(listening=int, fd=int, port=int, address=str)
     cpdef void readable(self) except *
+    cpdef void _welcome(self, int fd, str address, int port) except *

@@ -6,6 +6,7 @@ nothing else of the loop comes in between.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import select
@@ -26,6 +27,8 @@ READ_BYTES = 131_072
 ROUND = 1024
 #: Connections that one listening socket accepts in a round, so that those who are there are served in between.
 ACCEPTED_AT_ONCE = 64
+#: Those that are refused are closed with the round: so many wait for it before nobody else is accepted.
+MOST_LEAVING = 32
 #: For how long nothing is accepted when the process may open no more files.
 EXHAUSTED_PAUSE_S = 1.0
 _EXHAUSTED = (-errno.EMFILE, -errno.ENFILE, -errno.ENOBUFS, -errno.ENOMEM)
@@ -33,8 +36,8 @@ _EXHAUSTED = (-errno.EMFILE, -errno.ENFILE, -errno.ENOBUFS, -errno.ENOMEM)
 _OF_ONE = (-errno.ECONNABORTED, -errno.EINTR, -errno.EPROTO, -errno.EPERM)
 
 
-#: As epoll has them, on every system.
-READABLE, WRITABLE = 1, 4
+#: As epoll has them, on every system: there is something to read, room to write, an error, nobody any more.
+READABLE, WRITABLE, FAILED, GONE = 1, 4, 8, 16
 
 
 class Selector:
@@ -61,8 +64,17 @@ class Selector:
         except KeyError:
             raise FileNotFoundError from None
 
+    def forget(self, fd: int) -> None:
+        """Unregister `fd`, which is about to be closed, if it is registered. Epoll does that by itself."""
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(fd)
+
     def unregister(self, fd: int) -> None:
-        self._selector.unregister(fd)
+        """As `modify`."""
+        try:
+            self._selector.unregister(fd)
+        except KeyError:
+            raise FileNotFoundError from None
 
     def poll(self, timeout_s: float, most: int) -> list[tuple[int, int]]:
         ready = []
@@ -138,13 +150,14 @@ class Poller:
             return
         wanted = (READABLE if reading else 0) | (WRITABLE if writing else 0)
         # Who waits for nothing must not be in there at all: that its peer is gone would be told for ever.
-        if wanted:
-            try:
+        try:
+            if wanted:
                 self._epoll.modify(fd, wanted)
-            except FileNotFoundError:
+            else:
+                self._epoll.unregister(fd)
+        except FileNotFoundError:
+            if wanted:
                 self._epoll.register(fd, wanted)
-        else:
-            self._epoll.unregister(fd)
 
     def leaves(self, transport: Transport) -> None:
         """Call `finish` when the round is over."""
@@ -153,9 +166,15 @@ class Poller:
             self._scheduled = True
             self._loop.call_soon(self._part)
 
+    def leaving(self) -> int:
+        """How many transports `finish` when the round is over."""
+        return len(self._leaving)
+
     def forget(self, fd: int) -> None:
         """`fd` is about to be closed, which takes it out of the kernel's set."""
         if fd < len(self._places) and self._places[fd] is not None:
+            if isinstance(self._epoll, Selector):
+                self._epoll.forget(fd)
             self._places[fd] = None
             self._watched -= 1
             if not self._watched:
@@ -178,6 +197,13 @@ class Poller:
         if self._epoll is None:
             return
         self.begin_round()
+        try:
+            self._serve_ready()
+        finally:
+            self.end_round()
+
+    def _serve_ready(self) -> None:
+        assert self._epoll is not None
         for number in range(sockets.ready(self._epoll, self._fd, self._pairs)):
             event = sockets.events(self._pairs, number)
             who = self._places[sockets.descriptor(self._pairs, number)]
@@ -190,12 +216,11 @@ class Poller:
                         transport.writable()
                     if event & ~WRITABLE:
                         # Also that the peer is gone: reading tells how.
-                        transport.readable()
+                        transport.readable(event & (FAILED | GONE) != 0)
                 else:
                     who.readable()
             except Exception as error:
                 self._failed(who, error)
-        self.end_round()
 
     def _failed(self, who: "Transport | Acceptor", error: Exception) -> None:
         self._loop.call_exception_handler({"message": "a connection failed", "exception": error})
@@ -243,16 +268,29 @@ class Acceptor:
         """Somebody wants to connect."""
         listening = self.sock.fileno()
         for _ in range(ACCEPTED_AT_ONCE):
-            if listening < 0:
+            if listening < 0 or self._poller.leaving() > MOST_LEAVING:
                 return
             fd, address, port = sockets.accept(listening)
             if fd >= 0:
-                Transport(self._poller, fd, self._make_stream()).begin(address, port)
+                self._welcome(fd, address, port)
             elif fd in _EXHAUSTED:
-                self._pause(fd)
+                if not self._poller.leaving():
+                    self._pause(fd)
                 return
             elif fd not in _OF_ONE:
                 return
+
+    def _welcome(self, fd: int, address: str, port: int) -> None:
+        try:
+            transport = Transport(self._poller, fd, self._make_stream())
+        except BaseException:
+            sockets.close(fd)
+            raise
+        try:
+            transport.begin(address, port)
+        except BaseException:
+            transport.abort()
+            raise
 
     def close(self) -> None:
         fd = self.sock.fileno()

@@ -62,6 +62,7 @@ cdef extern from *:
         }
     #endif
         *port = 0;
+        *text = 0;
         if (accepted < 0)
             return accepted;
         if (name.ss_family == AF_INET) {

@@ -97,13 +97,15 @@ class Steps:
     def _run(self) -> None:
         self._scheduled = False
         self._poller.begin_round()
-        end = clock.monotonic() + self._budget_s
-        while self._queue or self._begun:
-            for queue in (self._begun, self._queue):
-                if queue:
-                    queue.popleft().step()
-            if clock.monotonic() >= end:
-                break
-        self._poller.end_round()
+        try:
+            end = clock.monotonic() + self._budget_s
+            while self._queue or self._begun:
+                for queue in (self._begun, self._queue):
+                    if queue:
+                        queue.popleft().step()
+                if clock.monotonic() >= end:
+                    break
+        finally:
+            self._poller.end_round()
         if self._queue or self._begun:
             self._schedule()

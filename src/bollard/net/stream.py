@@ -125,6 +125,8 @@ class Stream:
 
     def eof_received(self) -> None:
         """The peer has said its last: the transport closes itself, then calls `connection_lost`."""
+        if self.transport.get_write_buffer_size():
+            self.pump.linger(self)  # attack: a peer that never takes what waits
 
     def connection_lost(self, error: Exception | None) -> None:
         """The transport is gone, however that came."""

@@ -22,6 +22,7 @@ from bollard.net.stream import (
     Stream,
 )
 from bollard.net.tls import ServerContext, explain
+from bollard.net.transport import HIGH_WATER_BYTES
 
 if TYPE_CHECKING:
     from bollard.net.pump import Pump
@@ -125,6 +126,8 @@ class TlsStream(Stream):
         channel = self._channel
         assert channel is not None
         plaintext = channel.receive(data)
+        # The meters count all that came. Attack: records of TLS's own, and now and then a byte for us.
+        self.allowance -= len(data) - len(plaintext)
         if plaintext:
             self.deliver(plaintext)
         if self.phase >= LINGERING:
@@ -139,7 +142,8 @@ class TlsStream(Stream):
 
     def send(self, data: bytes) -> None:
         channel = self._channel
-        if data and channel is not None:
+        # Of a channel with a fault nothing can go out but its alert, and `_broken` follows.
+        if data and channel is not None and channel.fault is None:
             self.transport.write(channel.write(data))
             channel.patient = False
 
@@ -165,6 +169,9 @@ class TlsStream(Stream):
         records = self._channel.take()
         if records:
             self.transport.write(records)
+            if self.phase > HANDSHAKE and self.transport.get_write_buffer_size() > HIGH_WATER_BYTES:
+                # Attack: asking for handshakes anew, which are refused each time, and never taking an answer.
+                self.drop()
 
     def _broken(self, error: ssl.SSLError) -> None:
         """TLS is over. Its alert, if there is one, still goes out."""

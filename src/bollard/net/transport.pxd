@@ -32,7 +32,7 @@ cdef class Transport:
     cpdef void close(self) except *
     cpdef void abort(self) except *
     @cython.locals(size=Py_ssize_t, buffer=bytearray, stream=Stream)
-    cpdef void readable(self) except *
+    cpdef void readable(self, bint gone) except *
     @cython.locals(sent=Py_ssize_t, data=bytes)
     cpdef void writable(self) except *
     @cython.locals(fd=int, error=int, stream=Stream)

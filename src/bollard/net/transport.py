@@ -89,7 +89,7 @@ class Transport:
     def write(self, data: bytes, more: bool = False) -> None:
         """Send `data`, now or, behind what waits already, when the kernel takes it. `more`: something follows at
         once, be it the end, and both may share a packet."""
-        if self._closing or not data:
+        if self._closing or self._ended or not data:
             return
         if self._waiting is not None:
             self._keep(data)
@@ -132,9 +132,13 @@ class Transport:
 
     # What the poller calls.
 
-    def readable(self) -> None:
-        """Something has come, or the peer has said its last, or is gone."""
+    def readable(self, gone: bool) -> None:
+        """Something has come, or the peer has said its last, or is `gone` in both directions."""
         if not self._reading or self._closing:
+            if gone:
+                # What waits can never go. Attack: a peer on a Unix socket that reads nothing and shuts it down
+                # would be announced for ever.
+                self._lose(0)
             return
         buffer = self._poller.buffer
         size = sockets.receive(self._fd, buffer)

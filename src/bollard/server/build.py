@@ -15,13 +15,5 @@ def is_compiled() -> bool:
 
 
 def version_line() -> str:
-    """Name, version and variant, for `--version` and the log; and why TLS is slower than it could be, if it is."""
-    return f"bollard {__version__} ({_variant()})"
-
-
-def _variant() -> str:
-    if not is_compiled():
-        return "pure Python"
-    from bollard.net.channels import INDIRECT
-
-    return f"compiled; TLS by way of Python's ssl module: {INDIRECT}" if INDIRECT else "compiled"
+    """Name, version and variant, for `--version` and the log."""
+    return f"bollard {__version__} ({'compiled' if is_compiled() else 'pure Python'})"

@@ -32,6 +32,7 @@ from bollard.identity.records import State
 from bollard.identity.scram_mechanism import scram_mechanisms
 from bollard.identity.serving import ServerCertificates, ensure_server_certificates
 from bollard.identity.slow_check import SlowChecks
+from bollard.net.channels import INDIRECT
 from bollard.net.guard import Guard, Guesses
 from bollard.net.listener import Listener, ListenerSettings
 from bollard.net.psk import psk_context
@@ -299,6 +300,8 @@ class Server:
         for sentence in self._certificates.renewed:
             self._emit(ServerEvent("certificate issued", sentence))
         bound = self._bound()
+        if is_compiled() and INDIRECT:
+            self._emit(ServerEvent("TLS by way of Python's ssl module", INDIRECT))
         self._emit(ServerEvent("started", ", ".join(f"{kind} {address}" for kind, address in bound)))
         self._emit(FileLoaded.of("configuration", self._config.file))
         self._emit(FileLoaded.of("policy", self._access.path))
