@@ -3,20 +3,18 @@
     python bench/bounds.py [--room DIR] [--into docs]
 
 Nothing here is a broker. Handshakes are those of OpenSSL through Python's `ssl`, in memory, with the certificates and
-the settings of Bollard's own listener, the server's half only. Connections are accepted, read from, answered and
-closed by a loop that looks at nothing. Messages go through `load/fwd.c`, which walks their headers and copies them.
+the settings of Bollard's own listener, the server's half only. Messages go through `load/fwd.c`, which walks their
+headers and copies them.
 Commits are those of Bollard's store, alone and without its writer's thread, in groups of as many messages as can be
 outstanding in the durable scenario. All figures are for each second of processor time of one core, but for the commits, which wait for the disk.
 """
 
 import argparse
 import os
-import socket
 import ssl
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -97,39 +95,6 @@ def handshakes(room: Path, *, resumed: bool = False, mutual: bool = False) -> fl
     return count / spent
 
 
-def connections() -> float:
-    """Connections that are accepted, read from twice, answered once and closed, for each second of processor time."""
-    spent, count = 0.0, 0
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
-
-        def serve() -> None:
-            nonlocal spent
-            said = b"CONNECT"
-            while said:  # who says nothing ends it
-                began = time.thread_time()
-                peer, _ = listener.accept()
-                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                said = peer.recv(4096)
-                peer.send(b"\x20\x02\x00\x00")
-                peer.recv(4096)
-                peer.close()
-                spent += time.thread_time() - began
-
-        server = threading.Thread(target=serve)
-        server.start()
-        end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
-            with socket.create_connection(listener.getsockname()) as client:
-                client.send(bytes(30))
-                client.recv(4)
-                client.send(b"\xe0\x00")
-            count += 1
-        with socket.create_connection(listener.getsockname()) as client:
-            client.shutdown(socket.SHUT_WR)
-            server.join()
-    return count / spent
-
-
 def forwarded(room: Path, arguments: str) -> float:
     """Messages that the forwarder passes on for each second of its processor time."""
     made = subprocess.run(["make", "-C", str(room / "load"), "fwd"], capture_output=True, text=True)
@@ -203,7 +168,6 @@ def bounds(room: Path) -> dict[str, Callable[[], float]]:
         "full handshakes": lambda: handshakes(room),
         "resumed handshakes": lambda: handshakes(room, resumed=True),
         "handshakes with a client's certificate": lambda: handshakes(room, mutual=True),
-        "connections without TLS": connections,
         "messages, one outstanding": lambda: forwarded(room, f"{pairs} 1 --max-nap 0"),
         "messages, 20 outstanding": lambda: forwarded(room, f"{pairs} 20 --max-nap 0"),
         "messages, 200 outstanding": lambda: forwarded(room, f"{pairs} 200"),
