@@ -1,6 +1,7 @@
 """The pump: turns, deadlines, answers, limits, errors that stay where they are, and stopping."""
 
 import asyncio
+import os
 import time
 
 import pytest
@@ -34,6 +35,20 @@ async def test_many_wakes_make_one_turn() -> None:
         pump.wake()
     await asyncio.sleep(0.01)
     assert broker.turns == 1
+
+
+async def test_a_turn_that_somebody_asks_for_comes_behind_what_has_arrived_by_then() -> None:
+    async with serving(PLAIN) as server:
+        _, writer = await server.connect()
+        writer.write(b"x")
+        await until(lambda: server.broker.accepted)
+        await until(lambda: server.broker.dirty == {})
+        turns = server.broker.turns
+        os.write(writer.get_extra_info("socket").fileno(), b"more")
+        server.pump.wake()
+        while server.broker.turns == turns:  # noqa: ASYNC110 - each step of the loop counts
+            await asyncio.sleep(0)
+        assert server.broker.accepted[0].received == b"xmore"
 
 
 async def test_deadlines_of_the_broker_are_kept_without_spinning() -> None:

@@ -109,11 +109,8 @@ class Guesses:
         """A credential was right: what was wrong before it is forgotten for this pair, and for it alone."""
         pair = _pair(address, identity)
         self._by_pair.forget(pair)
-        known = self._known.get(pair)
-        if known is None:
+        if self._known.recall(pair) is None:
             self._known.put(Remembered(pair))
-        else:
-            self._known.touch(known)
 
 
 class Arrivals:

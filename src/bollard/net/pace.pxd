@@ -34,6 +34,8 @@ cdef class Memory:
     cdef Ring _order
 
     cpdef Remembered get(self, object key)
+    @cython.locals(one=Remembered)
+    cpdef Remembered recall(self, object key)
     cpdef int touch(self, Remembered one) except -1
     @cython.locals(silent=Remembered)
     cpdef int put(self, Remembered one) except -1

@@ -107,6 +107,13 @@ class Memory:
         """What is remembered of `key`, None for nothing; it stays where it is in the order."""
         return self._by_key.get(key)
 
+    def recall(self, key: Hashable) -> Any:
+        """As `get`, for a key that is not silent."""
+        one = self._by_key.get(key)
+        if one is not None:
+            self._order.last(one)
+        return one
+
     def touch(self, one: Remembered) -> None:
         """It was not silent."""
         self._order.last(one)
@@ -170,12 +177,11 @@ class Delays:
 
     def note(self, key: Hashable, now: float, longest_s: float = math.inf) -> float:
         """It has happened once more: the delay that begins with it, 0.0 for none, `longest_s` at most."""
-        record: _Record | None = self._records.get(key)
+        record: _Record | None = self._records.recall(key)
         if record is None:
             record = _new_record(key)
             self._records.put(record)
         else:
-            self._records.touch(record)
             record.count = max(record.count - max(now - record.at, 0.0) / self._forgive_s, 0.0)
         record.count = min(record.count + 1, self._most)
         delay_s = 0.0

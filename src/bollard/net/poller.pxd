@@ -30,7 +30,8 @@ cdef class Poller:
     cpdef void end_round(self) except *
     @cython.locals(number=Py_ssize_t, event=int, transport=Transport)
     cpdef void _serve_ready(self) except *
-    cpdef void _ready(self) except *
+    cpdef void look(self) except *
+    cpdef void look_soon(self) except *
     cpdef Py_ssize_t leaving(self) except -1
     @cython.locals(leaving=list, transport=Transport)
     cpdef void _part(self) except *

@@ -136,7 +136,7 @@ class Poller:
         if epoll is None:
             epoll = self._epoll = new_selector()
             self._fd = epoll.fileno()
-            self._loop.add_reader(self._fd, self._ready)
+            self._loop.add_reader(self._fd, self.look)
         places = self._places
         while fd >= len(places):
             places.extend([None] * 64)
@@ -188,19 +188,25 @@ class Poller:
 
     def end_round(self) -> None:
         self.in_round = False
-        self._turn()
-        if self._leaving:
+        # Who leaves in the turn parts with those that left in the round.
+        self._scheduled = True
+        try:
+            self._turn()
+        finally:
             self._part()
 
-    def _ready(self) -> None:
-        """Read and write what is ready. An error of ours ends the connection for which it happened."""
-        if self._epoll is None:
-            return
+    def look(self) -> None:
+        """One round: read and write what is ready. An error of ours ends the connection for which it happened."""
         self.begin_round()
         try:
-            self._serve_ready()
+            if self._epoll is not None:
+                self._serve_ready()
         finally:
             self.end_round()
+
+    def look_soon(self) -> None:
+        """Have a `look` before long, whatever else the loop has to do."""
+        self._loop.call_soon(self.look)
 
     def _serve_ready(self) -> None:
         assert self._epoll is not None

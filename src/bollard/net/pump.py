@@ -109,11 +109,11 @@ class Pump:
     # For whoever else calls the broker.
 
     def wake(self) -> None:
-        """Have a turn soon: something may have changed in the broker."""
+        """Have a turn soon, behind a look at the sockets: something may have changed in the broker."""
         if not self._scheduled:
             self._scheduled = True
             if not self.poller.in_round:
-                self.loop.call_soon(self._round_over)
+                self.poller.look_soon()
 
     def _due(self, deadline: float) -> None:
         """Have a turn at `deadline`. The timer that runs is nearly always for something earlier."""

@@ -17,6 +17,17 @@ cdef class Meter(Remembered):
 
 
 @cython.final
+cdef class Meters:
+    cdef str _whose
+    cdef long long _packet_rate
+    cdef long long _byte_rate
+    cdef Memory _known
+
+    @cython.locals(meter=Meter)
+    cpdef Meter of(self, str name)
+
+
+@cython.final
 cdef class Pauses:
     cdef dict _until
     cdef list _heap
@@ -28,14 +39,10 @@ cdef class Pauses:
 @cython.final
 cdef class Traffic:
     cdef object _limits
-    cdef Memory _of_identities
-    cdef Memory _of_addresses
+    cdef Meters _identities
+    cdef Meters _addresses
     cdef readonly Py_ssize_t allowance
 
     cpdef tuple meters(self, str address, str principal)
     @cython.locals(longest=double, meter=Meter)
     cpdef tuple settle(self, object stream, long long packets, long long size, double now)
-    @cython.locals(meter=Meter)
-    cdef Meter _of_identity(self, str name)
-    @cython.locals(meter=Meter)
-    cdef Meter _of_address(self, str name)

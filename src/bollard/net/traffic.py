@@ -46,6 +46,26 @@ class Meter(Remembered):
         return (for_packets, self.limit_of_packets) if for_packets else (0.0, "")
 
 
+class Meters:
+    """Those of all identities, or of all addresses."""
+
+    __slots__ = ("_byte_rate", "_known", "_packet_rate", "_whose")
+
+    def __init__(self, whose: str, packet_rate: int, byte_rate: int) -> None:
+        self._whose = whose
+        self._packet_rate = packet_rate
+        self._byte_rate = byte_rate
+        self._known = Memory(MAX_KEYS)
+
+    def of(self, name: str) -> Meter:
+        """The meter of `name`, as it was left."""
+        meter: Meter | None = self._known.recall(name)
+        if meter is None:
+            meter = Meter(name, self._whose, self._packet_rate, self._byte_rate)
+            self._known.put(meter)
+        return meter
+
+
 class Pauses:
     """Who is not read, and until when."""
 
@@ -83,12 +103,12 @@ class Pauses:
 class Traffic:
     """The meters of everybody. `allowance` is what a stream may read before it settles."""
 
-    __slots__ = ("_limits", "_of_addresses", "_of_identities", "allowance")
+    __slots__ = ("_addresses", "_identities", "_limits", "allowance")
 
     def __init__(self, limits: TransportLimits) -> None:
         self._limits = limits
-        self._of_identities = Memory(MAX_KEYS)
-        self._of_addresses = Memory(MAX_KEYS)
+        self._identities = Meters("identity", limits.packet_rate_per_identity, limits.byte_rate_per_identity)
+        self._addresses = Meters("address", limits.packet_rate_per_address, limits.byte_rate_per_address)
         # No packet is shorter than two bytes: a low rate must not be overrun within one allowance.
         least = min(
             2 * min(limits.packet_rate_per_identity, limits.packet_rate_per_address),
@@ -100,9 +120,9 @@ class Traffic:
         """Who pays for a client that was let in. All anonymous clients are one principal and no identity, and
         a Unix socket is no address."""
         if address == "unix":
-            return () if principal == ANONYMOUS else (self._of_identity(principal),)
-        of_address = self._of_address(address_key(address))
-        return (of_address,) if principal == ANONYMOUS else (self._of_identity(principal), of_address)
+            return () if principal == ANONYMOUS else (self._identities.of(principal),)
+        of_address = self._addresses.of(address_key(address))
+        return (of_address,) if principal == ANONYMOUS else (self._identities.of(principal), of_address)
 
     def settle(self, stream: "Stream", packets: int, size: int, now: float) -> tuple[float, str]:
         """`stream` has received so much since the last time: how long it is not to be read, and why."""
@@ -112,23 +132,3 @@ class Traffic:
             if wait_s > longest:
                 longest, reason = wait_s, limit
         return min(longest, MAX_PAUSE_S), reason
-
-    def _of_identity(self, name: str) -> Meter:
-        meter: Meter | None = self._of_identities.get(name)
-        if meter is None:
-            limits = self._limits
-            meter = Meter(name, "identity", limits.packet_rate_per_identity, limits.byte_rate_per_identity)
-            self._of_identities.put(meter)
-        else:
-            self._of_identities.touch(meter)
-        return meter
-
-    def _of_address(self, name: str) -> Meter:
-        meter: Meter | None = self._of_addresses.get(name)
-        if meter is None:
-            limits = self._limits
-            meter = Meter(name, "address", limits.packet_rate_per_address, limits.byte_rate_per_address)
-            self._of_addresses.put(meter)
-        else:
-            self._of_addresses.touch(meter)
-        return meter

@@ -161,12 +161,10 @@ class Failures:
                 self._strangers.append(failure)
 
     def _memory(self, identity: Principal) -> _Memory:
-        memory: _Memory | None = self._known.get(identity)
+        memory: _Memory | None = self._known.recall(identity)
         if memory is None:
             memory = _Memory(identity)
             self._known.put(memory)
-        else:
-            self._known.touch(memory)
         return memory
 
     def _claimed(self, event: ConnectRefused) -> str:
