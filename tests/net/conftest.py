@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import trustme
-import uvloop
 
+from bollard.net.loop import new_event_loop
 from bollard.net.tls import CertificateFiles, server_context
 
-LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+LOOPS = {"asyncio": asyncio.new_event_loop, "bollard": new_event_loop}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,6 +1,6 @@
 cimport cython
 
-from bollard.net cimport sockets
+from bollard.net cimport clock, sockets
 from bollard.net.transport cimport Transport
 
 
@@ -14,12 +14,14 @@ cdef class Poller:
     cdef bytearray _pairs
     cdef list _leaving
     cdef object _loop
+    cdef int _loop_fd
     cdef list _places
     cdef bint _scheduled
     cdef object _turn
     cdef Py_ssize_t _watched
     cdef readonly bytearray buffer
     cdef readonly bint in_round
+    cdef public bint wanted
 
     cpdef void watch(self, object who, int fd) except *
     @cython.locals(wanted=int)
@@ -28,10 +30,14 @@ cdef class Poller:
     cpdef void forget(self, int fd) except *
     cpdef void begin_round(self) except *
     cpdef void end_round(self) except *
-    @cython.locals(number=Py_ssize_t, event=int, transport=Transport)
-    cpdef void _serve_ready(self) except *
+    @cython.locals(ready=Py_ssize_t)
     cpdef void look(self) except *
     cpdef void look_soon(self) except *
+    @cython.locals(end=double, ready=Py_ssize_t)
+    cpdef bint wait(self, double timeout_s) except *
+    cpdef bint _round(self, Py_ssize_t ready) except *
+    @cython.locals(number=Py_ssize_t, event=int, fd=int, loop_too=bint, transport=Transport)
+    cpdef bint _serve(self, Py_ssize_t ready) except *
     cpdef Py_ssize_t leaving(self) except -1
     @cython.locals(leaving=list, transport=Transport)
     cpdef void _part(self) except *

@@ -1,8 +1,8 @@
-"""Which sockets are ready: one epoll instance of ours, which the loop watches like a single file.
+"""Which sockets are ready: one epoll instance of ours. A `Loop` waits in it; other loops watch it like a single file.
 
-A loop's own transports cost each connection several objects and each message a journey through the loop. Here the
-loop wakes up once, everything that is ready is read in one round, and what follows from it happens right behind:
-nothing else of the loop comes in between.
+A loop's own transports cost each connection several objects and each message a journey through the loop. Here
+everything that is ready is read in one round, and what follows from it happens right behind: nothing else of the
+loop comes in between.
 """
 
 import asyncio
@@ -15,7 +15,8 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bollard.net import sockets
+from bollard.net import clock, sockets
+from bollard.net.loop import Loop
 from bollard.net.transport import Transport
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Selector:
 
     def poll(self, timeout_s: float, most: int) -> list[tuple[int, int]]:
         ready = []
-        for key, mask in self._selector.select(timeout_s)[:most]:
+        for key, mask in self._selector.select(timeout_s if timeout_s >= 0 else None)[:most]:
             readable = READABLE if mask & selectors.EVENT_READ else 0
             ready.append((key.fd, readable | (WRITABLE if mask & selectors.EVENT_WRITE else 0)))
         return ready
@@ -104,6 +105,7 @@ class Poller:
         "_fd",
         "_leaving",
         "_loop",
+        "_loop_fd",
         "_pairs",
         "_places",
         "_scheduled",
@@ -111,6 +113,7 @@ class Poller:
         "_watched",
         "buffer",
         "in_round",
+        "wanted",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, turn: Callable[[], None]) -> None:
@@ -118,6 +121,8 @@ class Poller:
         self._turn = turn
         self._epoll: select.epoll | Selector | None = None
         self._fd = -1
+        #: Readable when a loop that waits here has something to do; -1 where none waits.
+        self._loop_fd = -1
         self._pairs = bytearray(8 * ROUND)
         #: By file descriptor, who is told; None where nobody is.
         self._places: list[Transport | Acceptor | None] = []
@@ -125,6 +130,8 @@ class Poller:
         self._leaving: list[Transport] = []
         self._scheduled = False
         self.in_round = False
+        #: A loop that waits here is to have its turn.
+        self.wanted = False
         #: Where all sockets are read to, one after the other.
         self.buffer = bytearray(READ_BYTES)
 
@@ -134,9 +141,7 @@ class Poller:
         """Tell `who` from now on when `fd` is readable."""
         epoll = self._epoll
         if epoll is None:
-            epoll = self._epoll = new_selector()
-            self._fd = epoll.fileno()
-            self._loop.add_reader(self._fd, self.look)
+            epoll = self._take_files()
         places = self._places
         while fd >= len(places):
             places.extend([None] * 64)
@@ -197,23 +202,50 @@ class Poller:
 
     def look(self) -> None:
         """One round: read and write what is ready. An error of ours ends the connection for which it happened."""
-        self.begin_round()
-        try:
-            if self._epoll is not None:
-                self._serve_ready()
-        finally:
-            self.end_round()
+        ready = 0
+        if self._epoll is not None:
+            ready = sockets.ready(self._epoll, self._fd, self._pairs, 0.0)
+        self._round(ready)
 
     def look_soon(self) -> None:
         """Have a `look` before long, whatever else the loop has to do."""
         self._loop.call_soon(self.look)
 
-    def _serve_ready(self) -> None:
-        assert self._epoll is not None
-        for number in range(sockets.ready(self._epoll, self._fd, self._pairs)):
+    def wait(self, timeout_s: float) -> bool:
+        """Serve sockets for as long as the loop has nothing to do, `timeout_s` at most, for ever if that is negative.
+        True: one of its files is ready."""
+        end = clock.monotonic() + timeout_s
+        self.wanted = False
+        while self._epoll is not None:
+            ready = sockets.ready(self._epoll, self._fd, self._pairs, timeout_s)
+            if ready <= 0:
+                break
+            if self._round(ready):
+                return True
+            if self.wanted or timeout_s == 0.0:
+                break
+            if timeout_s > 0.0:
+                timeout_s = max(end - clock.monotonic(), 0.0)
+        return False
+
+    def _round(self, ready: int) -> bool:
+        """Serve the first `ready` of the pairs. True: the loop has something to do, too."""
+        self.begin_round()
+        loop_too = False
+        try:
+            loop_too = self._serve(ready)
+        finally:
+            self.end_round()
+        return loop_too
+
+    def _serve(self, ready: int) -> bool:
+        loop_too = False
+        for number in range(ready):
             event = sockets.events(self._pairs, number)
-            who = self._places[sockets.descriptor(self._pairs, number)]
+            fd = sockets.descriptor(self._pairs, number)
+            who = self._places[fd] if fd < len(self._places) else None
             if who is None:
+                loop_too |= fd == self._loop_fd
                 continue
             try:
                 if isinstance(who, Transport):
@@ -227,6 +259,7 @@ class Poller:
                     who.readable()
             except Exception as error:
                 self._failed(who, error)
+        return loop_too
 
     def _failed(self, who: "Transport | Acceptor", error: Exception) -> None:
         self._loop.call_exception_handler({"message": "a connection failed", "exception": error})
@@ -240,11 +273,27 @@ class Poller:
             for transport in leaving:
                 transport.finish()
 
+    def _take_files(self) -> "select.epoll | Selector":
+        epoll = self._epoll = new_selector()
+        self._fd = epoll.fileno()
+        if isinstance(self._loop, Loop):
+            self._loop_fd = self._loop.serve(self)
+        if self._loop_fd >= 0:
+            epoll.register(self._loop_fd, READABLE)
+        else:
+            self._loop.add_reader(self._fd, self.look)
+        return epoll
+
     def _give_back(self) -> None:
         epoll, self._epoll = self._epoll, None
-        if epoll is not None:
+        if epoll is None:
+            return
+        if isinstance(self._loop, Loop) and self._loop_fd >= 0:
+            self._loop_fd = -1
+            self._loop.dismiss()
+        else:
             self._loop.remove_reader(self._fd)
-            epoll.close()
+        epoll.close()
 
 
 class Acceptor:

@@ -423,7 +423,7 @@ class Pump:
             self._timer.cancel()
         self._timer_at = deadline
         delay = deadline - clock.monotonic()
-        # Timers of uvloop count whole milliseconds: one that fires early would make us spin.
+        # Timers of some loops (uvloop) count whole milliseconds: one that fires early would make us spin.
         later = delay + TIMER_GRAIN_S if delay > 0 else 0.0
         self._timer = self.loop.call_later(later, self._on_timer)
 

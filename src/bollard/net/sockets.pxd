@@ -1,6 +1,8 @@
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.errno cimport errno
+from cpython.exc cimport PyErr_CheckSignals
+from libc.errno cimport EINTR, errno
+from libc.math cimport ceil
 from libc.string cimport strncmp
 
 
@@ -34,10 +36,10 @@ cdef extern from *:
     #define BOLLARD_ROUND 1024
 
     /* At most so many sockets that are ready, as pairs of descriptor and events. */
-    static int bollard_ready(int fd, int *pairs, int most) {
+    static int bollard_ready(int fd, int *pairs, int most, int timeout_ms) {
     #ifdef __linux__
         struct epoll_event events[BOLLARD_ROUND];
-        int count = epoll_wait(fd, events, most < BOLLARD_ROUND ? most : BOLLARD_ROUND, 0);
+        int count = epoll_wait(fd, events, most < BOLLARD_ROUND ? most : BOLLARD_ROUND, timeout_ms);
         for (int i = 0; i < count; i++) {
             pairs[2 * i] = events[i].data.fd;
             pairs[2 * i + 1] = (int)events[i].events;
@@ -80,7 +82,7 @@ cdef extern from *:
     }
     """
     int bollard_accept(int fd, char *text, int size, int *port) nogil
-    int bollard_ready(int fd, int *pairs, int most) nogil
+    int bollard_ready(int fd, int *pairs, int most, int timeout_ms) nogil
     Py_ssize_t recv(int fd, void *buffer, size_t size, int flags) nogil
     Py_ssize_t send(int fd, const void *data, size_t size, int flags) nogil
     int shutdown(int fd, int how) nogil
@@ -121,13 +123,23 @@ cdef inline tuple accept(int fd):
     return accepted, text.decode("utf-8", "replace"), port
 
 
-cdef inline Py_ssize_t ready(object selector, int fd, bytearray pairs) except -2:
+cdef inline Py_ssize_t ready(object selector, int fd, bytearray pairs, double timeout_s) except -2:
     cdef int *place = <int *>PyByteArray_AS_STRING(pairs)
     cdef Py_ssize_t most = PyByteArray_GET_SIZE(pairs) // (2 * sizeof(int))
     cdef Py_ssize_t count = 0
+    cdef int timeout_ms
     if IS_LINUX:
-        return bollard_ready(fd, place, most)
-    for name, events in selector.poll(0, most):
+        if timeout_s == 0.0:
+            return bollard_ready(fd, place, most, 0)
+        # Compiled code never comes by where the interpreter would look for signals.
+        PyErr_CheckSignals()
+        timeout_ms = -1 if timeout_s < 0.0 else <int>ceil(timeout_s * 1000.0)
+        with nogil:
+            count = bollard_ready(fd, place, most, timeout_ms)
+        if count < 0 and errno == EINTR:
+            PyErr_CheckSignals()
+        return count
+    for name, events in selector.poll(timeout_s, most):
         place[2 * count] = name
         place[2 * count + 1] = events
         count += 1

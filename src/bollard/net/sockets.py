@@ -72,10 +72,11 @@ def accept(fd: int) -> "tuple[int, str, int]":
     return accepted.detach(), "unix", 0
 
 
-def ready(selector: "select.epoll | Selector", fd: int, pairs: bytearray) -> int:
-    """Put into `pairs` which sockets of `selector`, whose own descriptor is `fd`, are ready now, as pairs of
-    descriptor and events of epoll, for `descriptor` and `events`; how many there are."""
-    found = selector.poll(0, len(pairs) // _PAIR.size)
+def ready(selector: "select.epoll | Selector", fd: int, pairs: bytearray, timeout_s: float) -> int:
+    """Put into `pairs` which sockets of `selector`, whose own descriptor is `fd`, are ready, as pairs of
+    descriptor and events of epoll, for `descriptor` and `events`; how many there are. Waits for the first up to
+    `timeout_s`, for ever if that is negative; signals are handled, and may end it earlier."""
+    found = selector.poll(timeout_s, len(pairs) // _PAIR.size)
     for number, pair in enumerate(found):
         _PAIR.pack_into(pairs, number * _PAIR.size, *pair)
     return len(found)

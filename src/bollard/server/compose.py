@@ -35,6 +35,7 @@ from bollard.identity.slow_check import SlowChecks
 from bollard.net.channels import INDIRECT
 from bollard.net.guard import Guard, Guesses
 from bollard.net.listener import Listener, ListenerSettings
+from bollard.net.loop import new_event_loop
 from bollard.net.psk import psk_context
 from bollard.net.pump import Pump
 from bollard.net.tls import (
@@ -94,11 +95,15 @@ class SystemEntropy:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What the world may know once everything listens: each listener's kind and bound address."""
+    """What the world may know once everything listens: each listener's kind and bound address.
+
+    `devices` is how many identities are enrolled and not revoked.
+    """
 
     listeners: tuple[tuple[str, str], ...]
     pin: str
     root_file: str
+    devices: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +160,7 @@ def run(config: Config, announce: Callable[[Started], None], services: Sequence[
                 log.tell(ServerWarning("authorities encrypted", f"{names} lay there unencrypted until now"))
             tell_head(log, trail)
             server = Server(config, state, identities, log, trail, services)
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 runner.run(server.run(announce))
         tell_head(log, trail)
 
@@ -306,7 +311,8 @@ class Server:
         self._emit(FileLoaded.of("configuration", self._config.file))
         self._emit(FileLoaded.of("policy", self._access.path))
         authorities = self._identities.authorities
-        announce(Started(bound, authorities.pin, str(authorities.root_file)))
+        devices = len(self._identities.registry.snapshot().templates)
+        announce(Started(bound, authorities.pin, str(authorities.root_file), devices))
         notify("READY=1", f"STATUS=listening on {', '.join(address for _, address in bound)}")
 
     def _make_broker(self) -> Broker:
@@ -611,13 +617,3 @@ def raise_file_limit() -> int:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """uvloop's loop where it exists, else asyncio's own."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
