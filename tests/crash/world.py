@@ -67,7 +67,7 @@ class World:
 
     def take(self) -> None:
         """The writer gets the next batch, if it is free."""
-        if self.taken is None and self.broker.journal_waits:
+        if self.taken is None and self.broker.journal_waits():
             self.taken = self.broker.take_journal()
 
     def commit(self) -> None:

@@ -5,93 +5,110 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from bollard.base.authentication import Accepted, Answer, Question
+from bollard.base.counters import Counters
 from bollard.base.events import Event, ServerWarning
 from bollard.base.types import Peer
+from bollard.engine.broker import Broker
+from bollard.engine.core import ServerRequest
 from bollard.net.gate import TransportLimits
 from bollard.net.listener import Listener, ListenerSettings
 from bollard.net.pump import Pump
+from bollard.session.connection import Connection, new_connection
+
+#: More than any test sends.
+NO_BOUND = 1 << 30
 
 
 class FakeConnection:
+    """What a test sees and does of one connection; `real` is what the net floor has in hand."""
+
     def __init__(self, broker: "FakeBroker", peer: Peer) -> None:
         self.broker = broker
-        self.peer = peer
-        self.owner: object = None
-        self.closing = False
-        self.departed = False
-        self.writable = True
-        self.connected = False
-        self.packets = 0
-        self.last_seen = 0.0
-        self.principal = self.client_id = ""
+        self.real = new_connection(peer, NO_BOUND, NO_BOUND, broker.dirty, Counters())
         self.received = b""
         self.pieces: list[bytes] = []
-        self.output: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
 
     @property
-    def size(self) -> int:
-        return sum(1 if data is None else len(data) for data in self.output)
+    def connected(self) -> bool:
+        return self.real.connected
 
-    def put(self, data: bytes) -> None:
-        self.output.append(data)
-        self.broker.dirty[self] = None
+    @connected.setter
+    def connected(self, value: bool) -> None:
+        self.real.session = self if value else None  # type: ignore[assignment]
+
+    @property
+    def departed(self) -> bool:
+        return self.real.departed
+
+    @departed.setter
+    def departed(self, value: bool) -> None:
+        self.real.departed = value
 
     def close(self) -> None:
-        self.closing = True
-        self.broker.dirty[self] = None
-
-    def take_output(self) -> bytes:
-        assert self.writable, "the shell must not ask while the transport is paused"
-        data = b"".join(self.output)
-        self.output.clear()
-        return data
-
-    take_piece = take_output
+        self.real.closing = True
+        if not self.real.dirty:
+            self.real.mark()
 
 
 @dataclass
-class FakeBroker:
+class FakeBroker(Broker):
     """Echoes what it receives, unless `on_receive` says what to do instead."""
 
     on_receive: Callable[[FakeConnection, bytes], None] = lambda connection, data: connection.put(data)
     accepted: list[FakeConnection] = field(default_factory=list)
     gone: list[FakeConnection] = field(default_factory=list)
-    dirty: dict[FakeConnection, None] = field(default_factory=dict)
+    dirty: list[Connection] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
     answers: list[tuple[Question, Answer]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     deadline: float = float("inf")
     ticks: int = 0
     turns: int = 0
-    pressing: bool = False
+    presses: bool = False
 
-    def accept(self, peer: Peer, now: float) -> FakeConnection:
+    def of(self, real: Connection) -> FakeConnection:
+        return next(connection for connection in self.accepted if connection.real is real)
+
+    def accept(self, peer: Peer, now: float) -> Connection:
         connection = FakeConnection(self, peer)
         self.accepted.append(connection)
-        return connection
+        return connection.real
 
-    def receive(self, connection: FakeConnection, data: bytes, now: float) -> None:
-        connection.received += data
-        connection.pieces.append(data)
-        self.on_receive(connection, data)
+    def receive(self, connection: Connection, data: bytes, now: float) -> None:
+        seen = self.of(connection)
+        seen.received += data
+        seen.pieces.append(data)
+        self.on_receive(seen, data)
 
-    def busy_with(self, connection: FakeConnection) -> bool:
+    def busy_with(self, connection: Connection) -> bool:
         return False
 
-    def lost(self, connection: FakeConnection, now: float) -> None:
-        if connection not in self.gone:
-            self.gone.append(connection)
+    def pressing(self) -> bool:
+        return self.presses
 
-    def writable(self, connection: FakeConnection, now: float) -> None:
+    def lost(self, connection: Connection, now: float) -> None:
+        seen = self.of(connection)
+        if seen not in self.gone:
+            self.gone.append(seen)
+
+    def writable(self, connection: Connection, now: float) -> None:
         connection.writable = True
-        self.dirty[connection] = None
+        if not connection.dirty:
+            connection.mark()
 
-    def drain(self) -> list[FakeConnection]:
+    def drain(self) -> list[Connection]:
         self.turns += 1
-        dirty, self.dirty = list(self.dirty), {}
-        return dirty
+        ready = self.dirty[:]
+        self.dirty.clear()
+        for connection in ready:
+            connection.dirty = False
+        return ready
 
     def next_deadline(self) -> float:
         return self.deadline
@@ -108,20 +125,21 @@ class FakeBroker:
     def answer(self, question: Question, answer: Answer, now: float) -> None:
         self.answers.append((question, answer))
 
-    def take_requests(self) -> list[object]:
+    def take_requests(self) -> list[ServerRequest]:
         return []
 
     def take_events(self) -> list[Event]:
         events, self.events = self.events, []
         return events
 
-    def connections(self) -> Iterable[FakeConnection]:
-        return [c for c in self.accepted if c not in self.gone]
+    def connections(self) -> Iterable[Connection]:
+        return [c.real for c in self.accepted if c not in self.gone]
 
     def shutdown(self, now: float) -> None:
-        for connection in self.connections():
-            connection.put(b"bye")
-            connection.close()
+        for connection in self.accepted:
+            if connection not in self.gone:
+                connection.put(b"bye")
+                connection.close()
 
 
 class AcceptAll:

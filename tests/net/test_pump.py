@@ -12,6 +12,7 @@ from bollard.base.types import Peer
 from bollard.net.listener import ListenerSettings
 from bollard.net.pump import LARGE_AT_ONCE_BYTES, Pump
 from bollard.net.reports import Throttle
+from bollard.session.connection import Connection
 
 from .fake_broker import AcceptAll, FakeBroker, FakeConnection, serving, until
 
@@ -42,7 +43,7 @@ async def test_a_turn_that_somebody_asks_for_comes_behind_what_has_arrived_by_th
         _, writer = await server.connect()
         writer.write(b"x")
         await until(lambda: server.broker.accepted)
-        await until(lambda: server.broker.dirty == {})
+        await until(lambda: not server.broker.dirty)
         turns = server.broker.turns
         os.write(writer.get_extra_info("socket").fileno(), b"more")
         server.pump.wake()
@@ -89,7 +90,7 @@ async def test_a_deadline_that_moves_away_is_asked_about_again() -> None:
 async def test_pressing_output_is_written_before_the_turn_ends() -> None:
     def receive(connection: FakeConnection, data: bytes) -> None:
         connection.put(b"answer")
-        connection.broker.pressing = data == b"much"
+        connection.broker.presses = data == b"much"
 
     broker = FakeBroker(on_receive=receive)
     async with serving(PLAIN, broker=broker) as server:
@@ -174,7 +175,8 @@ async def test_an_error_while_writing_ends_that_connection_alone() -> None:
         await healthy[0].readexactly(1)
         ports = {c.peer.port: c for c in server.broker.accepted}
         broken = ports[victim[1].get_extra_info("sockname")[1]]
-        broken.put(None)  # cannot be joined
+        broken.put(b"never written")
+        broken.owner.websocket = object()  # wraps nothing
         ports[healthy[1].get_extra_info("sockname")[1]].put(b"fine")
         server.pump.wake()
         assert await healthy[0].readexactly(4) == b"fine"
@@ -282,18 +284,7 @@ async def test_stopping_does_not_wait_for_those_who_will_not_go() -> None:
         assert server.of(TransportRefused) == []
 
 
-async def test_much_output_is_written_after_that_of_the_others_and_in_portions(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    order: list[int] = []
-    take_piece = FakeConnection.take_piece
-
-    def noted(connection: FakeConnection) -> bytes:
-        if connection.size:
-            order.append(connection.size)
-        return take_piece(connection)
-
-    monkeypatch.setattr(FakeConnection, "take_piece", noted)
+async def test_much_output_is_written_after_that_of_the_others_and_in_portions() -> None:
     async with serving(PLAIN) as server:
         clients = [await server.connect() for _ in range(10)]
         for _, writer in clients:
@@ -301,15 +292,22 @@ async def test_much_output_is_written_after_that_of_the_others_and_in_portions(
         await until(lambda: len(server.broker.accepted) == 10)
         for reader, _ in clients:
             await reader.readexactly(1)
-        order.clear()
         large = LARGE_AT_ONCE_BYTES // 2
+        before: list[list[int]] = []
+        drain = server.broker.drain
+
+        def noted() -> list[Connection]:
+            before.append([connection.size for connection in server.broker.accepted])
+            return drain()
+
+        server.broker.drain = noted  # type: ignore[method-assign]
         for connection in server.broker.accepted[:9]:
             connection.put(bytes(large))
         server.broker.accepted[9].put(b"small")
-        turns = server.broker.turns
         server.pump.wake()
         for reader, _ in clients[:9]:
             await reader.readexactly(large)
         assert await clients[9][0].readexactly(5) == b"small"
-        assert [size for size in order if size] == [5] + [large] * 9
-        assert server.broker.turns - turns >= 5, "nine halves of what is written at once"
+        untouched = [sizes[:9].count(large) for sizes in before]
+        assert untouched[:5] == [9, 7, 5, 3, 1], "nine halves of what is written at once"
+        assert [sizes[9] for sizes in before[:2]] == [5, 0], "what is small does not wait for them"

@@ -153,7 +153,7 @@ async def test_nothing_is_written_behind_a_damaged_record(certificates: Certific
         await client.connect(server)
         client.say(b"first")
         assert await client.hear(5) == b"first"
-        broker.pressing = True
+        broker.presses = True
         client.tls.write(b"second")
         client.tls.write(b"third")
         records = bytearray(client._outgoing.read())

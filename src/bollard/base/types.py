@@ -1,6 +1,7 @@
 """Words that every floor uses: who, what, may, and where a peer came from."""
 
 import enum
+import math
 from dataclasses import dataclass
 
 import msgspec
@@ -11,6 +12,9 @@ Principal = str
 ClientId = str
 
 ANONYMOUS: Principal = "anonymous"
+
+#: A deadline that does not come, in monotonic seconds.
+NEVER = math.inf
 
 
 class Action(enum.IntEnum):

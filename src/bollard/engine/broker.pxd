@@ -13,7 +13,7 @@ cdef int ASKED
 cdef int CLOSED
 
 
-@cython.final
+# Not final: whoever drives it is tested with one that only takes notes.
 cdef class Broker:
     cdef readonly Core core
 
@@ -30,17 +30,21 @@ cdef class Broker:
     cpdef void lost(self, Connection connection, double now) except *
     cpdef void writable(self, Connection connection, double now) except *
 
-    @cython.locals(core=Core, connection=Connection, ready=list)
+    @cython.locals(core=Core, connection=Connection, dirty=list, ready=list, at=Py_ssize_t)
     cpdef list drain(self)
+
+    cpdef bint pressing(self) except *
+    cpdef bint journal_waits(self) except *
+    cpdef bint journal_presses(self) except *
 
     @cython.locals(core=Core)
     cpdef double next_deadline(self) except? -1.0
     @cython.locals(core=Core)
-    cpdef list take_questions(self)
+    cpdef object take_questions(self)
 
     @cython.locals(core=Core, connection=Connection)
     cpdef void answer(self, object question, object answer, double now) except *
     @cython.locals(core=Core)
-    cpdef list take_requests(self)
+    cpdef object take_requests(self)
     @cython.locals(core=Core)
-    cpdef list take_events(self)
+    cpdef object take_events(self)

@@ -6,7 +6,7 @@ identity (`take_questions`), records for the disk (`take_journal`), events (`tak
 which it wants to be called again (`next_deadline`). No verb raises for anything that a peer did.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bollard.base.allowance import allows_foreign, bounds_qos
@@ -152,16 +152,20 @@ class Broker:
         self._proceed()
         if core.replays:
             continue_replays(core)
-        for connection in list(core.dirty):
+        dirty = core.dirty
+        # Whoever overflows is closed, which may give others something to send.
+        at = 0
+        while at < len(dirty):
+            connection = dirty[at]
             if connection.overflowed and connection.state != CLOSED:
                 self._overflow(connection)
-        ready = list(core.dirty)
-        core.dirty.clear()
+            at += 1
+        ready = dirty[:]
+        del dirty[:]
         for connection in ready:
             connection.dirty = False
         return ready
 
-    @property
     def pressing(self) -> bool:
         """Much output has gathered: `drain` and write before reading more."""
         return self.core.pressing
@@ -187,11 +191,11 @@ class Broker:
 
     # Identity and rights -----------------------------------------------------------------------------
 
-    def take_questions(self) -> list[Question]:
+    def take_questions(self) -> Sequence[Question]:
         """Questions about identity that were asked since the last call."""
         core = self.core
         if not core.questions:
-            return []
+            return ()
         questions, core.questions = core.questions, []
         return questions
 
@@ -285,12 +289,10 @@ class Broker:
         message = Message(topic, topic.encode(), payload, qos, int(retain), "", "", b"", 0.0)
         route_own(self.core, message)
 
-    @property
     def journal_waits(self) -> bool:
         """Whether `take_journal` would give anything."""
         return bool(self.core.journal.batch)
 
-    @property
     def journal_presses(self) -> bool:
         """Whether somebody waits for what `take_journal` gives, so that it should be written at once."""
         core = self.core
@@ -324,19 +326,19 @@ class Broker:
         """
         return restore(self.core, kept, now, wall)
 
-    def take_requests(self) -> list[ServerRequest]:
+    def take_requests(self) -> Sequence[ServerRequest]:
         """Messages to the server itself that came since the last call."""
         core = self.core
         if not core.requests:
-            return []
+            return ()
         requests, core.requests = core.requests, []
         return requests
 
-    def take_events(self) -> list[Event]:
+    def take_events(self) -> Sequence[Event]:
         """What happened since the last call."""
         core = self.core
         if not core.events:
-            return []
+            return ()
         events, core.events = core.events, []
         return events
 

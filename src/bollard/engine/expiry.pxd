@@ -1,6 +1,9 @@
 cimport cython
 
 
+cdef double NEVER
+
+
 @cython.final
 @cython.freelist(256)
 cdef class Deadline:

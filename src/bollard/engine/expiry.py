@@ -10,9 +10,10 @@ replaces a retained message, as fast as it can). Where nobody has a place to kee
 subject) finds it again: `add` and `drop`; a matter has one deadline at most.
 """
 
-import math
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
+
+from bollard.base.types import NEVER
 
 Subject = TypeVar("Subject", bound=Hashable)
 Act = Callable[[Any, float], float]
@@ -88,7 +89,7 @@ class Deadlines:
     def next(self) -> float:
         """When the earliest is due; infinity when there is none."""
         heap = self._heap
-        return heap[0].when if heap else math.inf
+        return heap[0].when if heap else NEVER
 
     def run(self, now: float, go_on: Callable[[], bool] = _to_the_end) -> None:
         """Act on what is due, earliest first, while `go_on` says so; the rest stays due.

@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from bollard.base.types import NEVER
+
 if TYPE_CHECKING:
     from bollard.engine.broker import Broker
     from bollard.engine.journal import Batch
@@ -34,7 +36,6 @@ LAZY_S = 0.25
 RETRY_S = 0.5
 #: Rows at which a batch goes even if nobody waits for it: a bound for the time of one commit.
 MANY_ROWS = 10_000
-NEVER = float("inf")
 
 
 class Disk(Protocol):
@@ -101,7 +102,7 @@ class Commits:
         broker = self._broker
         progress, self._arrivals = arrivals != self._arrivals, arrivals
         self.due = NEVER
-        if self._writing or not broker.journal_waits:
+        if self._writing or not broker.journal_waits():
             return False
         now = time.monotonic()
         if not self._since:
@@ -110,7 +111,7 @@ class Commits:
             self.due = self._retry_at
             return False
         rows = len(broker.core.journal.batch)
-        if not broker.journal_presses and rows < MANY_ROWS:
+        if not broker.journal_presses() and rows < MANY_ROWS:
             self.due = self._since + LAZY_S
             if now < self.due:
                 return False
@@ -192,7 +193,7 @@ class Commits:
         """Write what is left; False if the disk did not take it in time."""
         try:
             async with asyncio.timeout(grace_s):
-                while self._writing or self._broker.journal_waits:
+                while self._writing or self._broker.journal_waits():
                     self._done = asyncio.Event()
                     if not self._writing:
                         await asyncio.sleep(max(self._retry_at - time.monotonic(), 0.0))

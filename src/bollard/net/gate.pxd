@@ -4,6 +4,7 @@ from bollard.net.pace cimport Link, Rate, Ring
 
 
 cdef dict _KEYS
+cdef double NEVER
 
 @cython.locals(key=str)
 cpdef str address_key(str address)

@@ -5,11 +5,11 @@ refuses or ends a connection here is always a number in `TransportLimits`.
 """
 
 import ipaddress
-import math
 import resource
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bollard.base.types import NEVER
 from bollard.net.pace import Link, Rate, Ring
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ class Gate:
     def next_deadline(self) -> float:
         """When the oldest handshake runs out of time; infinity if there is none."""
         first: _Guest | None = self._timed.first()
-        return first.deadline if first is not None else math.inf
+        return first.deadline if first is not None else NEVER
 
     def overdue(self, now: float) -> "list[Stream]":
         """The streams whose time for TLS and WebSocket is over. One that waits for us gets it once more, and

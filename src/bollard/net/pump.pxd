@@ -1,17 +1,24 @@
 cimport cython
 
+from bollard.engine.broker cimport Broker
 from bollard.net cimport clock
+from bollard.net.commits cimport Commits
 from bollard.net.gate cimport Gate
 from bollard.net.poller cimport Poller
 from bollard.net.stream cimport Stream
 from bollard.net.traffic cimport Pauses, Traffic
+from bollard.session.connection cimport Connection
+
+
+cdef double NEVER
+cdef Py_ssize_t LARGE_BYTES
 
 
 @cython.final
 cdef class Pump:
     cdef long long _arrivals
     cdef dict _closing
-    cdef object _commits
+    cdef Commits _commits
     cdef object _emptied
     cdef list _held
     cdef dict _large
@@ -23,7 +30,7 @@ cdef class Pump:
     cdef double _timer_at
     cdef long long _turns
     cdef public object authenticator
-    cdef readonly object broker
+    cdef readonly Broker broker
     cdef readonly Gate gate
     cdef readonly Poller poller
     cdef public object loop
@@ -35,13 +42,15 @@ cdef class Pump:
     cpdef void _due(self, double deadline) except *
     cpdef bint enter(self, Stream stream) except *
     cpdef void join(self, Stream stream, object peer) except *
-    @cython.locals(now=double)
+    @cython.locals(now=double, connection=Connection)
     cpdef void receive(self, Stream stream, bytes data) except *
     cpdef void _round_over(self) except *
+    @cython.locals(broker=Broker, commits=Commits)
     cpdef void _turn(self) except *
     cpdef void forget(self, Stream stream) except *
     cpdef void gone(self, Stream stream) except *
     cpdef void linger(self, Stream stream) except *
+    @cython.locals(connection=Connection)
     cpdef void _flush(self) except *
     @cython.locals(stream=Stream)
     cpdef void _write(self, object owner) except *

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bollard.base.authentication import Answer, Authenticator, Later, Question, Refused
 from bollard.base.events import Event, ServerWarning
-from bollard.base.types import Peer
+from bollard.base.types import NEVER, Peer
 from bollard.net import clock
 from bollard.net.commits import Commits, Disk
 from bollard.net.gate import Gate, TransportLimits
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 IMPLEMENTATION_SPECIFIC_ERROR = 0x83
 TIMER_GRAIN_S = 0.001
-NEVER = float("inf")
 #: Output of one connection that is written after that of the others, and how much of such in one go: it has to
 #: be encrypted and copied (attack: one message of a megabyte for hundreds of the attacker's own clients).
 LARGE_BYTES = 262_144
@@ -211,7 +210,7 @@ class Pump:
                 return
             if self.broker.busy_with(connection):
                 self._hold(stream)
-            if self.broker.pressing:
+            if self.broker.pressing():
                 self._flush()
         except Exception:
             self.failed(stream)

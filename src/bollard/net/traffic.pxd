@@ -4,6 +4,9 @@ from bollard.net.gate cimport address_key
 from bollard.net.pace cimport Bucket, Memory, Remembered
 
 
+cdef double NEVER
+
+
 @cython.final
 cdef class Meter(Remembered):
     cdef public long long packet_rate

@@ -8,7 +8,7 @@ nothing here and a read one subtraction. Meters outlive connections, or each new
 import heapq
 from typing import TYPE_CHECKING
 
-from bollard.base.types import ANONYMOUS, Principal
+from bollard.base.types import ANONYMOUS, NEVER, Principal
 from bollard.net.gate import TransportLimits, address_key
 from bollard.net.pace import MAX_KEYS, Bucket, Memory, Remembered
 
@@ -88,7 +88,7 @@ class Pauses:
 
     def next(self) -> float:
         """When the first pause ends; infinity if there is none."""
-        return self._heap[0][0] if self._heap else float("inf")
+        return self._heap[0][0] if self._heap else NEVER
 
     def over(self, now: float) -> "list[Stream]":
         """Those whose pause has ended; they are paused no more."""
