@@ -1,8 +1,13 @@
 """Fixtures for every room: the engine in memory, and both protocol versions."""
 
 import pytest
+from hypothesis import settings
 
 from support.memory import House
+
+# Hypothesis gives each example 200 ms, which is long only where nothing else runs.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture

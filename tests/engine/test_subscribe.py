@@ -1,5 +1,7 @@
 """SUBSCRIBE and UNSUBSCRIBE, and the retained messages that follow."""
 
+import sys
+
 import pytest
 
 from bollard.base.events import AccessDenied
@@ -237,6 +239,53 @@ def test_what_is_retained_during_a_replay_is_not_delivered_twice(house: House) -
     found = device.messages()
     assert topics(found).count("fresh") == 1
     assert [m.payload for m in found if m.topic == b"many/1"] in ([b"new"], [b"x" * 100, b"new"])
+
+
+def test_where_nothing_is_retained_nothing_is_owed(house: House, version: int) -> None:
+    retained(house, "a/1")
+    device = house.connect(version=version)
+    device.feed(subscribe("a/2", "b/#", "a/1/+/x", "+/y/#"))
+    [pending] = house.broker.core.replays.values()
+    assert [replay.subscription.filter for replay in pending] == ["+/y/#"]
+
+
+def test_only_the_first_in_turn_has_a_place_in_the_store(house: House, version: int) -> None:
+    many(house, 3000, b"x" * 100)
+    device = house.connect(version=version)
+    device.reading = False
+    device.feed(subscribe("many/#", "#", "+/1"))
+    house.settle()
+    [pending] = house.broker.core.replays.values()
+    assert [(replay.subscription.filter, replay.messages is None) for replay in pending] == [
+        ("many/#", False),
+        ("#", True),
+        ("+/1", True),
+    ]
+
+
+def test_a_replay_that_waits_for_its_turn_holds_what_was_retained_when_it_was_asked_for(house: House) -> None:
+    many(house, 600)
+    device = house.connect()
+    device.reading = False
+    device.feed(subscribe("many/+/x", "many/#", "late/#", "#"))
+    house.connect().publish("late/1", b"new", retain=True)
+    device.read_again()
+    found = topics(device.messages())
+    # As a live message, and not once more as what is retained.
+    assert found.count("late/1") == 1
+    assert found.count("many/1") == 2
+
+
+def test_after_unsubscribing_from_everything_the_session_weighs_what_it_did(house: House) -> None:
+    device = house.connect("k")
+    session = house.session("k")
+    assert session is not None
+    before = sys.getsizeof(session.subscriptions)
+    filters = [f"f/{number}" for number in range(100)]
+    device.subscribe(*filters)
+    assert sys.getsizeof(session.subscriptions) > before
+    device.unsubscribe(*filters)
+    assert sys.getsizeof(session.subscriptions) <= before
 
 
 def test_a_replay_ends_with_its_connection(house: House, version: int) -> None:

@@ -37,6 +37,23 @@ def test_a_filter_finds_exactly_the_topics_that_it_matches(topics: set[str], fil
     assert matched(kept, filter) == sorted(topic for topic in topics if naive_match(filter, topic))
 
 
+@given(st.sets(names), filters)
+def test_nothing_is_found_where_nothing_may_match(topics: set[str], filter: str) -> None:
+    kept = store(*topics)
+    if not {"+", "#"} & set(filter.split("/")):
+        assert kept.may_match(filter) == (filter in topics)
+    elif not kept.may_match(filter):
+        assert matched(kept, filter) == []
+
+
+def test_wildcards_may_match_only_below_levels_that_are_there() -> None:
+    kept = store("a/b/c")
+    assert [kept.may_match(filter) for filter in ("a/+/x", "a/#", "#", "a/b/c/#")] == [True] * 4
+    assert [kept.may_match(filter) for filter in ("b/#", "a/c/+", "a/b/c/+/x", "a/b")] == [False] * 4
+    kept.remove("a/b/c")
+    assert not kept.may_match("#")
+
+
 @given(st.lists(st.tuples(st.booleans(), names, st.integers(0, 5))))
 def test_count_and_bytes_are_those_of_what_is_kept(steps: list[tuple[bool, str, int]]) -> None:
     kept = store()

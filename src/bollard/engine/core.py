@@ -42,13 +42,18 @@ class Admission:
 
 
 class Replay:
-    """Retained messages that a new subscription is still owed, looked up as they are sent; None is a breath."""
+    """Retained messages that a new subscription is still owed: those with stamps up to `latest`.
 
-    __slots__ = ("messages", "subscription")
+    They are looked up as they are sent. `messages` is None before the first look, since a place in the store weighs
+    three times as much as a subscription; None among them is a breath.
+    """
 
-    def __init__(self, messages: Iterator[Message | None], subscription: Subscription) -> None:
-        self.messages = messages
+    __slots__ = ("latest", "messages", "subscription")
+
+    def __init__(self, subscription: Subscription, latest: int) -> None:
         self.subscription = subscription
+        self.latest = latest
+        self.messages: Iterator[Message | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,9 +123,10 @@ def _subscribe(
     if session.number:
         core.journal.subscription(session, filter, subscription)
     # [MQTT5-3.3.1-9, -10, -11] [MQTT3-3.3.1-6]; none for shared subscriptions.
-    if not group and (wanted.retain_handling == 0 or (wanted.retain_handling == 1 and existing is None)):
+    asked = wanted.retain_handling == 0 or (wanted.retain_handling == 1 and existing is None)
+    if asked and not group and core.retained.may_match(inner):
         # What is retained from now on reaches the subscription as a live message.
-        replays.append(Replay(core.retained.walk(inner, core.retained.stamp), subscription))
+        replays.append(Replay(subscription, core.retained.stamp))
     return qos
 
 
@@ -162,6 +163,8 @@ def _unsubscribe(core: Core, session: Session, filter: str) -> int:
     subscription: Subscription | None = session.subscriptions.pop(filter, None)
     if subscription is None:
         return ReasonCode.NO_SUBSCRIPTION_EXISTED
+    if not session.subscriptions:
+        session.subscriptions.clear()  # an empty dict keeps the room of all that was in it
     core.tree.remove(subscription)
     if session.number:
         core.journal.end_subscription(session, filter)
@@ -202,6 +205,8 @@ def continue_replay(core: Core, connection: Connection, looks: int) -> int:
 
 def _look(core: Core, session: Session, replay: Replay) -> bool:
     """One look for the next retained message, sent if there is one; False when there are no more."""
+    if replay.messages is None:
+        replay.messages = core.retained.walk(replay.subscription.filter, replay.latest)
     try:
         message = next(replay.messages)
     except StopIteration:

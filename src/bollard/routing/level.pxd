@@ -1,7 +1,6 @@
 cimport cython
 
 
-@cython.no_gc
 cdef class Level:
     cdef readonly str level
     cdef readonly object children

@@ -4,7 +4,6 @@ from bollard.routing.level cimport Level
 
 
 @cython.final
-@cython.no_gc
 cdef class Node(Level):
     cdef readonly list order
     cdef public object message

@@ -249,6 +249,21 @@ class RetainedStore(Generic[M]):
             node = path[-1]
         return message
 
+    def may_match(self, filter: str) -> bool:
+        """Whether there are the levels that `filter` names before its first wildcard: without them no message
+        matches it. Looks at no more levels than `filter` has."""
+        node = self._root
+        for level in filter.split("/"):
+            if level == "+":
+                return node.children is not None
+            if level == "#":
+                return node.children is not None or node.message is not None
+            child = node.child(level)
+            if child is None:
+                return False
+            node = child
+        return node.message is not None
+
     def match(self, filter: str, latest: int | None = None) -> Iterator[M]:
         """Every message whose topic matches `filter`; "$" topics only where the filter names the "$"
         [MQTT5-4.7.2-1]. With `latest`, only those that were put when `stamp` was at most that.
