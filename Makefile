@@ -14,6 +14,7 @@
 #   make bounds                           what this machine allows at best: handshakes, messages, commits
 #   make leak [ARGS="--hours 2"]          a day of the broker in minutes: it has to end where it began
 #   make policy-cost [RULES=1000]         what a policy of so many rules costs a message
+#   make storm [ARGS="--kind both"]       thousands of devices that come back at once, as after a power cut
 #   make interop                          real clients of others, over TLS
 #   make targets                          brokers of others, scanned against what is known to be wrong with them
 #   make sniff-figures                    how fast recorded traffic is read, and in how much memory
@@ -41,7 +42,7 @@ MAKE_WHEEL := $(ROOM)/make-venv/bin/python
 
 .PHONY: sniff-figures attacks attack-figures crash learning policy-cases policy-cost targets up test test-compiled test-pure check format fuzz \
   check-format check-lint check-types check-floors check-docs \
-  bench bench-engine bounds instruction-counts leak interop clean FORCE
+  bench bench-engine bounds instruction-counts leak storm interop clean FORCE
 .DELETE_ON_ERROR:
 
 up: $(ROOM)/run-venv/.ready
@@ -129,6 +130,9 @@ policy-cases: $(ROOM)/dev-venv/.ready
 
 policy-cost: $(ROOM)/dev-venv/.ready
 	$(DEV) tools/policy_cost.py measure --rules $(or $(RULES),1000)
+
+storm: $(ROOM)/dev-venv/.ready
+	$(DEV) tools/storm.py $(ARGS)
 
 interop: $(ROOM)/dev-venv/.ready build/node/.ready
 	NODE_PATH=$(CURDIR)/build/node/node_modules $(DEV) -m pytest tests/interop

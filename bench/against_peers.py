@@ -128,13 +128,27 @@ def chosen_parts(brokers: list[Spec], options: argparse.Namespace) -> dict[str, 
     return found
 
 
-def run(room: Path, brokers: list[Spec], options: argparse.Namespace) -> None:
-    """Measure every part that is asked for; the lines are in `room`. Raises CannotRun."""
-    for part, chosen in chosen_parts(brokers, options).items():
+def measure(room: Path, options: argparse.Namespace) -> None:
+    """Build the generator, find the brokers, and run what is asked for; the lines are in `room`. Raises CannotRun."""
+    build_generator(room)
+    brokers = found_brokers(room, options.also)
+    print("brokers: " + ", ".join(one["version"] for one in brokers), file=sys.stderr)
+    # First whether it can be run: an hour's results must not go for a name that is misspelled.
+    parts = chosen_parts(brokers, options)
+    if not options.resume:
+        for part in PARTS:
+            (room / f"{part}.jsonl").unlink(missing_ok=True)
+    (room / "about.json").write_text(json.dumps(described(brokers, options), indent=1))
+    run(room, brokers, parts, options)
+
+
+def run(
+    room: Path, brokers: list[Spec], parts: dict[str, list[dict[str, Any]]], options: argparse.Namespace
+) -> None:
+    """Measure the scenarios of each part. Raises CannotRun."""
+    for part, chosen in parts.items():
         plan = write_plan(room, part, brokers, chosen)
         results = room / f"{part}.jsonl"
-        if not options.resume:
-            results.unlink(missing_ok=True)
         print(f"== {part}", file=sys.stderr, flush=True)
         command = [sys.executable, str(room / "load" / "compare.py"), "run", str(plan), "--resume"]
         command += ["--out", str(results), "--reps", str(options.reps)]
@@ -149,11 +163,12 @@ def run(room: Path, brokers: list[Spec], options: argparse.Namespace) -> None:
 def render(room: Path, into: Path | None) -> list[str]:
     """Write table, JSON and chart of what is in `room`, and the generated part of a document below `into`.
     What went wrong."""
-    about = json.loads((room / "about.json").read_text())
-    lines = lines_of(matrix())
     results = read(*(room / f"{part}.jsonl" for part in PARTS))
     if not results.values:
-        raise CannotRun(f"there are no results in {room}: measure first")
+        nothing = "; ".join(results.faults) or "measure first"
+        raise CannotRun(f"there are no results in {room}: {nothing}")
+    about = json.loads((room / "about.json").read_text())
+    lines = lines_of(matrix())
     picture = chart(results, lines, TITLE)
     written = section(results, about, lines, PICTURE)
     (room / "results.md").write_text(written)
@@ -199,6 +214,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     options.parts = ["memory"] if options.memory else options.parts.split(",")
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"--parts {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
+    if options.reps < 1 or options.seconds <= 0:
+        parser.error("--reps and --seconds must be more than nothing")
+    if options.into is not None and not (options.into / DOCUMENT).is_file():
+        parser.error(f"--into {options.into}: there is no {DOCUMENT} in it")
     return options
 
 
@@ -208,15 +227,7 @@ def main(arguments: list[str] | None = None) -> int:
     room.mkdir(parents=True, exist_ok=True)
     try:
         if not options.render:
-            build_generator(room)
-            brokers = found_brokers(room, options.also)
-            print("brokers: " + ", ".join(one["version"] for one in brokers), file=sys.stderr)
-            about = json.dumps(described(brokers, options), indent=1)
-            if not options.resume:
-                for part in PARTS:
-                    (room / f"{part}.jsonl").unlink(missing_ok=True)
-            (room / "about.json").write_text(about)
-            run(room, brokers, options)
+            measure(room, options)
         faults = render(room, options.into)
     except CannotRun as problem:
         print(f"make bench: {problem}", file=sys.stderr)

@@ -4,9 +4,11 @@
 
 Nothing here is a broker. Handshakes are those of OpenSSL through Python's `ssl`, in memory, with the certificates and
 the settings of Bollard's own listener, the server's half only. Messages go through `load/fwd.c`, which walks their
-headers and copies them.
-Commits are those of Bollard's store, alone and without its writer's thread, in groups of as many messages as can be
-outstanding in the durable scenario. All figures are for each second of processor time of one core, but for the commits, which wait for the disk.
+headers and copies them. Commits are those of Bollard's store, alone and without its writer's thread, in groups of as
+many messages as can be outstanding in the durable scenario. Handshakes and messages are for each second of processor
+time of one core; what waits for the disk is for each second of the clock.
+
+Exit codes: 0 all was measured, 2 could not run.
 """
 
 import argparse
@@ -184,6 +186,8 @@ def main() -> int:
     parser.add_argument("--room", type=Path, default=HERE.parent / "build" / "bench", help="work")
     parser.add_argument("--into", type=Path, metavar="DIR", help=f"refresh the bounds in DIR/{DOCUMENT}")
     options = parser.parse_args()
+    if options.into is not None and not (options.into / DOCUMENT).is_file():
+        parser.error(f"--into {options.into}: there is no {DOCUMENT} in it")
     room: Path = options.room.resolve()
     room.mkdir(parents=True, exist_ok=True)
     try:

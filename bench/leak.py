@@ -73,6 +73,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--operations", type=int, default=100_000, help="an hour (100000)")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
+    if options.hours < 1 or options.operations < 1:
+        parser.error("a day without hours, or hours in which nothing happens, show nothing")
     day = Day(options.seed)
     first = last = None
     for hour in range(options.hours + 1):

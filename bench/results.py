@@ -235,7 +235,8 @@ def section(results: Results, about: dict[str, Any], lines: list[Line], chart: s
     written = [
         f"Measured on {about['date']}: {machine['processor']}, {machine['cores']} cores, {machine['system']}, "
         f"Python {machine['python']}, {machine['openssl']}. Medians of up to {about['reps']} interleaved runs of "
-        f"{about['seconds']:g} s each. {'; '.join(versions)}.",
+        f'{about["seconds"]:g} s each (`make bench ARGS="--reps {about["reps"]} --seconds {about["seconds"]:g}"`). '
+        f"{'; '.join(versions)}.",
         "",
         f"![Ratio to mosquitto for each scenario]({chart})",
         "",

@@ -49,6 +49,7 @@ from bollard.wire.connect import Connect
 
 #: How often the client that was connected before sends a ping.
 PING_EVERY_S = 0.02
+MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 LONGEST_PAUSE_S = 5.0
 
 
@@ -356,10 +357,9 @@ def mosquitto(
         lines.append(f"password_file {passwords}")
     file = folder / "mosquitto.conf"
     file.write_text("\n".join(lines) + "\n")
-    program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
     with (
         open(folder / "mosquitto.log", "w") as log,
-        subprocess.Popen([program, "-c", str(file)], stdout=log, stderr=log) as process,  # noqa: S603
+        subprocess.Popen([MOSQUITTO, "-c", str(file)], stdout=log, stderr=log) as process,  # noqa: S603
     ):
         try:
             _wait_for(port)
@@ -434,6 +434,8 @@ def main() -> int:
     parser.add_argument("--mosquitto", action="store_true", help="the same for Mosquitto")
     parser.add_argument("--keep", type=Path, help="keep the enrolled devices here")
     options = parser.parse_args()
+    if options.mosquitto and not Path(MOSQUITTO).exists():
+        parser.error("mosquitto is missing. Install it: apt install mosquitto")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory() as temporary:

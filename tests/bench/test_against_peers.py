@@ -76,6 +76,7 @@ def test_the_table_holds_medians_ratios_and_whether_the_aim_is_reached(tmp_path:
     written = tool.section(results, ABOUT, lines, "x.svg")
     assert "| `pairs-q0` | 200 | 3.1 k | 15.5 | ≥ 15 yes | 50 (0.25) |" in written
     assert "Of 1 aims, 1 are reached." in written
+    assert '(`make bench ARGS="--reps 3 --seconds 2"`)' in written
     entries = json.loads(tool.as_json(results, ABOUT, lines))["results"]
     assert entries[0]["brokers"]["mosquitto"] == {"median": 200, "runs": [100, 300, 200], "ratio": 1.0}
     assert entries[0]["met"] is True
@@ -238,6 +239,45 @@ def test_a_part_without_a_scenario_that_is_asked_for_is_left_out() -> None:
     assert list(tool.chosen_parts(there, asked())) == list(tool.PARTS)
     assert list(tool.chosen_parts(there, asked(scenarios="pairs*,tls-pairs*"))) == ["matrix"]
     assert list(tool.chosen_parts(there, asked(scenarios="pairs-q0,idle"))) == ["matrix", "memory"]
+
+
+def test_a_name_that_means_nothing_costs_no_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tool, "build_generator", lambda room: room)
+    monkeypatch.setattr(
+        tool, "found_brokers", lambda room, also: [{"name": "bollard", "version": "bollard 1"}]
+    )
+    before = rows(tmp_path / "matrix.jsonl", measured("pairs-q0", "bollard", 1))
+    assert tool.main(["--room", str(tmp_path), "--scenarios", "nosuch"]) == 2
+    assert "--scenarios nosuch: there are pairs-q0" in capsys.readouterr().err
+    assert before.exists()
+
+
+def test_nothing_is_rendered_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tool.main(["--room", str(tmp_path), "--render"]) == 2
+    assert "measure first" in capsys.readouterr().err
+    rows(tmp_path / "matrix.jsonl", {"case": "pairs-q0", "broker": "bollard", "error": "refused"})
+    assert tool.main(["--room", str(tmp_path), "--render"]) == 2
+    assert "pairs-q0, bollard: refused" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--reps", "0"], "more than nothing"),
+        (["--seconds", "0"], "more than nothing"),
+        (["--into", "nowhere"], "there is no PERFORMANCE.md"),
+        (["--parts", "matrix,all"], "--parts all: there are matrix"),
+    ],
+)
+def test_what_would_measure_nothing_is_a_usage_error(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        tool.parse(arguments)
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
 
 
 def test_names_that_mean_nothing_are_told_with_those_that_do() -> None:

@@ -30,6 +30,13 @@ def test_the_day_has_everything_in_it() -> None:
         assert getattr(counters, name) > 0, name
 
 
+def test_a_day_without_hours_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        leak.main(["--hours", "0"])
+    assert ended.value.code == 2
+    assert "show nothing" in capsys.readouterr().err
+
+
 def test_what_stays_behind_is_named() -> None:
     day = Day(seed=1)
     day.hour(50)
