@@ -119,6 +119,48 @@ def test_any_text_is_a_document_or_an_error_with_a_line_of_the_file(text: str) -
         assert all(key in lines[document.line(key) - 1] for key in keys)
 
 
+QUOTES = "Text goes in straight quotes"
+ONCE = "Keep one of the two"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "remedy"),
+    [
+        ("publish = [devices/x]", 1, QUOTES),
+        ("a = 1\nunless = yes", 2, QUOTES),
+        ("a = “x”", 1, QUOTES),
+        ("bind = 0.0.0.0:8883", 1, "Text goes in quotes"),
+        ("until = 4h", 1, "Text goes in quotes"),
+        ('who = "a", "b"', 1, 'a list in brackets: ["a", "b"]'),
+        ('a = ["x" "y"]', 1, "commas between items"),
+        ("a = [1x]", 1, "quotes around text"),
+        ('a = 1\nb = "x\nc = 2', 2, "Close the quotes on the line"),
+        ("a = 'x", 1, "Close the quotes on the line"),
+        ("a: 1", 1, "Write NAME = VALUE"),
+        ("[grant anna]\na = 1", 1, "Close the brackets"),
+        ('a = "C:\\dir"', 1, "each backslash twice"),
+        ("a = 1\na = 2", 2, ONCE),
+        ("[a.b]\n[a.b]", 2, ONCE),
+    ],
+)
+def test_what_is_no_toml_is_told_with_what_to_write(text: str, line: int, remedy: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Document(FILE, text + "\n")
+    assert caught.value.line == line
+    assert remedy in caught.value.remedy
+
+
+def test_a_table_that_is_there_twice_is_named_as_it_is_written() -> None:
+    with pytest.raises(ConfigError, match=r"\[grant\.anna\] is here twice"):
+        Document(FILE, "[grant.anna]\n[grant.anna]\n")
+
+
+def test_the_remedy_does_not_repeat_what_may_be_a_secret() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Document(FILE, "passphrase = hunter2\n")
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [

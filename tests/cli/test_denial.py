@@ -40,7 +40,8 @@ def test_a_device_learns_what_it_was_denied_and_nobody_else_does(broker: Daemon,
     assert (traffic["denied_publish"], traffic["received"]) == (1, 1)
     assert broker.json("status")["traffic"]["lamp"]["denied_subscribe"] == 1
     assert "denied       publish 1, subscribe 0" in broker.run("devices", "show", "plug").stdout
-    assert "1 of plug: bollard devices show plug" in broker.run("status").stdout
+    show = f"1 of plug: bollard devices show --dir {broker.directory} plug\n"
+    assert show in broker.run("status").stdout
 
 
 def test_a_refused_message_names_the_command_that_explains_it(broker: Daemon, tmp_path: Path) -> None:
@@ -124,3 +125,11 @@ def test_limits_of_the_policy_reach_a_client_that_is_connected(broker: Daemon, t
         assert limits == [{"name": "max_payload", "value": "4", "rule": "group.small"}]
     finally:
         policy.write_text(right)
+
+
+def test_who_gives_no_credential_is_told_how_to(broker: Daemon) -> None:
+    there = ("-h", "127.0.0.1", "-p", broker.port, "--ca-file", broker.ca_file)
+    done = bollard("pub", *there, "-t", "a", "-m", "x")
+    assert done.returncode == 1
+    assert "--settings FILE; or --username with --password-file; or --cert and --key" in done.stderr
+    assert "bollard why" not in done.stderr

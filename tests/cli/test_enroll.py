@@ -90,7 +90,7 @@ def test_enrolling_twice_is_refused_with_the_way_out(broker: Daemon) -> None:
     broker.json("enroll", "twice")
     done = broker.run("enroll", "twice")
     assert done.returncode == 2
-    assert "devices rotate twice" in done.stderr
+    assert f"devices rotate --dir {broker.directory} twice" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,44 @@ def test_a_misspelt_command_is_told_the_nearest(capsys: pytest.CaptureFixture[st
     assert "no command 'enrol'. Did you mean \"enroll\"?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["revoke", "plug"], "`bollard devices revoke`"),
+        (["rotate"], "`bollard devices rotate` or `bollard authority rotate`"),
+        (["start"], "`bollard up` or `bollard learn start`"),
+        (["list"], "`bollard devices`"),
+        (["devices", "enroll", "plug"], "`bollard enroll`"),
+        (["policy", "why"], "`bollard why`"),
+    ],
+)
+def test_a_command_that_is_elsewhere_is_named_in_full(
+    words: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    assert f"Did you mean {meant}?\n" in capsys.readouterr().err
+
+
+def test_a_misspelt_sub_command_is_told_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["devices", "revok", "plug"]) == 2
+    assert "no command 'revok' in bollard devices. Did you mean \"revoke\"?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["abc", "70000", "-1", "127.0.0.1:8884"])
+@pytest.mark.parametrize("command", ["up", "trap"])
+def test_what_is_no_port_is_told_what_to_write(
+    command: str, port: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, f"--port={port}"]) == 2
+    told = f"'{port}' is no port: write a number from 1 to 65535, such as 8883; 0 takes a free one.\n"
+    assert told in capsys.readouterr().err
+
+
+def test_a_client_cannot_connect_to_port_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sub", "-p", "0", "-t", "a"]) == 2
+    assert "'0' is no port: write a number from 1 to 65535, such as 8883.\n" in capsys.readouterr().err
+
+
 def test_a_word_like_no_command_is_told_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["xyzzy\x1b[2J"]) == 2
     said = capsys.readouterr().err

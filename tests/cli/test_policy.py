@@ -8,6 +8,8 @@ import pytest
 
 from bollard.cli.main import main
 from bollard.policy.presets import PRESETS
+from bollard.server.config import Address
+from bollard.server.state import prepare
 
 DEVICE = 'version = 1\n[template.device]\npublish = ["d/${id}/#"]\n'
 BROAD = DEVICE + '[grant.all]\nwho = "*"\nsubscribe = ["#"]\n'
@@ -57,6 +59,26 @@ class TestCheck:
         told = said(capsys)
         assert [line.split() for line in told if line.startswith("rate")] == [["rate", "5/s", "group.all"]]
         assert "Shared groups: any, because no rule of the policy grants share." in told
+
+    def test_rules_for_nobody_are_notes_that_change_no_exit_code(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        prepare(tmp_path / "state", Address("127.0.0.1", 0))
+        main(["enroll", "anna", "--dir", str(tmp_path / "state")])
+        path = tmp_path / "state" / "policy.toml"
+        line = path.read_text().count("\n") + 1
+        with path.open("a") as file:
+            file.write('[grant.service]\nwho = ["anna", "ana", "anonymous"]\nsubscribe = ["a"]\n')
+        capsys.readouterr()
+        assert main(["policy", "check", "--dir", str(tmp_path / "state")]) == 0
+        place = f"{path}:{line}: note: grant.service:"
+        assert said(capsys)[:2] == [
+            f"{place} no listener admits anonymous [nobody]",
+            f'{place} nobody is enrolled as "ana", or it is revoked [nobody]',
+        ]
+        assert main(["policy", "check", "--dir", str(tmp_path / "state"), "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["warnings"], len(found["notes"])) == ([], 2)
 
     def test_mistakes_end_with_2(self, write: Any, capsys: pytest.CaptureFixture[str]) -> None:
         path = write("policy.toml", "version = 1\n[template.device]\npublsh = []\n")

@@ -221,7 +221,7 @@ def test_the_way_is_chosen_at_the_first_run_and_changed_by_its_command(tmp_path:
     (tmp_path / "bollard.toml").write_text("")
     done = bollard("up", "--dir", tmp_path, "--unlock", "prompt")
     assert done.returncode == 2
-    assert "authority unlock prompt" in done.stderr
+    assert f"authority unlock --dir {tmp_path} prompt" in done.stderr
 
 
 def test_a_systemd_credential_is_said_to_be_set_up_by_hand(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_the_first_run_listens_and_says_what_to_do_next(tmp_path: Path) -> None:
         assert daemon.output[0] == f"listening 127.0.0.1:{daemon.port} tls"
         assert eventually(lambda: any("Ctrl-C" in line for line in daemon.output))
         screen = "\n".join(daemon.output)
-        assert f"bollard enroll plug --password --dir {root}" in screen
+        assert f"bollard enroll --dir {root} plug --password\n" in screen
         assert str(root / "ca" / "server-root.crt") in screen
         assert "recovery" in screen
         pin = next(line.split()[-1] for line in daemon.output if "SHA-256" in line)
@@ -91,9 +91,16 @@ def test_the_guide_is_shown_until_the_recovery_sheet_is_moved_even_after_a_start
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         assert bollard("up", "--dir", root, "--host", "127.0.0.1", "--port", port).returncode == 2
+    assert bollard("enroll", "lamp", "--dir", root).returncode == 0
     with Daemon(root) as daemon:
         assert eventually(lambda: any("Ctrl-C" in line for line in daemon.output))
-        assert str(root / "ca" / "server-root-recovery.txt") in "\n".join(daemon.output)
+        screen = "\n".join(daemon.output)
+        assert str(root / "ca" / "server-root-recovery.txt") in screen
+        # Somebody is enrolled: nothing is said of a first device.
+        assert "1 identity is enrolled." in screen
+        assert f"bollard devices --dir {root}\n" in screen
+        assert f"bollard enroll --dir {root} NAME --password\n" in screen
+        assert "first device" not in screen
 
 
 def test_a_second_broker_on_the_directory_is_refused_with_the_first_ones_process(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_a_wrong_password_is_found_with_its_remedy(broker: Daemon) -> None:
     assert done.returncode == 1
     assert "wrong password" in done.stdout
     assert "remedy" in done.stdout
-    assert "devices rotate forgetful" in done.stdout
+    assert f"devices rotate --dir {broker.directory} forgetful" in done.stdout
 
 
 def test_a_client_that_distrusts_the_server_is_found(broker: Daemon) -> None:
@@ -46,7 +46,7 @@ def test_a_suspended_identity_is_found_and_how_to_let_it_in(broker: Daemon) -> N
     broker.run("devices", "suspend", "paused")
     done = broker.run("why", "paused")
     assert done.returncode == 1
-    assert "bollard devices resume paused" in done.stdout
+    assert f"bollard devices resume --dir {broker.directory} paused" in done.stdout
 
 
 def test_a_policy_question_about_who_is_shut_out_is_answered_by_the_registry(broker: Daemon) -> None:
@@ -65,7 +65,7 @@ def test_a_policy_question_about_who_is_shut_out_is_answered_by_the_registry(bro
 def test_one_that_is_not_enrolled_is_told_how(broker: Daemon) -> None:
     done = broker.run("why", "nobody-knows")
     assert done.returncode == 1
-    assert "bollard enroll nobody-knows" in done.stdout
+    assert f"bollard enroll --dir {broker.directory} nobody-knows" in done.stdout
 
 
 def test_an_action_needs_a_topic(broker: Daemon) -> None:

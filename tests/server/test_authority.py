@@ -223,5 +223,5 @@ def test_the_revocation_list_is_one_that_others_read(fleet: Fleet, running: Daem
 
 def test_the_overview_tells_to_move_the_recovery_sheet(running: Daemon) -> None:
     told = running.run("authority").stdout
-    assert "bollard authority export FILE" in told
+    assert f"bollard authority export --dir {running.directory} FILE" in told
     assert "device-ca" in told

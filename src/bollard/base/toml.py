@@ -27,6 +27,31 @@ _STRING = re.compile(
 )
 _PLAIN = re.compile(r"[^,\]}\n#]*")
 _PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
+_TWICE = re.compile(r"cannot declare \((.*)\) twice")
+_NAMES = re.compile(r"'([^']*)'")
+_CLOSE = "Close the quotes on the line on which they begin."
+_ONCE = "Keep one of the two, with all that belongs to it."
+#: How what the parser says begins, and what most likely mends it. What stands in the line is not repeated: it
+#: may be a secret.
+_REMEDIES = (
+    (
+        "invalid value",
+        'Text goes in straight quotes, such as "devices/#" or "4h"; a list ends with ].',
+    ),
+    (
+        "expected newline",
+        'Text goes in quotes, such as "0.0.0.0:8883" or "4h"; a list in brackets: ["a", "b"].',
+    ),
+    ("unclosed array", 'A list has quotes around text, commas between items and ] at its end: ["a", "b"].'),
+    ("illegal character", _CLOSE),
+    ("expected \"'", _CLOSE),
+    ("unterminated string", _CLOSE),
+    ("expected '='", "Write NAME = VALUE, each on a line of its own."),
+    ("expected ']", "Close the brackets; a name of other characters than A-Z a-z 0-9 _ - goes in quotes."),
+    ("unescaped '\\'", "Write each backslash twice, or the text in single quotes."),
+    ("cannot overwrite", _ONCE),
+    ("[", _ONCE),
+)
 
 
 class Document:
@@ -141,7 +166,11 @@ def _syntax_error(path: Path, text: str, message: str) -> ConfigError:
     message = message.removesuffix(place[0]) if place else message.replace(" (at end of document)", "")
     column = f", column {place[2]}" if place else ""
     message = message[:1].lower() + message[1:]
-    return ConfigError(f"not valid TOML{column}: {message}", path, line, "Correct this line.")
+    twice = _TWICE.fullmatch(message)
+    if twice:
+        message = f"[{dotted(*_NAMES.findall(twice[1]))}] is here twice"
+    remedy = next((remedy for begin, remedy in _REMEDIES if message.startswith(begin)), "Correct this line.")
+    return ConfigError(f"not valid TOML{column}: {message}", path, line, remedy)
 
 
 class _LineScanner:

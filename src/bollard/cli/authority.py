@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import to_builtins
 
+from bollard.cli.group import Group
 from bollard.cli.output import day, say_json, say_table, visible
+from bollard.cli.proposal import pointed
 from bollard.cli.target import find_config, json_option, target_options
 from bollard.cli.unlock import command as unlock
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from bollard.server.requests import AuthorityStatus, RootReplacement
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @target_options
 @json_option
 def command(directory: Path | None, config_file: Path | None, as_json: bool) -> None:
@@ -184,16 +186,16 @@ def _show(status: "AuthorityStatus", *, as_json: bool) -> None:
     say_table(("authority", "name", "until"), rows)
     click.echo(f"\nroot   {status.root_file}\npin    {status.pin}\ncrl    {status.crl_file}")
     if status.ready is not None:
-        click.echo(f"\nThe device CA is being replaced: {_progress(status)}")
+        click.echo(pointed(f"\nThe device CA is being replaced: {_progress(status)}"))
     if status.next_root is not None:
-        click.echo("\n" + _root_progress(status.next_root))
+        click.echo(pointed("\n" + _root_progress(status.next_root)))
     if status.recovery_file:
         click.echo(
             f"\nThe recovery sheet is still on this machine, in {status.recovery_file}\n"
-            "Move it to a safe place: bollard authority export FILE"
+            + pointed("Move it to a safe place: bollard authority export FILE")
         )
     if status.warning:
-        click.echo(f"bollard: {status.warning}", err=True)
+        click.echo(pointed(f"bollard: {status.warning}"), err=True)
 
 
 def _progress(status: "AuthorityStatus") -> str:

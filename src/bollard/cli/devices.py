@@ -7,8 +7,10 @@ import click
 from msgspec import to_builtins
 
 from bollard.cli.credential import credential_options
+from bollard.cli.group import Group
 from bollard.cli.handover import hand_over, prepare_folder
 from bollard.cli.output import count, day, say_json, say_table
+from bollard.cli.proposal import pointed
 from bollard.cli.recipe import NAMES, check_recipe
 from bollard.cli.target import find_config, json_option, target_options
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from bollard.server.requests import Device, Request
 
 
-class _Registry(click.Group):
+class _Registry(Group):
     """The sub-commands; the list itself is the command without one."""
 
     def resolve_command(
@@ -50,7 +52,7 @@ def command(directory: Path | None, config_file: Path | None, as_json: bool) -> 
         say_json(to_builtins(found.devices))
         return
     if not found.devices:
-        click.echo("Nobody is enrolled yet. The first device: bollard enroll plug --password")
+        click.echo(pointed("Nobody is enrolled yet. The first device: bollard enroll plug --password"))
         return
     heads = ("id", "state", "template", "credentials", "connected", "enrolled")
     say_table(heads, [_row(device) for device in found.devices])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bollard.base.errors import LocalError
+from bollard.cli.group import Group
 from bollard.cli.output import day, say_json, visible
 from bollard.cli.target import find_config, json_option, target_options
 
@@ -26,7 +27,7 @@ _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 LABELS, MANIFEST = "labels.html", "manifest.json"
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Labels and manifests of devices that are made before their owner is known.
 

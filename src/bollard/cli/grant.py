@@ -9,7 +9,8 @@ import click
 from bollard.base.errors import LocalError
 from bollard.cli.output import say_json, say_table, visible
 from bollard.cli.policy_target import check_identity
-from bollard.cli.target import again, find_config, json_option, target_options
+from bollard.cli.proposal import pointed
+from bollard.cli.target import find_config, json_option, target_options
 
 if TYPE_CHECKING:
     from bollard.policy.edit import NewGrant
@@ -69,8 +70,7 @@ def command(**options: Any) -> None:
             raise click.UsageError("Say when it ends: --for 4h, --until MOMENT, or --no-end.")
         if not any(rights.values()) and not options["limited"]:
             raise click.UsageError(f"Name at least one of --{', --'.join(RIGHT_OPTIONS)}, --limit.")
-        place = again(options["directory"], options["config_file"])
-        _give(config, options["name"], _new(options, rights), place, as_json=options["as_json"])
+        _give(config, options["name"], _new(options, rights), as_json=options["as_json"])
 
 
 def _new(options: dict[str, Any], rights: dict[str, Any]) -> "NewGrant":
@@ -120,7 +120,7 @@ def _moment(text: str) -> datetime:
     return moment
 
 
-def _give(config: "Config", wanted: str | None, grant: "NewGrant", place: str, *, as_json: bool) -> None:
+def _give(config: "Config", wanted: str | None, grant: "NewGrant", *, as_json: bool) -> None:
     from bollard.base.toml import Document
     from bollard.policy.edit import add_grant, free_name
     from bollard.policy.rules import read_rules
@@ -148,7 +148,7 @@ def _give(config: "Config", wanted: str | None, grant: "NewGrant", place: str, *
     _say_broker(said)
     for remark in remarks:
         click.echo(visible(f"note: {remark}"))
-    click.echo(visible(f"To take it back: bollard grant --revoke {name}{place}"))
+    click.echo(visible(pointed(f"To take it back: bollard grant --revoke {name}")))
 
 
 def _remarks(config: "Config", name: str, grant: "NewGrant") -> list[str]:

@@ -25,6 +25,7 @@ import click
 from bollard.base.errors import LocalError
 from bollard.cli.output import day, say_json, visible
 from bollard.cli.target import json_option
+from bollard.cli.values import Port
 from bollard.wire.spec import ReasonCode
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Folder:
 @click.command()
 @click.argument("string", required=False)
 @click.option("--host", help="With the text of a factory label: the broker.")
-@click.option("--port", type=click.IntRange(1, 65_535), default=8883, show_default=True, help="With a label.")
+@click.option("--port", type=Port(), default=8883, show_default=True, help="With a label.")
 @click.option(
     "--pin", help="With a label: the pin that `bollard factory import` printed, or several with commas."
 )

@@ -9,9 +9,11 @@ import click
 from msgspec import to_builtins
 
 from bollard.base.errors import LocalError
+from bollard.cli.group import Group
 from bollard.cli.output import count, say_json, say_table, visible
 from bollard.cli.policy_target import check_identity
-from bollard.cli.target import again, find_config, json_option, target_options
+from bollard.cli.proposal import pointed
+from bollard.cli.target import find_config, json_option, target_options
 
 if TYPE_CHECKING:
     from bollard.server.config import Config
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 SHOWN = 20
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Rules from what devices really do: observe, propose, look, apply.
 
@@ -89,7 +91,7 @@ def start(
     click.echo(visible(f"Meanwhile they may use {', '.join(info.ceiling)} as well, where no rule denies it."))
     for remark in remarks:
         click.echo(visible(f"note: {remark}"))
-    click.echo(visible(f"Then: bollard learn propose{again(directory, config_file)}"))
+    click.echo(pointed("Then: bollard learn propose"))
 
 
 @command.command()
@@ -164,7 +166,7 @@ def propose(
         click.echo("\n".join(map(visible, answer.text.split("\n"))))
     if not answer.messages:
         text = "# Nothing was seen yet, so there is nothing to apply. Look again later: bollard learn status"
-        click.echo(visible(text + again(directory, config_file)))
+        click.echo(pointed(text))
         return
     share = 100 * answer.passes / answer.messages
     seen = count(answer.messages, "message")
@@ -172,9 +174,8 @@ def propose(
     if not answer.rules:
         click.echo("# No rule comes of it: policy grants it already, or it is left out above.")
         return
-    place = again(directory, config_file)
-    click.echo(visible(f"# Judged without effect from now on: bollard learn status{place}"))
-    click.echo(visible(f"# To take it: bollard learn apply{place}"))
+    click.echo(pointed("# Judged without effect from now on: bollard learn status"))
+    click.echo(pointed("# To take it: bollard learn apply"))
 
 
 @command.command()
@@ -216,8 +217,7 @@ def apply(directory: Path | None, config_file: Path | None, yes: bool, as_json: 
     else:
         click.echo(visible(f"The rules are in {config.policy}; learning has ended."))
         click.echo("No broker is running." if said is None else visible(f"broker: {said}"))
-        place = again(directory, config_file)
-        click.echo(visible(f"What is denied from now on: bollard log --kind access.denied --follow{place}"))
+        click.echo(pointed("What is denied from now on: bollard log --kind access.denied --follow"))
     return 0
 
 
@@ -291,7 +291,7 @@ def _preset_filters(presets: tuple[str, ...]) -> list[str]:
 
 def _show(info: "LearningInfo") -> None:
     if info.phase == "off":
-        click.echo("Nothing is being learned. Begin: bollard learn start ID")
+        click.echo(pointed("Nothing is being learned. Begin: bollard learn start ID"))
         return
     state = "until" if info.phase == "learning" else "it ended"
     click.echo(visible(f"learning     {', '.join(info.who)}, {state} {_minute(info.until)}"))

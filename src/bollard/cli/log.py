@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bollard.base.errors import LocalError
+from bollard.cli.group import Group
 from bollard.cli.output import count, say_json, visible
+from bollard.cli.proposal import pointed
 from bollard.cli.target import find_config, target_options
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ _LINE_ENDS = re.compile(r"[ \t]*[\r\n]+[ \t]*")
 _FRAME = ("n", "time", "kind", "prev", "sig")
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("--since", metavar="WHEN", help='A moment, or how long ago: "2h", "7d", 2030-01-31T18:00:00Z.')
 @click.option("--id", "identity", metavar="ID", help="Entries about this identity.")
 @click.option(
@@ -223,7 +225,9 @@ def _shown(folder: Path, wanted: _Wanted, *, follow: bool, as_json: bool) -> Ite
             record = decode_line(line.data)
         except ValueError:
             place = visible(f"{folder / line.file}:{line.number}")
-            click.echo(f"{place}: this line is no entry. What that means: bollard log verify", err=True)
+            click.echo(
+                pointed(f"{place}: this line is no entry. What that means: bollard log verify"), err=True
+            )
             continue
         if wanted(record):
             yield json.dumps(record) if as_json else _as_text(record)

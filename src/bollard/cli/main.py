@@ -11,7 +11,9 @@ import sys
 
 import click
 
-from bollard.base.errors import BollardError
+from bollard.base.errors import BollardError, LocalError
+from bollard.cli.group import Group
+from bollard.cli.proposal import pointed
 
 #: Name, module and the line of help: shown without loading the module, so that `bollard` starts fast.
 COMMANDS = {
@@ -45,7 +47,7 @@ COMMANDS = {
 INTERRUPTED = 130
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group whose commands are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -58,15 +60,16 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            from bollard.base.toml import suggest
-
-            ctx.fail(f"there is no command {name!r}. {suggest(name, COMMANDS)}")
-        return super().resolve_command(ctx, args)
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command. What its errors propose means the installation that it was about."""
+        try:
+            return super().invoke(ctx)
+        except LocalError as error:
+            error.message, error.remedy = pointed(error.message), pointed(error.remedy)
+            raise
+        except click.ClickException as error:
+            error.message = pointed(error.message)  # type: ignore[misc]  # click has no other way to complete it
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

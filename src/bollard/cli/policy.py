@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import to_builtins
 
+from bollard.cli.group import Group
 from bollard.cli.output import count, say_json, say_table, visible
 from bollard.cli.policy_target import PolicyTarget, check_identity, find_policy, policy_options
+from bollard.cli.proposal import pointed
 from bollard.cli.target import json_option, target_options
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Check, test, compare and show access rules.
 
@@ -34,7 +36,8 @@ def command() -> None:
 def check(file: Path | None, directory: Path | None, config_file: Path | None, as_json: bool) -> int:
     """Find mistakes and doubtful rules in FILE, or in the broker's policy.
 
-    Ends with 0 if there is nothing to say, 1 with warnings, 2 if the policy is wrong and cannot be used.
+    Ends with 0 if there is nothing to warn of, 1 with warnings, 2 if the policy is wrong and cannot be used.
+    Notes, which change none of that, name rules for somebody who is not enrolled.
 
     \b
     Example:  bollard policy check policy.toml
@@ -45,11 +48,15 @@ def check(file: Path | None, directory: Path | None, config_file: Path | None, a
     target = find_policy(directory, config_file, file)
     rules = parse_policy(target.path)
     remarks = lint(rules, datetime.now(UTC), target.enrolled)
+    notes = target.notes(rules)
     if as_json:
-        say_json({"file": str(target.path), "warnings": [to_builtins(remark) for remark in remarks]})
+        found = {"warnings": to_builtins(remarks), "notes": to_builtins(notes)}
+        say_json({"file": str(target.path), **found})
         return 1 if remarks else 0
     for remark in remarks:
-        click.echo(visible(f"{target.path}:{remark.line or 1}: {remark}"))
+        click.echo(visible(pointed(f"{target.path}:{remark.line or 1}: {remark}")))
+    for note in notes:
+        click.echo(visible(f"{target.path}:{note.line}: note: {note}"))
     if rules.allow_foreign_response_topics:
         click.echo(visible(f"{target.path}: weakened by allow_foreign_response_topics"))
     counts = f"{count(len(rules.templates), 'template')}, {count(len(rules.groups), 'group')}"

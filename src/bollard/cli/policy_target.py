@@ -12,6 +12,8 @@ from bollard.cli.target import find_config, target_options
 
 if TYPE_CHECKING:
     from bollard.policy.compile import Policy
+    from bollard.policy.lint import Remark
+    from bollard.policy.model import Rules
     from bollard.server.policy_operations import Known
 
 Command = Callable[..., Any]
@@ -19,15 +21,30 @@ Command = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class PolicyTarget:
-    """A policy file. `known` has the identities of the registry, None if the file stands for itself."""
+    """A policy file. `known` has the identities of the registry, None if the file stands for itself.
+
+    `anonymous` says whether a listener admits clients without credentials.
+    """
 
     path: Path
     known: "Mapping[str, Known] | None"
+    anonymous: bool = False
 
     @property
     def enrolled(self) -> dict[str, str]:
         """Identity to template, as far as known."""
         return {name: one.template for name, one in (self.known or {}).items()}
+
+    def notes(self, rules: "Rules") -> "list[Remark]":
+        """What in `rules` means nobody who is enrolled; nothing where it is not known who is."""
+        from bollard.base.types import ANONYMOUS
+        from bollard.policy.absent import absent
+
+        if self.known is None:
+            return []
+        present = {name: one.template for name, one in self.known.items() if one.state != "revoked"}
+        templates = set(present.values())
+        return absent(rules, templates, {*present, *([ANONYMOUS] if self.anonymous else [])})
 
     def policy(self, also: Mapping[str, str] | None = None) -> "Policy":
         """The policy as of now, with the templates of the registry and those in `also`. Raises ConfigError."""
@@ -57,7 +74,8 @@ def find_policy(
     from bollard.server.policy_operations import known_identities
 
     config = find_config(directory, config_file)
-    return PolicyTarget(policy_file or config.policy, known_identities(config))
+    anonymous = any(listener.allow_anonymous for listener in config.listeners)
+    return PolicyTarget(policy_file or config.policy, known_identities(config), anonymous)
 
 
 def check_identity(name: str) -> str:

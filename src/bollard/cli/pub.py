@@ -4,13 +4,16 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import CancelledError
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bollard.base.errors import LocalError
+from bollard.cli.interruption import run_until_terminated
 from bollard.cli.output import say_json
 from bollard.cli.remote import (
     client_arguments,
@@ -66,8 +69,11 @@ PROPERTIES = {
 def command(**options: Any) -> int:
     """Publish to an MQTT broker.
 
-    The client id of a settings file is not used here, so that `pub` does not push out a running `sub`; give
-    --client-id if the server insists on one.
+    The session is new and ends with the command. The server makes up a client id for it, unless you give
+    --client-id; that of a settings file is not used here, so that `pub` does not push out a running `sub`.
+
+    Ends with 0 when everything is published, from --qos 1 on when the server has it too. SIGTERM ends it with 0
+    while --stdin-lines waits for a line, else with 1; Ctrl-C with 130. The server is told goodbye.
 
     \b
     Example:  bollard pub --settings plug.json -t devices/plug/state -m on --qos 1
@@ -87,8 +93,28 @@ def command(**options: Any) -> int:
     arguments = client_arguments(options)
     arguments["client_id"] = options["client_id"] or ""
     with explain_refusals(options, "retain" if options["retain"] else "publish"):
-        asyncio.run(_publish(arguments, options, properties))
-    return 0
+        outbox = _Outbox()
+        return run_until_terminated(
+            _publish(arguments, options, properties, outbox), lambda: 0 if outbox.idle else 1
+        )
+
+
+@dataclass(slots=True)
+class _Outbox:
+    """Whether anything is left to publish.
+
+    `reading` while the thread that reads waits for more input, `given` the lines that came from it, `sent` those
+    that are published. Each is written by one thread alone.
+    """
+
+    reading: bool = False
+    given: int = 0
+    sent: int = 0
+
+    @property
+    def idle(self) -> bool:
+        """Everything that came is published, and the next line is waited for."""
+        return self.reading and self.given == self.sent
 
 
 def message_properties(options: dict[str, Any]) -> "Properties | None":
@@ -133,16 +159,18 @@ def _value(name: str, text: str) -> object:
 
 
 async def _publish(
-    arguments: dict[str, Any], options: dict[str, Any], properties: "Properties | None"
-) -> None:
+    arguments: dict[str, Any], options: dict[str, Any], properties: "Properties | None", outbox: _Outbox
+) -> int:
     payload = None if options["stdin_lines"] else _payload(options)
     arguments |= {"reconnect": options["reconnect"], "on_reconnect": notice_of_reconnect}
     async with open_client(arguments, options) as client:
         if payload is not None:
             await _one(client, payload, options, properties)
-            return
-        async for line in _lines(STDIN):
+            return 0
+        async for line in _lines(STDIN, outbox):
             await _one(client, line, options, properties)
+            outbox.sent += 1
+    return 0
 
 
 async def _one(
@@ -167,7 +195,7 @@ def _payload(options: dict[str, Any]) -> bytes:
         ) from error
 
 
-async def _lines(descriptor: int) -> AsyncIterator[bytes]:
+async def _lines(descriptor: int, outbox: _Outbox) -> AsyncIterator[bytes]:
     """Lines from a file descriptor, without their ends, read no faster than they are taken.
 
     A thread of its own reads: regular files cannot be polled, and a daemon thread does not keep Ctrl-C waiting.
@@ -176,21 +204,33 @@ async def _lines(descriptor: int) -> AsyncIterator[bytes]:
     queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=64)
 
     def put(line: bytes | None) -> None:
-        asyncio.run_coroutine_threadsafe(queue.put(line), loop).result()
+        outbox.given += line is not None
+        placing = queue.put(line)
+        try:
+            future = asyncio.run_coroutine_threadsafe(placing, loop)
+        except RuntimeError:  # the event loop has ended before the input has
+            placing.close()
+            raise CancelledError from None
+        future.result()
 
-    threading.Thread(target=_read_lines, args=(descriptor, put), daemon=True).start()
+    def read() -> bytes:
+        outbox.reading = True
+        data = os.read(descriptor, 65_536)
+        outbox.reading = False
+        return data
+
+    threading.Thread(target=_read_lines, args=(read, put), daemon=True).start()
     while (line := await queue.get()) is not None:
         if len(line) > MAX_LINE_BYTES:
             raise LocalError(f"a line of input is longer than {MAX_LINE_BYTES} bytes", "Use --file instead.")
         yield line
 
 
-def _read_lines(descriptor: int, put: Callable[[bytes | None], None]) -> None:
+def _read_lines(read: Callable[[], bytes], put: Callable[[bytes | None], None]) -> None:
     # Not through sys.stdin: its lock, held by a waiting daemon thread, would crash the end of the process.
     rest = b""
-    # RuntimeError: the event loop has ended before the input has.
-    with suppress(RuntimeError):
-        while len(rest) <= MAX_LINE_BYTES and (data := os.read(descriptor, 65_536)):
+    with suppress(CancelledError):  # nobody takes lines any more
+        while len(rest) <= MAX_LINE_BYTES and (data := read()):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 put(line.removesuffix(b"\r"))

@@ -16,6 +16,7 @@ from bollard.base.documents import load_json
 from bollard.base.errors import ConfigError, LocalError
 from bollard.base.types import Secret
 from bollard.cli.output import visible
+from bollard.cli.values import Port
 
 if TYPE_CHECKING:
     from bollard.client import Client, Scram
@@ -28,6 +29,7 @@ PASSWORD_VARIABLE = "BOLLARD_PASSWORD"  # noqa: S105  # the name of a variable, 
 NOT_AUTHORIZED, FAILURE = 0x87, 0x80
 #: The same for a limit.
 QUOTA_EXCEEDED = 0x97
+_SAY_WHO = "Say who you are: --settings FILE; or --username with --password-file; or --cert and --key."
 _PORTS = "--allow-plaintext is for a port without TLS, mostly 1883. If this is a port with TLS, mostly 8883, leave it out."
 #: Keys of a settings file, as `bollard enroll --json` prints them.
 SETTINGS_TYPES: dict[str, type] = {
@@ -46,10 +48,13 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 _OPTIONS = (
     click.option(
-        "--settings", "settings_file", type=_FILE, help="The JSON that `bollard enroll --json` printed."
+        "--settings",
+        "settings_file",
+        type=_FILE,
+        help="The JSON that `bollard enroll` wrote with --out, or printed with --json.",
     ),
     click.option("-h", "--host", help="Host name or address of the server. [default: localhost]"),
-    click.option("-p", "--port", type=click.IntRange(1, 65_535), help="TCP port. [default: 8883]"),
+    click.option("-p", "--port", type=Port(), help="TCP port. [default: 8883]"),
     click.option("--unix", "unix_socket", type=_FILE, help="Connect to this Unix socket instead."),
     click.option("--websocket", is_flag=True, help="Use MQTT over WebSocket. [port: 443]"),
     click.option("--websocket-path", default="/mqtt", show_default=True, help="Path of the WebSocket."),
@@ -62,7 +67,7 @@ _OPTIONS = (
     click.option("--scram", is_flag=True, help="Prove the password by SCRAM instead of sending it (5)."),
     click.option("--cert", "cert_file", type=_FILE, help="Our certificate with its chain (PEM)."),
     click.option("--key", "key_file", type=_FILE, help="The key of our certificate (PEM)."),
-    click.option("-i", "--client-id", help="Client id; without it the server assigns one."),
+    click.option("-i", "--client-id", help="Client id, by which the server knows a session."),
     click.option(
         "--version", type=click.Choice(["3.1.1", "5"]), default="5", show_default=True, help="MQTT version."
     ),
@@ -74,8 +79,8 @@ _OPTIONS = (
     ),
     click.option("--will-topic", help="Topic of the message that the server sends if we vanish."),
     click.option("--will-message", default="", help="Its payload."),
-    click.option("--will-qos", type=click.IntRange(0, 2), default=0, show_default=True),
-    click.option("--will-retain", is_flag=True),
+    click.option("--will-qos", type=click.IntRange(0, 2), default=0, show_default=True, help="Its QoS."),
+    click.option("--will-retain", is_flag=True, help="The server keeps it for later subscribers."),
     click.option("--will-delay", type=click.IntRange(0), help="Seconds that the server waits with it (5)."),
     click.option(
         "--allow-plaintext", is_flag=True, help="No TLS: everyone on the way can read and change it."
@@ -178,12 +183,18 @@ def explain_refusals(options: dict[str, Any], action: str) -> Iterator[None]:
         if isinstance(error, PublishRefused) and options.get("response_topic"):
             # The server passes on only Response Topics on which we may receive ourselves.
             commands.append(shlex.join([*words[:3], "receive", options["response_topic"]]))
-        if error.code in (NOT_AUTHORIZED, FAILURE):
+        if isinstance(error, ConnectRefused) and not _says_who(options):
+            error.remedy = _SAY_WHO
+        elif error.code in (NOT_AUTHORIZED, FAILURE):
             lines = [error.remedy, *(f"Where the broker runs: {visible(command)}" for command in commands)]
             error.remedy = "\n  ".join(filter(None, lines))
         elif error.code == QUOTA_EXCEEDED:
             error.remedy = _which_limit(_identity(options))
         raise
+
+
+def _says_who(options: dict[str, Any]) -> bool:
+    return any(options[name] for name in ("settings_file", "username", "cert_file"))
 
 
 def _which_limit(identity: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from bollard.cli.group import Group
 from bollard.cli.output import say_json
 from bollard.cli.target import json_option
 
@@ -12,7 +13,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 READABLE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Permission to assess: make a key, sign a scope file, verify it.
 

@@ -4,10 +4,17 @@ from pathlib import Path
 
 import click
 
+from bollard.cli.proposal import remember
+
 
 @click.command()
 @click.option(
-    "--config", "config_file", type=click.Path(path_type=Path), required=True, help="Configuration file."
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    required=True,
+    callback=remember,
+    help="Configuration file.",
 )
 def command(config_file: Path) -> None:
     """Run the broker from a configuration file.

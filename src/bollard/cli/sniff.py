@@ -14,6 +14,7 @@ import click
 
 from bollard.cli.output import visible
 from bollard.cli.reporting import FORMATS, NOTHING_TESTED, conclude, refuse_unknown, report_options
+from bollard.cli.values import Port
 
 if TYPE_CHECKING:
     from bollard.assess.capture.sniff import Capture, Settings
@@ -34,7 +35,7 @@ TERMINAL_S, LOG_S = 0.2, 10.0
 )
 @click.option(
     "--tls-port",
-    type=click.IntRange(1, 65_535),
+    type=Port(),
     multiple=True,
     help="A port whose TLS counts as MQTT, besides 8883.",
 )

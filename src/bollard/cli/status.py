@@ -7,6 +7,7 @@ import click
 from msgspec import to_builtins
 
 from bollard.cli.output import say_json, say_table, visible
+from bollard.cli.proposal import pointed
 from bollard.cli.target import find_config, json_option, target_options
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def command(directory: Path | None, config_file: Path | None, as_json: bool) -> 
         _show(status)
     else:
         click.echo(f"No broker is running on {config.state_dir}.")
+        click.echo(pointed("Start it: bollard up"))
     return 0 if status.running else 1
 
 
@@ -52,7 +54,7 @@ def _show(status: "Status") -> None:
     if status.policy_fault:
         click.echo("POLICY       the file is wrong, and NOT in force; the one before is:")
         click.echo(visible(f"             {' '.join(status.policy_fault.split())}"))
-        click.echo("             See: bollard policy check")
+        click.echo(pointed("             See: bollard policy check"))
     counters = status.counters
     own = counters["retained_messages"] - counters["retained_of_clients"]
     click.echo(
@@ -65,7 +67,7 @@ def _show(status: "Status") -> None:
     for name, told in list(status.traffic.items())[:MOST_DENIED]:
         count = told.denied_publish + told.denied_subscribe + told.denied_receive + told.denied_will
         if count:
-            click.echo(f"             {count} of {name}: bollard devices show {name}")
+            click.echo(pointed(f"             {count} of {name}: bollard devices show {name}"))
     click.echo(f"connected    {status.connected}")
     if status.clients:
         click.echo()

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import click
 
+from bollard.cli.group import Group
 from bollard.cli.output import say_json
 from bollard.cli.target import find_config, json_option, target_options
 
 DAMAGED = 1
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Check, back up and restore kept sessions and retained messages.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bollard.cli.interruption import run_until_terminated
 from bollard.cli.output import say_json, visible
 from bollard.cli.remote import (
     client_arguments,
@@ -24,7 +25,15 @@ KEPT_SESSION_S = 86_400
 
 @click.command()
 @remote_options
-@click.option("-t", "--topic", "filters", multiple=True, required=True, metavar="FILTER", help="Repeatable.")
+@click.option(
+    "-t",
+    "--topic",
+    "filters",
+    multiple=True,
+    required=True,
+    metavar="FILTER",
+    help="Topic filter; repeatable.",
+)
 @click.option(
     "-q", "--qos", type=click.IntRange(0, 2), default=0, show_default=True, help="Highest QoS wanted."
 )
@@ -50,7 +59,9 @@ KEPT_SESSION_S = 86_400
     help="Begin with a new session, or resume and keep one.",
 )
 @click.option(
-    "--session-expiry", type=click.IntRange(0, 0xFFFF_FFFF), help="Seconds to keep the session (5)."
+    "--session-expiry",
+    type=click.IntRange(0, 0xFFFF_FFFF),
+    help="Seconds to keep the session after the end (5).  [default: 0; with --no-clean 86400, a day]",
 )
 @click.option(
     "--reconnect/--no-reconnect", default=True, show_default=True, help="Connect again after a loss."
@@ -65,8 +76,13 @@ KEPT_SESSION_S = 86_400
 def command(**options: Any) -> int:
     """Subscribe to topics of an MQTT broker and print what comes.
 
+    The session is new and ends with the command, unless you say --no-clean: then one is resumed, if the server
+    still has it, and what comes while nobody is connected waits in it. It belongs to the client id: that of
+    --client-id, else of --settings, else one that the server makes up for this run.
+
     Ends with 0 when --count messages came or --timeout has passed without --count; with 1 when it passed before
-    they came, or the connection ended for good.
+    they came, or the connection ended for good. SIGTERM ends it like --timeout, Ctrl-C with 130; either way the
+    server is told goodbye, so that no will is sent.
 
     \b
     Example:  bollard sub --settings plug.json -t 'devices/plug/#'
@@ -85,7 +101,7 @@ def command(**options: Any) -> int:
         "on_reconnect": notice_of_reconnect,
     }
     with explain_refusals(options, "subscribe"):
-        return asyncio.run(_run(arguments, options))
+        return run_until_terminated(_run(arguments, options), lambda: 1 if options["count"] else 0)
 
 
 def _session_expiry_s(options: dict[str, Any]) -> int | None:

@@ -1,6 +1,5 @@
 """Which installation a command means: `--dir` or `--config`, and how it is asked."""
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bollard.base.errors import LocalError
+from bollard.cli.proposal import remember
 
 if TYPE_CHECKING:
     from bollard.server.config import Config
@@ -17,18 +17,13 @@ Command = Callable[..., Any]
 
 def target_options(function: Command) -> Command:
     """Add `--dir` and `--config` to a command, as the arguments `directory` and `config_file`."""
+    path = click.Path(path_type=Path)
     function = click.option(
-        "--config", "config_file", type=click.Path(path_type=Path), help="The broker's configuration file."
+        "--config", "config_file", type=path, callback=remember, help="The broker's configuration file."
     )(function)
     return click.option(
-        "--dir", "directory", type=click.Path(path_type=Path), help="The broker's state directory."
+        "--dir", "directory", type=path, callback=remember, help="The broker's state directory."
     )(function)
-
-
-def again(directory: Path | None, config_file: Path | None) -> str:
-    """What a command that is proposed needs at its end to mean the same installation: " --dir X", or nothing."""
-    words = [("--dir", directory), ("--config", config_file)]
-    return "".join(f" {shlex.join([option, str(path)])}" for option, path in words if path is not None)
 
 
 def json_option(function: Command) -> Command:
@@ -47,9 +42,8 @@ def find_config(directory: Path | None, config_file: Path | None) -> "Config":
         return load_config(config_file)
     state = StateDirectory((directory or default_directory()).absolute())
     if not state.config.exists():
-        option = f" --dir {directory}" if directory else ""
         raise LocalError(
             f"there is no broker in {state.root}",
-            f"Set one up: bollard up{option}. If yours lives elsewhere, name it with --dir or --config.",
+            "Set one up: bollard up\n  If yours lives elsewhere, name it with --dir or --config.",
         )
     return load_config(state.config)

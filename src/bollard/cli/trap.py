@@ -10,6 +10,7 @@ import click
 
 from bollard.cli.output import visible
 from bollard.cli.reporting import NOTHING_TESTED, conclude, refuse_unknown, report_options
+from bollard.cli.values import Port
 
 if TYPE_CHECKING:
     from bollard.assess.trap.endpoints import Endpoint
@@ -25,8 +26,8 @@ BY_HAND_S, BY_COMMAND_S = 120.0, 20.0
 @click.option("--device", default="device", show_default=True, help="What the report calls the device.")
 @click.option("--host", "hosts", multiple=True, help="Name or address that the device is set to; repeatable.")
 @click.option("--bind", default="127.0.0.1", show_default=True, help="Address of this machine to listen on.")
-@click.option("--port", type=click.IntRange(0, 65_535), default=8883, show_default=True, help="TLS; 0: any.")
-@click.option("--plain-port", type=click.IntRange(0, 65_535), default=1883, show_default=True, help="No TLS.")
+@click.option("--port", type=Port(free=True), default=8883, show_default=True, help="TLS; 0: any.")
+@click.option("--plain-port", type=Port(free=True), default=1883, show_default=True, help="No TLS.")
 @click.option("--run", "run_command", metavar="CMD", help="Start the device with this, as below.")
 @click.option(
     "--jobs", type=click.IntRange(1, 32), default=4, show_default=True, help="Commands at one time."

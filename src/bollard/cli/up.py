@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bollard.base.errors import LocalError
-from bollard.cli.output import program
+from bollard.cli.output import count, program
+from bollard.cli.proposal import pointed, remember
 from bollard.cli.unlock import WAYS, token_options, unlock_of
+from bollard.cli.values import Port
 
 if TYPE_CHECKING:
     from bollard.server.compose import Started
@@ -25,18 +27,32 @@ Bollard is running. Everything that it needs is in {state}
   move off this machine, to a safe place:
                      {recovery}
 
-Your first device, in another terminal:
-
-  {enroll}
+{devices}
 
 Who may do what:     {policy}
 Stop with Ctrl-C; the same command starts it again."""
 
 
+FIRST = """Your first device, in another terminal:
+
+  {bollard} enroll plug --password"""
+
+FURTHER = """{enrolled}. To see who, or to add one, in another terminal:
+
+  {bollard} devices
+  {bollard} enroll NAME --password"""
+
+
 @click.command()
-@click.option("--dir", "directory", type=click.Path(path_type=Path), help="State directory; made if missing.")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    callback=remember,
+    help="State directory; made if missing.",
+)
 @click.option("--host", help="Listen on this address instead of the configured one.")
-@click.option("--port", type=click.IntRange(0, 65_535), help="Listen on this port; 0 takes a free one.")
+@click.option("--port", type=Port(free=True), help="Listen on this port; 0 takes a free one.")
 @click.option(
     "--unlock", "way", type=click.Choice(WAYS), help="First run: what opens the keys of the authorities."
 )
@@ -80,19 +96,25 @@ def command(
     def announce(started: "Started") -> None:
         say_listening(started)
         if recovery.exists():
-            option = f" --dir {directory}" if directory else ""
             click.echo(
                 WELCOME.format(
                     state=state.root,
                     root_file=started.root_file,
                     pin=started.pin,
                     recovery=recovery,
-                    enroll=f"{program()} enroll plug --password{option}",
+                    devices=_devices(started.devices),
                     policy=state.policy,
                 )
             )
 
     run(config, announce, services_of(config))
+
+
+def _devices(number: int) -> str:
+    """What to say of the identities that there are, and how to get one more."""
+    text = FURTHER if number else FIRST
+    enrolled = count(number, "identity is enrolled", "identities are enrolled")
+    return pointed(text.format(enrolled=enrolled, bollard=program()))
 
 
 def _bind(host: str | None, port: int | None) -> "Address":

@@ -9,7 +9,8 @@ from msgspec import to_builtins
 
 from bollard.cli.output import say_json, visible
 from bollard.cli.policy_target import PolicyTarget, check_identity, find_policy, policy_options
-from bollard.cli.target import again, json_option
+from bollard.cli.proposal import pointed
+from bollard.cli.target import json_option
 
 if TYPE_CHECKING:
     from bollard.policy.compile import Policy
@@ -71,18 +72,18 @@ def command(
     if notes:
         told, notes = _shut_out(told, notes[0]), []
     if as_json:
-        say_json(_as_json(policy, told, notes, where))
+        say_json(_as_json(policy, told, notes))
     else:
-        _show(policy, told, notes, where)
+        _show(policy, told, notes)
     return 0 if told.decision.allowed else 1
 
 
-def _show(policy: "Policy", told: "Explanation", notes: list[str], where: dict[str, Path | None]) -> None:
+def _show(policy: "Policy", told: "Explanation", notes: list[str]) -> None:
     from bollard.policy.explain import describe
 
     for line in (*describe(told), *notes):
         click.echo(visible(line))
-    fix = _grant(policy, told, where)
+    fix = _grant(policy, told)
     if fix is not None:
         click.echo(f"\nTo grant it for a while:\n  {visible(fix[0])}\n\nor in the policy file:\n")
         click.echo("".join(f"  {visible(line)}\n" for line in fix[1].splitlines()), nl=False)
@@ -95,7 +96,7 @@ def _show(policy: "Policy", told: "Explanation", notes: list[str], where: dict[s
         click.echo(visible(f"except in [{name}]; that alone grants nothing."))
 
 
-def _grant(policy: "Policy", told: "Explanation", where: dict[str, Path | None]) -> tuple[str, str] | None:
+def _grant(policy: "Policy", told: "Explanation") -> tuple[str, str] | None:
     """The command that would grant it, and the table that does; None if a grant would not help."""
     from datetime import UTC, datetime, timedelta
 
@@ -111,8 +112,7 @@ def _grant(policy: "Policy", told: "Explanation", where: dict[str, Path | None])
     words += ["--for", PROPOSED]
     until = datetime.now(UTC) + timedelta(hours=1)
     grant = NewGrant(who=told.principal, rights={right: [on] for right, on in rights.items()}, until=until)
-    place = again(where["directory"], where["config_file"])
-    return shlex.join(words) + place, grant_block(free_name(policy.rules, told.principal), grant)
+    return pointed(shlex.join(words)), grant_block(free_name(policy.rules, told.principal), grant)
 
 
 def _standing(target: PolicyTarget, identity: str) -> list[str]:
@@ -123,7 +123,7 @@ def _standing(target: PolicyTarget, identity: str) -> list[str]:
         return []
     one = target.known.get(identity)
     if one is None:
-        return [f"nobody is enrolled as {identity!r}: bollard enroll {identity}"]
+        return [pointed(f"nobody is enrolled as {identity!r}: bollard enroll {identity}")]
     return [] if one.state == "active" else [f"it cannot connect at all: it is {one.state}"]
 
 
@@ -136,10 +136,8 @@ def _shut_out(told: "Explanation", reason: str) -> "Explanation":
     return replace(told, decision=Decision(False, REGISTRY, reason))
 
 
-def _as_json(
-    policy: "Policy", told: "Explanation", notes: list[str], where: dict[str, Path | None]
-) -> dict[str, Any]:
-    fix = _grant(policy, told, where)
+def _as_json(policy: "Policy", told: "Explanation", notes: list[str]) -> dict[str, Any]:
+    fix = _grant(policy, told)
     return {
         "id": told.principal,
         "action": told.action.name.lower(),

@@ -7,6 +7,7 @@ import click
 from msgspec import to_builtins
 
 from bollard.cli.output import say_json, visible
+from bollard.cli.proposal import pointed
 
 if TYPE_CHECKING:
     from bollard.server.config import Config
@@ -21,14 +22,15 @@ def say_why(identity: str, config: "Config", *, as_json: bool) -> int:
 
     why = ask(config, WhyConnection(identity))
     assert isinstance(why, ConnectionWhy)
+    remedy = pointed(why.remedy)
     if as_json:
-        say_json(to_builtins(why))
+        say_json({**to_builtins(why), "remedy": remedy})
         return 0 if why.gets_in else 1
     click.echo(visible(f"{why.id}: {why.text}"))
     if why.layer:
         click.echo(f"  layer   {why.layer}")
-    if why.remedy:
-        click.echo(visible(f"  remedy  {why.remedy}"))
+    if remedy:
+        click.echo(visible(f"  remedy  {remedy}"))
     _list("Lately", why.failures)
     _list("Connections that named nobody", why.unnamed if why.layer else ())
     return 0 if why.gets_in else 1

@@ -29,7 +29,8 @@ TOPIC_RIGHTS = tuple(right for right in RIGHTS if right != "share")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Remark:
-    """`rule` is the rule's name, such as "grant.service", `line` where it stands, `code` one of `CODES`."""
+    """`rule` is the rule's name, such as "grant.service", `line` where it stands, `code` one of `CODES`, or
+    of a note of `absent.py`."""
 
     line: int
     rule: str
