@@ -20,7 +20,7 @@ from bollard.net.psk import PskContext
 from bollard.net.tls import explain, reload_certificates
 
 from .conftest import Certificates, mint
-from .tls_pair import KINDS, Kind, Pair
+from .tls_pair import KINDS, Kind, Pair, received
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 SIZES = (1, 88, 16_383, 16_384, 16_385, 300_000)
@@ -63,7 +63,7 @@ def test_bytes_of_any_length_pass_both_ways(
     for size in SIZES:
         data = os.urandom(size)
         (records,) = pair.records(data)
-        assert pair.channel.receive(records) == data
+        assert received(pair.channel, records) == data
         assert pair.hear(pair.channel.write(data)) == data
 
 
@@ -77,8 +77,8 @@ def test_what_came_with_the_end_of_the_handshake_is_received_next(
     first, rest = (data := pair.said())[:-5], data[-5:]
     assert pair.channel.feed(first) == len(first)
     assert pair.channel.handshake()
-    assert pair.channel.receive(b"") == b""
-    assert pair.channel.receive(rest) == b"CONNECT"
+    assert received(pair.channel, b"") == b""
+    assert received(pair.channel, rest) == b"CONNECT"
 
 
 def test_a_handshake_in_single_bytes_is_understood(
@@ -92,7 +92,7 @@ def test_a_handshake_in_single_bytes_is_understood(
             pair.channel.feed(bytes([byte]))
             pair.complete = pair.channel.handshake()
         pair.answer()
-    assert pair.channel.receive(pair.records(b"x")[0]) == b"x"
+    assert received(pair.channel, pair.records(b"x")[0]) == b"x"
 
 
 def test_writing_nothing_says_nothing(kind: Kind, contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
@@ -250,10 +250,10 @@ def test_a_damaged_record_is_a_fault_behind_what_came_before(
     pair = Pair(kind, *contexts)
     whole, damaged, lost = pair.records(b"whole", b"damaged", b"lost")
     damaged = damaged[:-1] + bytes([damaged[-1] ^ 1])
-    assert pair.channel.receive(whole + damaged + lost) == b"whole"
+    assert received(pair.channel, whole + damaged + lost) == b"whole"
     assert pair.channel.fault is not None
     assert pair.channel.fault.reason == "DECRYPTION_FAILED_OR_BAD_RECORD_MAC"
-    assert pair.channel.receive(lost) == b""
+    assert received(pair.channel, lost) == b""
     with pytest.raises(ssl.SSLError, match=r"(?i)bad record mac"):
         pair.hear(pair.channel.take())
     with pytest.raises(ssl.SSLError):
@@ -273,10 +273,10 @@ def test_a_proper_end_is_told_behind_what_came_before(
     kind: Kind, certificates: Certificates, version: ssl.TLSVersion
 ) -> None:
     pair = Pair(kind, certificates.server(), only(certificates.client(), version))
-    assert pair.channel.receive(pair.records(b"last words")[0] + pair.notice()) == b"last words"
+    assert received(pair.channel, pair.records(b"last words")[0] + pair.notice()) == b"last words"
     assert pair.channel.ended
     assert pair.channel.fault is None
-    assert pair.channel.receive(b"whatever") == b""
+    assert received(pair.channel, b"whatever") == b""
 
 
 def test_our_end_is_a_close_notify_behind_all_that_waits(
@@ -304,7 +304,7 @@ def test_new_keys_are_taken_and_answered(
     pair.hear(pair.channel.write(b"x"))
     for _ in range(3):
         update = pair.update_keys(asking=asking)
-        assert pair.channel.receive(update + pair.records(b"under new keys")[0]) == b"under new keys"
+        assert received(pair.channel, update + pair.records(b"under new keys")[0]) == b"under new keys"
         record = 5 + len(b"so are mine") + 1 + 16
         answer = pair.channel.take() + pair.channel.write(b"so are mine")
         assert len(answer) == record + asking * (5 + 5 + 1 + 16)
@@ -315,11 +315,11 @@ def test_new_keys_are_taken_and_answered(
 def test_new_keys_without_end_are_a_fault(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
     pair = Pair(KINDS["openssl"], *contexts)
     updates = [pair.update_keys(asking=False) for _ in range(33)]
-    assert pair.channel.receive(b"".join(updates[:20])) == b""
+    assert received(pair.channel, b"".join(updates[:20])) == b""
     for update in updates[20:]:
         assert pair.channel.fault is None
-        pair.channel.receive(update)
-    assert pair.channel.receive(pair.records(b"x")[0]) == b""
+        received(pair.channel, update)
+    assert received(pair.channel, pair.records(b"x")[0]) == b""
     assert pair.channel.fault is not None
     assert pair.channel.fault.reason == "TOO_MANY_KEY_UPDATES"
 
@@ -327,7 +327,7 @@ def test_new_keys_without_end_are_a_fault(contexts: tuple[ssl.SSLContext, ssl.SS
 def test_a_flood_of_new_keys_is_a_fault(kind: Kind, contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
     pair = Pair(kind, *contexts)
     flood = b"".join(pair.update_keys(asking=False) for _ in range(2 * 32_768 // 27))
-    assert pair.channel.receive(flood) == b""
+    assert received(pair.channel, flood) == b""
     assert pair.channel.fault is not None
     assert "too many key updates" in explain(pair.channel.fault)
 
@@ -337,13 +337,13 @@ def test_new_keys_now_and_then_are_no_fault(
 ) -> None:
     pair = Pair(kind, *contexts)
     for _ in range(100):
-        assert pair.channel.receive(pair.update_keys(asking=False) + pair.records(b"x")[0]) == b"x"
+        assert received(pair.channel, pair.update_keys(asking=False) + pair.records(b"x")[0]) == b"x"
     assert pair.channel.fault is None
 
 
 def test_a_wish_for_another_handshake_is_not_granted(kind: Kind, certificates: Certificates) -> None:
     pair = Pair(kind, certificates.server(), only(certificates.client(), ssl.TLSVersion.TLSv1_2))
-    assert pair.channel.receive(pair.renegotiate()) == b""
+    assert received(pair.channel, pair.renegotiate()) == b""
     assert pair.channel.fault is None
     assert len(pair.channel.take()) == 5 + 8 + 2 + 16, "a warning, and no ServerHello"
 
@@ -390,7 +390,7 @@ def test_what_is_received_is_what_was_sent_up_to_the_first_harm(
     }[harm]
     got = b""
     for cut in (*cuts, len(changed)):
-        got += pair.channel.receive(changed[:cut])
+        got += received(pair.channel, changed[:cut])
         changed = changed[cut:]
     assert sent.startswith(got)
     if harm == "none":
@@ -439,10 +439,10 @@ def test_calls_in_any_order_end_in_bytes_or_an_error_of_tls(
     pair = Pair(kind, *contexts)
     channel = pair.channel
     make: dict[str, Callable[[], object]] = {
-        "say": lambda: channel.receive(b"".join(pair.records(bytes(size)))),
-        "update": lambda: channel.receive(pair.update_keys()),
-        "notice": lambda: channel.receive(pair.notice()),
-        "nonsense": lambda: channel.receive(bytes(size)),
+        "say": lambda: received(channel, b"".join(pair.records(bytes(size)))),
+        "update": lambda: received(channel, pair.update_keys()),
+        "notice": lambda: received(channel, pair.notice()),
+        "nonsense": lambda: received(channel, bytes(size)),
         "feed": lambda: channel.feed(bytes(size)),
         "handshake": channel.handshake,
         "write": lambda: channel.write(bytes(size)),
@@ -495,7 +495,7 @@ def test_handshakes_in_several_threads_do_not_meet(
         for number in range(20):
             pair = Pair(kind, *contexts)
             said = b"%d" % number
-            done.append(pair.hear(pair.channel.write(pair.channel.receive(pair.records(said)[0]))))
+            done.append(pair.hear(pair.channel.write(received(pair.channel, pair.records(said)[0]))))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -525,6 +525,33 @@ def test_it_is_told_why_openssl_is_not_used_directly() -> None:
     assert bool(channels.INDIRECT) == ("openssl" not in KINDS)
 
 
+def test_what_is_sent_may_be_in_a_buffer_that_is_used_again(
+    kind: Kind, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    pair = Pair(kind, *contexts)
+    buffer = bytearray(b"first" * 10_000)
+    records = pair.channel.write(buffer)
+    buffer[:] = bytes(len(buffer))
+    del buffer[5:]  # nothing refers to it any more
+    assert pair.hear(records) == b"first" * 10_000
+
+
+@direct
+def test_what_is_no_bytes_is_neither_read_nor_written(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    pair = Pair(KINDS["openssl"], *contexts)
+    for strange in ("text", memoryview(b"view"), [1]):
+        with pytest.raises(TypeError):
+            pair.channel.write(strange)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            pair.channel.receive(strange, len(strange))  # type: ignore[arg-type]
+    for size in (-1, 3):
+        with pytest.raises(ValueError, match="not there"):
+            pair.channel.receive(b"ab", size)
+    assert pair.hear(pair.channel.write(b"as before")) == b"as before"
+
+
 @direct
 def test_what_is_no_context_is_not_taken_for_one() -> None:
     with pytest.raises(TypeError):
@@ -533,6 +560,6 @@ def test_what_is_no_context_is_not_taken_for_one() -> None:
 
 def test_a_channel_is_abstract() -> None:
     channel = Channel()
-    for use in (lambda: channel.feed(b""), channel.handshake, lambda: channel.receive(b""), channel.take):
+    for use in (lambda: channel.feed(b""), channel.handshake, lambda: received(channel, b""), channel.take):
         with pytest.raises(NotImplementedError):
             use()

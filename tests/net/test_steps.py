@@ -54,15 +54,34 @@ async def test_a_queue_that_ran_dry_starts_again() -> None:
     await until(lambda: len(log) == 2)
 
 
-async def test_what_was_begun_and_what_begins_take_turns() -> None:
+async def test_what_was_begun_has_two_turns_for_each_of_what_begins() -> None:
     log: list[str] = []
     queue = steps(budget_s=1.0)
     for name in ("new 1", "new 2", "new 3"):
         queue.submit(Work(log, name))
-    for name in ("begun 1", "begun 2"):
+    for name in ("begun 1", "begun 2", "begun 3"):
         queue.resume(Work(log, name))
-    await until(lambda: len(log) == 5)
-    assert log == ["begun 1", "new 1", "begun 2", "new 2", "new 3"]
+    await until(lambda: len(log) == 6)
+    assert log == ["begun 1", "begun 2", "new 1", "begun 3", "new 2", "new 3"]
+
+
+async def test_what_many_have_begun_at_once_is_soon_little() -> None:
+    queue = steps(budget_s=1.0)
+    half_done = [100]
+
+    class Peer(Work):
+        def step(self) -> None:
+            """Begins and answers at once, or ends."""
+            half_done.append(half_done[-1] + (1 if self.name == "new" else -1))
+            if self.name == "new":
+                queue.resume(Peer([], "begun"))
+
+    for _ in range(100):
+        queue.resume(Peer([], "begun"))
+    for _ in range(400):
+        queue.submit(Peer([], "new"))
+    await until(lambda: half_done[-1] == 0)
+    assert max(half_done[301:]) <= 2
 
 
 async def test_a_storm_of_one_address_gets_no_more_turns_than_another_address() -> None:

@@ -154,12 +154,12 @@ async def test_a_connection_that_keeps_buffers_full_is_read_on_in_the_next_turn(
         await (await server.client("plain")).connected("f", user="flooder")
         (connection,) = server.broker.connections()
         stream = connection.owner
-        much = publish("t", bytes(traffic.ALLOWANCE_BYTES))
+        much = bytearray(publish("t", bytes(traffic.ALLOWANCE_BYTES)))
         for _ in range(2):  # as a loop does that reads on while there is something to read
-            stream.data_received(much)
+            stream.data_received(much, len(much))
         assert stream.held
         assert not stream.transport.is_reading()
         await until(lambda: not stream.held)
         assert stream.transport.is_reading()
-        stream.data_received(much)
+        stream.data_received(much, len(much))
         assert not stream.held, "once in a turn is nothing to wait for"

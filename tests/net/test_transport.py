@@ -195,7 +195,7 @@ async def test_files_that_are_about_to_come_back_are_waited_for() -> None:
 
 
 class Broken(PlainStream):
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, buffer: bytearray, size: int) -> None:
         raise RuntimeError("no stream does this")
 
 

@@ -19,6 +19,14 @@ else:
     KINDS["openssl"] = OpensslChannel
 
 
+def received(channel: Channel, data: bytes) -> bytes:
+    """What `channel` has understood, of a buffer that holds other things behind and afterwards."""
+    buffer = bytearray(data + b"what came earlier")
+    plaintext = channel.receive(buffer, len(data))
+    buffer[:] = bytes(len(buffer))
+    return plaintext
+
+
 class Pair:
     """`channel` is the server's end; `handshake` has been gone through unless `shake` is False."""
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bollard.session.outbox import Outbox
+from bollard.session.outbox import Outbox, reuse
 from bollard.wire.publish import (
     packet_id_bytes,
     property_bytes,
@@ -16,6 +16,8 @@ from bollard.wire.publish import (
 U16 = st.integers(1, 65_535)
 #: Across the size above which an outbox refers to what it is given.
 SIZES = st.sampled_from([0, 1, 2, 100, 511, 512, 513, 1023, 1024, 1025, 5000])
+#: Half of what a buffer grows to.
+HALF = 32_768
 
 
 def some(size: int, seed: int) -> bytes:
@@ -104,3 +106,42 @@ def test_pieces_are_what_was_put_in_order_and_small_unless_put_so(sizes: list[in
     assert b"".join(pieces) == expected
     assert all(len(piece) <= 65_536 or len(piece) in sizes for piece in pieces)
     assert outbox.take() == b""
+
+
+def test_what_fills_most_of_a_buffer_is_handed_over_and_its_memory_used_again() -> None:
+    outbox, other = Outbox(), Outbox()
+    outbox.put_range(b"a" * HALF, 0, HALF)
+    piece = outbox.take_piece()
+    assert isinstance(piece, bytearray)
+    outbox.put(b"behind")
+    assert piece == b"a" * HALF
+    reuse(piece)
+    other.put_range(b"b" * HALF, 0, HALF)
+    assert other.take_piece() is piece
+    assert outbox.take_piece() == b"behind"
+
+
+def test_what_is_little_is_copied() -> None:
+    outbox = Outbox()
+    outbox.put_range(b"a" * HALF, 0, HALF - 1)
+    assert type(outbox.take_piece()) is bytes
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1), st.sampled_from([7, 600, 33_000, 65_000]), st.booleans()), max_size=20
+    )
+)
+def test_memory_that_is_used_again_holds_nothing_that_still_waits(steps: list[tuple[int, int, bool]]) -> None:
+    outboxes, expected = (Outbox(), Outbox()), [b"", b""]
+    for number, (which, size, taken) in enumerate(steps):
+        data = bytes([number]) * size
+        outboxes[which].put_range(data, 0, size)
+        expected[which] += data
+        if taken:
+            piece = outboxes[which].take_piece()
+            assert expected[which].startswith(piece)
+            expected[which] = expected[which][len(piece) :]
+            reuse(piece)
+    for outbox, rest in zip(outboxes, expected, strict=True):
+        assert outbox.take() == rest

@@ -165,3 +165,34 @@ def test_a_large_packet_in_tiny_pieces_is_stored_once() -> None:
         framer.feed(data[at : at + 3])
         framer.next()
     assert framer.end - framer.start == len(data)
+
+
+def test_what_comes_behind_an_unfinished_packet_is_not_copied_with_it() -> None:
+    framer = Framer(1000)
+    framer.feed(b"\xc0\x00\x30\x05ab")
+    assert framer.next()
+    assert not framer.next()
+    read = b"cde\xd0\x00\x30\x02xy"
+    framer.feed(read)
+    assert framer.pending == len(b"\x30\x05ab") + len(read)
+    assert framer.next()
+    assert framer.buffer == b"\x30\x05abcde"
+    assert framer.next()
+    assert framer.buffer is read
+    assert framer.header == 0xD0
+    assert framer.next()
+    assert framer.buffer[framer.body : framer.end] == b"xy"
+    assert not framer.next()
+    assert framer.pending == 0
+
+
+def test_feeding_behind_a_packet_that_was_just_completed_loses_nothing() -> None:
+    framer = Framer(1000)
+    framer.feed(b"\x30\x02x")
+    assert not framer.next()
+    framer.feed(b"y\xd0\x00")
+    framer.feed(b"\xe0\x00")
+    assert framer.pending == 8
+    headers = [framer.header for _ in iter(framer.next, False)]
+    assert headers == [0x30, 0xD0, 0xE0]
+    assert framer.pending == 0

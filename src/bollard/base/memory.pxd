@@ -3,11 +3,18 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.string cimport memcmp, memcpy
 
 
-cdef inline int reserve(bytearray buffer, Py_ssize_t filled, Py_ssize_t more) except -1:
+cdef inline int reserve(bytearray buffer, Py_ssize_t filled, Py_ssize_t more, Py_ssize_t most) except -1:
     cdef Py_ssize_t size = PyByteArray_GET_SIZE(buffer)
+    cdef Py_ssize_t wider = 2 * size if 2 * size < most else most
     if filled + more > size:
-        # At least twice as large, so that each byte moves a bounded number of times.
-        PyByteArray_Resize(buffer, 2 * size if 2 * size > filled + more else filled + more)
+        # Twice as large where that is allowed, so that each byte moves a bounded number of times.
+        PyByteArray_Resize(buffer, wider if wider > filled + more else filled + more)
+    return 0
+
+
+cdef inline int cut(bytearray buffer, Py_ssize_t filled) except -1:
+    # Nothing moves where at least half of it is filled.
+    PyByteArray_Resize(buffer, filled)
     return 0
 
 

@@ -6,8 +6,14 @@ before what it makes room for, and nothing here checks a bound: the caller has.
 """
 
 
-def reserve(buffer: bytearray, filled: int, more: int) -> None:
-    """Make room for `more` bytes behind the first `filled`. In Python a bytearray does that by itself."""
+def reserve(buffer: bytearray, filled: int, more: int, most: int) -> None:
+    """Make room for `more` bytes behind the first `filled`, and for later ones as long as the buffer does not come
+    to more than `most`. In Python a bytearray does that by itself."""
+
+
+def cut(buffer: bytearray, filled: int) -> None:
+    """Make the first `filled` bytes all of it."""
+    del buffer[filled:]
 
 
 def copy(buffer: bytearray, filled: int, source: bytes, start: int, end: int) -> None:

@@ -25,7 +25,7 @@ cdef int NOT_FOUND
 cdef int EVERYONE
 cdef int PUBLISHER
 cdef Py_ssize_t MAX_COPIED
-cdef Py_ssize_t PRESSING_BYTES
+cdef Py_ssize_t MUCH_BYTES
 cdef Py_ssize_t LOOK_COST
 cdef Py_ssize_t ROUTE_COST
 cdef Py_ssize_t PLAN_COST

@@ -29,7 +29,7 @@ from bollard.routing.plan import (
     Share,
 )
 from bollard.routing.tree import Subscription
-from bollard.session.connection import MAX_ROUTE_BYTES, MAX_ROUTES, PRESSING_BYTES, Connection
+from bollard.session.connection import MAX_ROUTE_BYTES, MAX_ROUTES, MUCH_BYTES, Connection
 from bollard.session.inflight import packet_key
 from bollard.session.message import Message, new_delivery, new_message, unkept
 from bollard.session.session import Session
@@ -480,7 +480,7 @@ def _pass_on(
     if connection is None:
         return qos == 0
     # Attack: readers that read nothing, and for each of them a copy of all that waits.
-    if connection.aliases_out is not None or connection.size > PRESSING_BYTES:
+    if connection.aliases_out is not None or connection.size > MUCH_BYTES:
         return False
     framer: Framer = publisher.framer
     properties = packet.forward if connection.version == 5 else None

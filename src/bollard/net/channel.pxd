@@ -5,8 +5,8 @@ cdef class Channel:
 
     cpdef Py_ssize_t feed(self, bytes data) except -1
     cpdef bint handshake(self) except -1
-    cpdef bytes receive(self, bytes data)
-    cpdef bytes write(self, bytes data)
+    cpdef bytes receive(self, object data, Py_ssize_t size)
+    cpdef bytes write(self, object data)
     cpdef bytes take(self)
     cpdef bytes close(self)
     cpdef object certificate(self)

@@ -46,12 +46,13 @@ class Channel:
         """
         raise NotImplementedError
 
-    def receive(self, data: bytes) -> bytes:
-        """The plaintext of every record that `data` completes, never more than was received; afterwards look
-        at `ended` and `fault`. What was fed and did not belong to the handshake comes first."""
+    def receive(self, data: bytes | bytearray, size: int) -> bytes:
+        """The plaintext of every record that the first `size` bytes of `data` complete, never more than was
+        received; afterwards look at `ended` and `fault`. What was fed and did not belong to the handshake comes
+        first."""
         raise NotImplementedError
 
-    def write(self, data: bytes) -> bytes:
+    def write(self, data: bytes | bytearray) -> bytes:
         """`data`, of any size, as records, behind everything that waits. Raises SSLError if TLS is over."""
         raise NotImplementedError
 
@@ -93,17 +94,14 @@ class SslObjectChannel(Channel):
         self.patient = self._tls.version() == "TLSv1.3"
         return True
 
-    def receive(self, data: bytes) -> bytes:
+    def receive(self, data: bytes | bytearray, size: int) -> bytes:
         found: list[bytes] = []
-        if len(data) <= FEED_BYTES:
-            self._incoming.write(data)
-            self._read(found, len(data))
-        else:
-            view = memoryview(data)
-            while view and not self.ended and self.fault is None:
-                size = self._incoming.write(view[:FEED_BYTES])
-                view = view[size:]
-                self._read(found, size)
+        view = memoryview(data)[:size]
+        self._read(found, self._incoming.write(view[:FEED_BYTES]))
+        view = view[FEED_BYTES:]
+        while view and not self.ended and self.fault is None:
+            self._read(found, self._incoming.write(view[:FEED_BYTES]))
+            view = view[FEED_BYTES:]
         return found[0] if len(found) == 1 else b"".join(found)
 
     def _read(self, found: list[bytes], size: int) -> None:
@@ -126,7 +124,7 @@ class SslObjectChannel(Channel):
         if self._silent_bytes > MOST_SILENT_BYTES:
             self.fault = too_many_updates()
 
-    def write(self, data: bytes) -> bytes:
+    def write(self, data: bytes | bytearray) -> bytes:
         if len(data) <= RECORD_BYTES:
             self._tls.write(data)
             return self._outgoing.read()

@@ -13,8 +13,8 @@ What must hold, for the memory of the process depends on it:
 - An `SSL` belongs to one `OpensslChannel`, is made in its constructor and freed in its destructor, nowhere else. It
   keeps its `SSL_CTX` alive by itself; the context object is kept because ALPN is chosen in its memory.
 - The BIO belongs to the `SSL`. It points to the `Ends` in the channel, which live as long, and knows no Python.
-- `Ends.coming` points into a `bytes` object that the running method holds, and is empty between two calls. So is
-  `Ends.leaving` where it is `lent`; else it is memory of ours.
+- `Ends.coming` points into an object that the running method holds and nobody changes meanwhile, and is empty between
+  two calls. So is `Ends.leaving` where it is `lent`; else it is memory of ours.
 - No method is entered while another one is running: `handshake`, the only one to release the lock of the
   interpreter, says so with `_busy`.
 """
@@ -59,6 +59,7 @@ cdef extern from "Python.h":
     bytes copied "PyBytes_FromStringAndSize"(const char* source, Py_ssize_t size)
     char* text_of "PyBytes_AS_STRING"(PyObject* made) nogil
     char* text_in "PyBytes_AS_STRING"(object data)
+    char* text_of_array "PyByteArray_AS_STRING"(object data)
     int _PyBytes_Resize(PyObject** made, Py_ssize_t size) except -1
     void Py_DECREF(PyObject* made)
     Py_ssize_t sizeof_head "sizeof(PyObject)"
@@ -140,6 +141,15 @@ cdef void* _inner(object context) except NULL:
     if inner == NULL:
         raise ValueError("the context is empty")
     return inner
+
+
+cdef char* _place(object data) except NULL:
+    """Where the bytes of `data` are, which must be `bytes` or a bytearray."""
+    if type(data) is bytes:
+        return text_in(data)
+    if type(data) is bytearray:
+        return text_of_array(data)
+    raise TypeError("bytes or a bytearray are required")
 
 
 cdef bytes _cut(PyObject* made, Py_ssize_t size):
@@ -230,22 +240,27 @@ cdef class OpensslChannel(Channel):
             return False
         raise self._error()
 
-    cpdef bytes receive(self, bytes data):
+    cpdef bytes receive(self, object data, Py_ssize_t size):
         cdef PyObject* made
         cdef Py_ssize_t room
+        cdef char* place
         self._enter()
+        if size < 0 or size > len(data):
+            raise ValueError("so many bytes are not there")
         if self.ended or self.fault is not None or not self._shaken:
             return b""
         if self._waiting:
-            data = self._waiting + data
+            data = self._waiting + data[:size]
+            size = len(data)
             self._waiting = b""
-        if not data:
+        if size == 0:
             return b""
         # A record is longer than what it carries, and only the first can have begun earlier.
-        room = len(data) + (RECORD_BYTES if self._begun else 0)
+        room = size + (RECORD_BYTES if self._begun else 0)
+        place = _place(data)
         made = new_bytes(NULL, room)
-        self._ends.coming = text_in(data)
-        self._ends.left = len(data)
+        self._ends.coming = place
+        self._ends.left = size
         try:
             room = self._decipher(text_of(made), room)
         except BaseException:
@@ -289,10 +304,11 @@ cdef class OpensslChannel(Channel):
         self.fault = tls_error(ssl.SSLError, "SSL", "INTERNAL_ERROR", "more plaintext than ciphertext")
         return filled
 
-    cpdef bytes write(self, bytes data):
+    cpdef bytes write(self, object data):
         cdef PyObject* made
         cdef size_t written = 0
         cdef int done
+        cdef char* place = _place(data)
         cdef Py_ssize_t size = len(data)
         cdef size_t room = self._ends.filled + size + (size // RECORD_BYTES + 1) * RECORD_OVERHEAD
         self._enter()
@@ -306,7 +322,7 @@ cdef class OpensslChannel(Channel):
         self._ends.room = room
         self._ends.lent = True
         _forget_errors()
-        done = SSL_write_ex(self._ssl, text_in(data), size, &written)
+        done = SSL_write_ex(self._ssl, place, size, &written)
         if not self._ends.lent:
             Py_DECREF(made)
             result = self.take()

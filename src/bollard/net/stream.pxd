@@ -1,7 +1,10 @@
 cimport cython
 
+from bollard.base cimport memory
 from bollard.net.pump cimport Pump
 from bollard.net.transport cimport Transport
+from bollard.session.connection cimport Connection
+from bollard.session.outbox cimport reuse
 
 
 cdef class Stream:
@@ -17,22 +20,22 @@ cdef class Stream:
     cdef public long long settled
     cdef public long long turn
     cdef public tuple meters
-    cdef public object connection
+    cdef public Connection connection
     cdef public object websocket
     cdef public object backlog
 
     cpdef void connection_made(self, Transport transport, str address, int port) except *
-    cpdef void data_received(self, bytes data) except *
+    cpdef void data_received(self, bytearray buffer, Py_ssize_t size) except *
     cpdef void eof_received(self) except *
     cpdef void connection_lost(self, object error) except *
     cpdef void pause_writing(self) except *
     cpdef void resume_writing(self) except *
+    @cython.locals(connection=Connection, quiet=bint)
     cpdef void flush(self) except *
-    @cython.locals(data=bytes)
-    cpdef void _send_pieces(self, object connection) except *
+    cpdef void _send_pieces(self, Connection connection) except *
     cpdef void hold(self) except *
     cpdef void let_go(self) except *
-    cpdef void send(self, bytes data) except *
+    cpdef void send(self, object data) except *
     cpdef void farewell(self, bint departed) except *
     cpdef void hang_up(self, bint departed=*) except *
     cpdef void close(self, bint departed) except *
@@ -44,5 +47,7 @@ cdef class Stream:
 
 
 cdef class PlainStream(Stream):
+    @cython.locals(data=bytes)
+    cpdef void data_received(self, bytearray buffer, Py_ssize_t size) except *
     cpdef void _early(self, bytes data) except *
     cpdef str _foreign(self, bytes data)

@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
+from bollard.base import memory
 from bollard.base.types import Peer
 from bollard.net.transport import Transport
 from bollard.net.websocket import NORMAL, WebSocket
+from bollard.session.outbox import reuse
 
 if TYPE_CHECKING:
     from bollard.net.pump import Pump
@@ -120,7 +122,8 @@ class Stream:
             self.phase = GONE
             transport.abort()
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, buffer: bytearray, size: int) -> None:
+        """The first `size` bytes of `buffer` have come, which holds something else afterwards."""
         raise NotImplementedError
 
     def eof_received(self) -> None:
@@ -170,10 +173,11 @@ class Stream:
     def _send_pieces(self, connection: "Connection") -> None:
         """Send what waits, for as long as the kernel takes it."""
         while connection.writable:
-            data = connection.take_piece()
-            if not data:
+            piece = connection.take_piece()
+            if not piece:
                 return
-            self.send(data)
+            self.send(piece)
+            reuse(piece)
             if not connection.size:
                 return
 
@@ -191,8 +195,9 @@ class Stream:
         elif self.phase == OPEN and not self.transport.is_closing() and not self.transport.is_reading():
             self.transport.resume_reading()
 
-    def send(self, data: bytes) -> None:
-        """Hand `data` to the transport, encrypted where this stream encrypts."""
+    def send(self, data: bytes | bytearray) -> None:
+        """Hand `data`, of which nothing is referred to afterwards, to the transport, encrypted where this stream
+        encrypts."""
         raise NotImplementedError
 
     def farewell(self, departed: bool) -> None:
@@ -371,7 +376,8 @@ class PlainStream(Stream):
 
     __slots__ = ()
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, buffer: bytearray, size: int) -> None:
+        data = memory.first(buffer, size)
         if self.phase == OPEN:
             self.pump.receive(self, data)
         elif self.phase < OPEN:
@@ -380,7 +386,9 @@ class PlainStream(Stream):
             except Exception:
                 self.pump.failed(self)
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | bytearray) -> None:
+        if isinstance(data, bytearray):
+            data = bytes(data)  # what the kernel does not take at once waits in the transport
         if data:
             self.transport.write(data)
 

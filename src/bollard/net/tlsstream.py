@@ -8,6 +8,7 @@ stream is, in `stream.py`.
 import ssl
 from typing import TYPE_CHECKING
 
+from bollard.base import memory
 from bollard.net.channel import FEED_BYTES, Channel
 from bollard.net.channels import open_channel
 from bollard.net.psk import PskContext
@@ -17,6 +18,7 @@ from bollard.net.stream import (
     HANDSHAKE,
     HTTP_METHODS,
     LINGERING,
+    NOTHING,
     SILENT,
     Door,
     Stream,
@@ -40,17 +42,19 @@ class TlsStream(Stream):
         self._shaken = False
         self._psk: tuple[str, bytes] | None = None
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, buffer: bytearray, size: int) -> None:
         if self.phase < LINGERING:
             try:
-                self._take(data)
+                self._take(buffer, size)
             except Exception:
                 self.pump.failed(self)
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, buffer: bytearray, size: int) -> None:
         if self.phase > HANDSHAKE:
-            self._receive(data)
-        elif self.phase == SILENT and not self._recognize(data):
+            self._receive(buffer, size)
+            return
+        data = memory.first(buffer, size)
+        if self.phase == SILENT and not self._recognize(data):
             self.hang_up()
         else:
             self._await_shake(data)
@@ -119,15 +123,15 @@ class TlsStream(Stream):
             self._send_records()
         if complete:
             self.begin()
-            self._receive(b"")
+            self._receive(NOTHING, 0)
 
-    def _receive(self, data: bytes) -> None:
-        """Decipher `data` and deliver what it holds; then what came with it has its turn."""
+    def _receive(self, buffer: bytearray, size: int) -> None:
+        """Decipher what has come and deliver what it holds; then what came with it has its turn."""
         channel = self._channel
         assert channel is not None
-        plaintext = channel.receive(data)
+        plaintext = channel.receive(buffer, size)
         # The meters count all that came. Attack: records of TLS's own, and now and then a byte for us.
-        self.allowance -= len(data) - len(plaintext)
+        self.allowance -= size - len(plaintext)
         if plaintext:
             self.deliver(plaintext)
         if self.phase >= LINGERING:
@@ -140,7 +144,7 @@ class TlsStream(Stream):
         elif not channel.patient:
             self._send_records()  # answers of TLS itself, such as a key update
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | bytearray) -> None:
         channel = self._channel
         # Of a channel with a fault nothing can go out but its alert, and `_broken` follows.
         if data and channel is not None and channel.fault is None:

@@ -1,6 +1,5 @@
 cimport cython
 
-from bollard.base cimport memory
 from bollard.net cimport sockets
 from bollard.net.poller cimport Poller
 from bollard.net.stream cimport Stream

@@ -10,7 +10,6 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING
 
-from bollard.base import memory
 from bollard.net import sockets
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ class Transport:
         stream = self._stream
         if size > 0:
             if stream is not None:
-                stream.data_received(memory.first(buffer, size))
+                stream.data_received(buffer, size)
         elif size == 0:
             if stream is not None:
                 stream.eof_received()

@@ -104,8 +104,8 @@ cdef class Connection:
 
     @cython.locals(data=bytes)
     cpdef bytes take_output(self)
-    @cython.locals(data=bytes)
-    cpdef bytes take_piece(self)
+    @cython.locals(size=Py_ssize_t)
+    cpdef object take_piece(self)
 
 
 @cython.locals(made=Connection)

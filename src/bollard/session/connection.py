@@ -33,8 +33,11 @@ PUBACK = 0x40
 MAX_ROUTES = 1024
 #: What these may weigh, their plans included (attack: long topics from many connections).
 MAX_ROUTE_BYTES = 1_048_576
-#: Output above which the shell is asked to write before the turn ends.
-PRESSING_BYTES = 262_144
+#: Output above which the shell is asked to write before the turn ends: what was just gathered is in the processor's
+#: cache then, and what all receivers of a turn get together is not.
+PRESSING_BYTES = 65_536
+#: Output above which a client is taken for one that does not read.
+MUCH_BYTES = 262_144
 
 
 class Connection:
@@ -349,12 +352,13 @@ class Connection:
         self.size = 0
         return data
 
-    def take_piece(self) -> bytes:
+    def take_piece(self) -> bytes | bytearray:
         """What is to be written next, see `Outbox.take_piece`; b"" if nothing."""
-        data = self.outbox.take_piece()
-        self.counters.bytes_sent += len(data)
-        self.size -= len(data)
-        return data
+        piece = self.outbox.take_piece()
+        size = len(piece)
+        self.counters.bytes_sent += size
+        self.size -= size
+        return piece
 
 
 def new_connection(

@@ -8,6 +8,7 @@ cdef Py_ssize_t COPIED_BYTES
 cdef Py_ssize_t MUCH_BYTES
 cdef Py_ssize_t BUFFER_BYTES
 cdef Py_ssize_t PIECE_BYTES
+cdef Py_ssize_t HANDED_BYTES
 cdef Py_ssize_t MAX_SPARES
 cdef list _SPARES
 
@@ -40,15 +41,20 @@ cdef class Outbox:
     cpdef int put_ack(self, int start, int packet_id) except -1
 
     cpdef bytes take(self)
-    @cython.locals(buffer=bytearray, data=bytes, size=Py_ssize_t, pieces=list)
-    cpdef bytes take_piece(self)
+    @cython.locals(size=Py_ssize_t, pieces=list)
+    cpdef object take_piece(self)
     cpdef int clear(self) except -1
 
     @cython.locals(buffer=bytearray)
     cdef bytearray _room(self, Py_ssize_t size)
     cdef int _close_buffer(self) except -1
+    @cython.locals(buffer=bytearray)
+    cdef object _take_buffer(self)
     cdef int _give_back(self, bytearray buffer) except -1
 
+
+cpdef int reuse(object piece) except -1
+cdef int _spare(bytearray buffer) except -1
 
 @cython.locals(made=Outbox)
 cpdef Outbox new_outbox()

@@ -16,6 +16,8 @@ MUCH_BYTES = 262_144
 #: The buffer that a connection begins with, and what it grows to before another one begins.
 BUFFER_BYTES = 512
 PIECE_BYTES = 65_536
+#: A buffer that holds as much is handed over itself; of one that holds less, a copy.
+HANDED_BYTES = 32_768
 #: Buffers that wait to be used again: most connections are idle and need none.
 MAX_SPARES = 32
 _SPARES: list[bytearray] = []
@@ -33,7 +35,7 @@ class Outbox:
         self._buffer: bytearray | None = None
         self._filled = 0
         self._copied = 0
-        self._parts: deque[bytes] | None = None
+        self._parts: deque[bytes | bytearray] | None = None
 
     def put(self, data: bytes) -> None:
         """Append `data`."""
@@ -113,25 +115,18 @@ class Outbox:
 
     def take(self) -> bytes:
         """Everything since the last time, in one piece; b"" if there is nothing."""
-        if self._parts is None:
-            return self.take_piece()
         self._close_buffer()
         parts, self._parts = self._parts, None
         self._copied = 0
-        return b"".join(parts)
+        return b"".join(parts) if parts is not None else b""
 
-    def take_piece(self) -> bytes:
+    def take_piece(self) -> bytes | bytearray:
         """What comes next of everything since the last time, some `PIECE_BYTES` or something large; b"" if there
-        is nothing. It goes through the processor's cache as a whole, to be enciphered and sent."""
+        is nothing. It goes through the processor's cache as a whole, to be enciphered and sent; then `reuse` it, if you like."""
         parts = self._parts
-        buffer = self._buffer
         if parts is None:
             self._copied = 0
-            if buffer is None:
-                return b""
-            data = memory.first(buffer, self._filled)
-            self._give_back(buffer)
-            return data
+            return self._take_buffer()
         data = parts.popleft()
         if parts and len(data) + len(parts[0]) <= PIECE_BYTES:
             pieces = [data]
@@ -158,23 +153,46 @@ class Outbox:
         buffer = self._buffer
         if buffer is None:
             buffer = self._buffer = _SPARES.pop() if _SPARES else bytearray(BUFFER_BYTES)
-        memory.reserve(buffer, self._filled, size)
+        memory.reserve(buffer, self._filled, size, PIECE_BYTES)
         return buffer
 
     def _close_buffer(self) -> None:
         """Make what the buffer holds a part."""
         if self._filled:
-            assert self._buffer is not None
             if self._parts is None:
                 self._parts = deque()
-            self._parts.append(memory.first(self._buffer, self._filled))
-            self._give_back(self._buffer)
+            self._parts.append(self._take_buffer())
+
+    def _take_buffer(self) -> bytes | bytearray:
+        """What the buffer holds."""
+        buffer = self._buffer
+        if buffer is None:
+            return b""
+        if self._filled < HANDED_BYTES:
+            data = memory.first(buffer, self._filled)
+            self._give_back(buffer)
+            return data
+        memory.cut(buffer, self._filled)
+        self._buffer = None
+        self._filled = 0
+        return buffer
 
     def _give_back(self, buffer: bytearray) -> None:
         self._buffer = None
         self._filled = 0
-        if len(_SPARES) < MAX_SPARES and len(buffer) <= PIECE_BYTES:
-            _SPARES.append(buffer)
+        _spare(buffer)
+
+
+def reuse(piece: bytes | bytearray) -> None:
+    """A piece that was taken is needed no more: what it was made in may hold what comes."""
+    if isinstance(piece, bytearray):
+        _spare(piece)
+
+
+def _spare(buffer: bytearray) -> None:
+    """Keep a buffer that nobody needs, unless there are many, or it is large."""
+    if len(_SPARES) < MAX_SPARES and len(buffer) <= PIECE_BYTES:
+        _SPARES.append(buffer)
 
 
 def new_outbox() -> Outbox:

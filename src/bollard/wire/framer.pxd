@@ -12,10 +12,12 @@ cdef class Framer:
     cdef Py_ssize_t _position
     cdef bytearray _store
     cdef Py_ssize_t _needed
+    cdef bytes _rest
+    cdef Py_ssize_t _rest_at
 
     cdef int _open(self, Py_ssize_t max_packet_bytes) except -1
 
-    @cython.locals(store=bytearray)
+    @cython.locals(store=bytearray, missing=Py_ssize_t)
     cpdef void feed(self, bytes data) except *
 
     @cython.locals(
@@ -25,6 +27,7 @@ cdef class Framer:
     cpdef bint next(self) except -1
 
     cdef void _keep(self, Py_ssize_t position, Py_ssize_t needed) except *
+    cdef void _let_go_of_rest(self) noexcept
 
 
 @cython.locals(made=Framer)

@@ -7,9 +7,10 @@ packet means, and whether its flags are legal, is not decided here.
 
 Theory of operation: `feed` makes the data that arrived the buffer; `next` walks over it and puts the place of
 the next whole packet in the fields. When only a part of a packet is left, that part goes into a growing store
-and the buffer is let go; the store becomes a buffer again once its packet is whole. So each byte is copied a
-bounded number of times, however small the pieces are in which a peer sends (attack: a large packet, one byte
-at a time, against a framer that joins at each).
+and the buffer is let go; the store becomes a buffer again once its packet is whole, and what came behind that
+packet is the buffer after it, where it is. So each byte is copied a bounded number of times, however small the
+pieces are in which a peer sends (attack: a large packet, one byte at a time, against a framer that joins at
+each), and of large reads only what belongs to an unfinished packet.
 """
 
 from bollard.base.errors import MalformedPacket, PeerError
@@ -27,6 +28,8 @@ class Framer:
     __slots__ = (
         "_needed",
         "_position",
+        "_rest",
+        "_rest_at",
         "_store",
         "body",
         "buffer",
@@ -48,26 +51,36 @@ class Framer:
         self.max_packet_bytes = max_packet_bytes
         self._position = 0
         self._store: bytearray | None = None
+        #: How many bytes there must be in the store; 0 where the length of the packet is not known yet.
         self._needed = 0
+        #: The buffer after this one, and where it begins.
+        self._rest = b""
+        self._rest_at = 0
 
     @property
     def pending(self) -> int:
         """Bytes held that `next` has not yet returned as part of a packet."""
         if self._store is not None:
             return len(self._store)
-        return len(self.buffer) - self._position
+        return len(self.buffer) - self._position + len(self._rest) - self._rest_at
 
     def feed(self, data: bytes) -> None:
         """Add what arrived. Call `next` until it says False before feeding again: else the rest is copied."""
         store = self._store
         if store is not None:
-            if len(store) + len(data) < self._needed:
+            missing = self._needed - len(store)
+            if missing > len(data):
                 store += data
                 return
+            if 0 < missing < len(data):
+                self._rest = data
+                self._rest_at = missing
+                data = data[:missing]
             self.buffer = b"".join((store, data))
             self._store = None
-        elif self._position < len(self.buffer):
-            self.buffer = self.buffer[self._position :] + data
+        elif self._position < len(self.buffer) or self._rest:
+            self.buffer = self.buffer[self._position :] + self._rest[self._rest_at :] + data
+            self._let_go_of_rest()
         else:
             self.buffer = data
         self._position = 0
@@ -82,10 +95,15 @@ class Framer:
         size = len(buffer)
         position = self._position
         if position >= size:
-            if size:
-                self.buffer = b""
-                self._position = 0
-            return False
+            if not size:
+                return False
+            # The packet that was completed first, or everything, is through.
+            buffer = self.buffer = self._rest
+            position = self._position = self._rest_at
+            self._let_go_of_rest()
+            size = len(buffer)
+            if position >= size:
+                return False
         view = buffer
         header = view[position]
         if header < 0x10:
@@ -95,7 +113,7 @@ class Framer:
         shift = 0
         while True:
             if index >= size:
-                self._keep(position, size - position + 1)
+                self._keep(position, 0)
                 return False
             digit = view[index]
             index += 1
@@ -121,11 +139,15 @@ class Framer:
         return True
 
     def _keep(self, position: int, needed: int) -> None:
-        """Move the unfinished packet into the store, until `needed` bytes of it are there."""
+        """Move the unfinished packet into the store, until `needed` bytes of it are there, 0 for any more."""
         self._store = bytearray(self.buffer[position:])
         self._needed = needed
         self.buffer = b""
         self._position = 0
+
+    def _let_go_of_rest(self) -> None:
+        self._rest = b""
+        self._rest_at = 0
 
 
 def new_framer(max_packet_bytes: int) -> Framer:
