@@ -15,6 +15,9 @@ ANONYMOUS: Principal = "anonymous"
 
 #: A deadline that does not come, in monotonic seconds.
 NEVER = math.inf
+#: Output above which a client is taken for one that does not read. It gets references from then on (attack: readers
+#: that read nothing, and for each of them a copy of all that waits).
+MUCH_BYTES = 262_144
 
 
 class Action(enum.IntEnum):

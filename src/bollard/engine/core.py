@@ -86,16 +86,16 @@ RIGHT_BYTES = 150
 class Core:
     """Everything that the verbs work on.
 
-    `now` is the monotonic second of the call in progress. The limits that are asked for each message or
-    connection stand beside `limits` as fields of their own. `requests` are messages to the server itself.
-    `rations` is what principals with limits have used, `unlimited` are principals without any, `tallies` what each has done; `foreign_responses` lets everybody name any Response Topic;
-    `qos_bounded` says that the QoS of somebody's subscriptions may have to change before they are used.
-    `policy_generation` counts changes of rights; `tree.generation` changes of subscriptions and of rights.
-    `dirty` are the connections with something
-    for the shell, `holding` those with output that waits for the disk, `replays` those that are owed
-    retained messages, `admissions` CONNECTs whose session is on its way to the disk. `spent` is the work done
-    for the connection at hand, `unfinished` are connections that have sent more than one turn's worth of it
-    (`intake.py`). `pressing` asks the shell to write before the turn ends.
+    `now` is the monotonic second of the call in progress. The limits that are asked for each message or connection
+    stand beside `limits` as fields of their own. `requests` are messages to the server itself. `rations` is what
+    principals with limits have used, `unlimited` are principals without any, `tallies` what each has done;
+    `foreign_responses` lets everybody name any Response Topic; `qos_bounded` says that the QoS of somebody's
+    subscriptions may have to change before they are used. `policy_generation` counts changes of rights;
+    `tree.generation` changes of subscriptions and of rights. `dirty` are the connections with something for the
+    shell, `holding` those with output that waits for the disk, `replays` those that are owed retained messages,
+    `admissions` CONNECTs whose session is on its way to the disk. `spent` is the work done for the connection at
+    hand, `unfinished` are connections that have sent more than one turn's worth of it (`intake.py`). `pressing` asks
+    the shell to write before the turn ends.
     """
 
     __slots__ = (

@@ -18,13 +18,12 @@ class Limits:
     Flow: `receive_maximum` bounds unfinished QoS 1 and 2 messages from a client, `max_inflight` those to
     it; `topic_alias_maximum` aliases, each way.
 
-    Kept state: `session_expiry_max_s` caps Session Expiry Interval (session hoarding), `max_will_delay_s`
-    Will Delay Interval; `max_sessions` is per principal; `max_subscriptions`, `max_queue_messages` and
-    `max_queue_bytes` are per session, the latter also for what was sent and not acknowledged. A principal
-    with many sessions (one that multiplies what a session may hold) has `max_principal_subscriptions` and
-    `max_principal_queue_bytes` to divide among them; `max_retained_messages` and `max_retained_bytes` are for the server,
-    `max_principal_retained` and `max_principal_retained_bytes` for one principal (one that fills the store
-    for everybody).
+    Kept state: `session_expiry_max_s` caps Session Expiry Interval (session hoarding), `max_will_delay_s` Will Delay
+    Interval; `max_sessions` is per principal; `max_subscriptions`, `max_queue_messages` and `max_queue_bytes` are per
+    session, the latter also for what was sent and not acknowledged. A principal with many sessions (one that
+    multiplies what a session may hold) has `max_principal_subscriptions` and `max_principal_queue_bytes` to divide
+    among them; `max_retained_messages` and `max_retained_bytes` are for the server, `max_principal_retained` and
+    `max_principal_retained_bytes` for one principal (one that fills the store for everybody).
 
     Topics: `max_topic_levels` and `max_topic_bytes` bound names and filters (deep-topic attacks).
 

@@ -11,7 +11,7 @@
 """
 
 from bollard.base.errors import MalformedPacket, PeerError, ProtocolError
-from bollard.base.types import Action, Decision
+from bollard.base.types import MUCH_BYTES, Action, Decision
 from bollard.engine.core import MAX_PLAN_BYTES, MAX_PLANS, MAX_REQUESTS, PLAN_BYTES, Core, ServerRequest
 from bollard.engine.delivery import count_sent, deliver
 from bollard.engine.expiry import NO_MORE
@@ -29,7 +29,7 @@ from bollard.routing.plan import (
     Share,
 )
 from bollard.routing.tree import Subscription
-from bollard.session.connection import MAX_ROUTE_BYTES, MAX_ROUTES, MUCH_BYTES, Connection
+from bollard.session.connection import MAX_ROUTE_BYTES, MAX_ROUTES, Connection
 from bollard.session.inflight import packet_key
 from bollard.session.message import Message, new_delivery, new_message, unkept
 from bollard.session.session import Session
@@ -479,7 +479,6 @@ def _pass_on(
     connection: Connection | None = session.connection
     if connection is None:
         return qos == 0
-    # Attack: readers that read nothing, and for each of them a copy of all that waits.
     if connection.aliases_out is not None or connection.size > MUCH_BYTES:
         return False
     framer: Framer = publisher.framer

@@ -97,7 +97,8 @@ def write_private_directory(path: Path, files: Mapping[str, bytes]) -> None:
 def wipe_private(path: Path) -> None:
     """Take a secret file away, overwritten first; nothing happens if there is none. `LocalError` if it stays.
 
-    One that has a second name is only taken away: what it holds is in use under that. Flash memory and file systems that copy may keep what was overwritten: who had the disk may find it.
+    One that has a second name is only taken away: what it holds is in use under that. Flash memory and file systems
+    that copy may keep what was overwritten: who had the disk may find it.
     """
     try:
         with open(os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "wb") as file:

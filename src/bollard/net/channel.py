@@ -97,11 +97,11 @@ class SslObjectChannel(Channel):
     def receive(self, data: bytes | bytearray, size: int) -> bytes:
         found: list[bytes] = []
         view = memoryview(data)[:size]
-        self._read(found, self._incoming.write(view[:FEED_BYTES]))
-        view = view[FEED_BYTES:]
-        while view and not self.ended and self.fault is None:
+        while True:  # once even without new bytes: plaintext may wait behind the handshake
             self._read(found, self._incoming.write(view[:FEED_BYTES]))
             view = view[FEED_BYTES:]
+            if not view or self.ended or self.fault is not None:
+                break
         return found[0] if len(found) == 1 else b"".join(found)
 
     def _read(self, found: list[bytes], size: int) -> None:

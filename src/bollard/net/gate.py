@@ -30,13 +30,12 @@ class TransportLimits:
     """Bounds of the transports. Every default is safe; names are also keys of [limits].
 
     `max_connections` is lowered to what the process may open; when it is reached, the stranger that has kept us
-    waiting for longest gives way. `max_connections_per_address` counts an
-    IPv6 /64 as one address, because its owner has all of it. `max_handshakes` bounds those still in one:
-    TLS, WebSocket, or a CONNECT that was not accepted yet; `max_handshake_bytes` what all of those may have sent
-    of their CONNECT. `handshake_timeout_s` runs from accept to the end of
-    TLS and of the WebSocket upgrade, and is longer in a crowd; `close_timeout_s` is what a peer gets to take our last bytes.
-    `max_connect_bytes` and `max_packet_bytes` bound what WebSocket framing may hold back before and
-    after the CONNECT was accepted.
+    waiting for longest gives way. `max_connections_per_address` counts an IPv6 /64 as one address, because its owner
+    has all of it. `max_handshakes` bounds those still in one: TLS, WebSocket, or a CONNECT that was not accepted yet;
+    `max_handshake_bytes` what all of those may have sent of their CONNECT. `handshake_timeout_s` runs from accept to
+    the end of TLS and of the WebSocket upgrade, and is longer in a crowd; `close_timeout_s` is what a peer gets to
+    take our last bytes. `max_connect_bytes` and `max_packet_bytes` bound what WebSocket framing may hold back before
+    and after the CONNECT was accepted.
 
     Rates are a second, bursts what may come at once after a rest; an address is meant as above, a Unix socket
     is none. `guard.py` keeps those of guesses and of clients that come too often: `max_guesses` wrong

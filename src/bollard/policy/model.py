@@ -67,7 +67,7 @@ class Subjects:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Rights and limits under a name. `preset` is the built-in that they came from, "" for those written in the file."""
+    """Rights and limits under a name. `preset` is the built-in that they came from, "" for those of the file."""
 
     name: str
     line: int

@@ -14,9 +14,10 @@ The file is TOML. Its order never matters.
     [options]     allow_foreign_response_topics     what weakens, and is off
     [deny.NAME]   who, except               what stays forbidden, whatever else grants it
 
-`publish`, `subscribe`, `retain` and `will` are the rights: arrays of topic filters, in which a level may be
-a variable. `share` is the right to shared groups by their names. `max_qos`, `max_payload`, `rate`,
-`max_subscriptions` and `max_connections` are limits, in all tables but [deny.NAME]. `who` and `except` name an identity, "group:NAME", or "*" for all.
+`publish`, `subscribe`, `retain` and `will` are the rights: arrays of topic filters, in which a level may be a
+variable. `share` is the right to shared groups by their names. `max_qos`, `max_payload`, `rate`, `max_subscriptions`
+and `max_connections` are limits, in all tables but [deny.NAME]. `who` and `except` name an identity, "group:NAME", or
+"*" for all.
 """
 
 from collections.abc import Callable, Mapping

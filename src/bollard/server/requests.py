@@ -63,8 +63,8 @@ class ChangeDevice(msgspec.Struct, frozen=True, tag_field="op", tag="change", fo
 
 
 class Rotate(msgspec.Struct, frozen=True, tag_field="op", tag="rotate", forbid_unknown_fields=True):
-    """A new credential for `id`; the old one ends at once, or, for a token, when it is spent. With `purge` also its sessions and what it
-    retained, because whoever had the old one may have left them."""
+    """A new credential for `id`; the old one ends at once, or, for a token, when it is spent. With `purge` also its
+    sessions and what it retained, because whoever had the old one may have left them."""
 
     id: str
     credential: Credential = "password"

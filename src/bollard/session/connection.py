@@ -36,16 +36,14 @@ MAX_ROUTE_BYTES = 1_048_576
 #: Output above which the shell is asked to write before the turn ends: what was just gathered is in the processor's
 #: cache then, and what all receivers of a turn get together is not.
 PRESSING_BYTES = 65_536
-#: Output above which a client is taken for one that does not read.
-MUCH_BYTES = 262_144
 
 
 class Connection:
     """One transport, from accept to close.
 
     For the shell: `owner` is its own, `peer` where it came from, `closing` asks to write what
-    `take_output` gives and close, `departed` says that the client closes as well and awaits no more bytes; the shell sets `writable` to False while the transport cannot take
-    more. `window` is how many QoS 1 and 2 messages the client takes at once (its Receive Maximum, never
+    `take_output` gives and close, `departed` says that the client closes as well and awaits no more bytes;
+    the shell sets `writable` to False while the transport cannot take more. `window` is how many QoS 1 and 2 messages the client takes at once (its Receive Maximum, never
     above ours), `max_packet_out` the largest packet it accepts. `overflowed` says that more than
     `max_outbox_bytes` wait for a client that does not read, in spite of QoS 0 messages being dropped.
     `asked` says that a question about its identity is open; `held_bytes` and `held_pubacks` count
@@ -53,8 +51,9 @@ class Connection:
     them became an event; `ration` is what policy lets the client use, None for no limits,
     as of policy generation `ration_generation`.
     `deadline` is until when it must have become CONNECTED, or shown that it lives.
-    `received` and `sent` count messages, with the bytes of their payloads. `packets` is how many have come. `route_bytes` is what `routes` weigh; `window_bytes` how many bytes of QoS 1
-    and 2 messages may be on their way to the client without its acknowledgement.
+    `received` and `sent` count messages, with the bytes of their payloads. `packets` is how many have come.
+    `route_bytes` is what `routes` weigh; `window_bytes` how many bytes of QoS 1 and 2 messages may be on
+    their way to the client without its acknowledgement.
     """
 
     __slots__ = (

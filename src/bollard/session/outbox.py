@@ -7,12 +7,11 @@ go out. One that goes to many is not copied for each, if it is large.
 from collections import deque
 
 from bollard.base import memory
+from bollard.base.types import MUCH_BYTES
 from bollard.wire.reader import varint_size
 
-#: Up to here, `put` copies; above, it keeps a reference, and so it does when much has been copied already: attack,
-#: readers that read nothing, and for each of them a copy of all that waits.
+#: Up to here, `put` copies; above, it keeps a reference, and so it does when `MUCH_BYTES` have been copied already.
 COPIED_BYTES = 1024
-MUCH_BYTES = 262_144
 #: The buffer that a connection begins with, and what it grows to before another one begins.
 BUFFER_BYTES = 512
 PIECE_BYTES = 65_536

@@ -57,8 +57,8 @@ def certificate_facts(client_id: str, chain_pem: str, key_pem: str) -> dict[str,
 
 
 def server_facts(root_pem: str, server_rsa_pem: bytes) -> dict[str, Fact]:
-    """Whom to trust: all roots together and those of each algorithm alone, and the fingerprint of the server's RSA key, where
-    there is a chain with it (PEM) already."""
+    """Whom to trust: all roots together and those of each algorithm alone, and the fingerprint of the server's RSA
+    key, where there is a chain with it (PEM) already."""
     found: dict[str, Fact] = {"root_pem": root_pem}
     if server_rsa_pem:
         leaf = x509.load_pem_x509_certificates(server_rsa_pem)[0]
