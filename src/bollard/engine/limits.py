@@ -36,7 +36,7 @@ class Limits:
     keepalive_max_s: int = 3600
     max_outbox_bytes: int = 4 * MIB
     receive_maximum: int = 1_000
-    max_inflight: int = 1_000
+    max_inflight: int = 4_000
     topic_alias_maximum: int = 32
     session_expiry_max_s: int = 7 * 86_400
     max_will_delay_s: int = 86_400
