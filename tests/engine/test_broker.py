@@ -25,6 +25,17 @@ def test_a_kick_ends_every_connection_of_a_principal_and_no_other(house: House, 
         assert bad[0].one(Disconnect).code == REVOKED
 
 
+def test_a_kick_leaves_nothing_to_send_of_what_waited(house: House, version: int) -> None:
+    bad = house.connect("a", version, principal="bad")
+    bad.subscribe("t")
+    bad.reading = False
+    house.connect("b", principal="good").publish("t", b"kept for it")
+    assert bad.connection.size > 0
+    house.broker.kick("bad", REVOKED, "revoked", house.now)
+    assert b"kept for it" not in bad.connection.take_output()
+    assert bad.connection.cut
+
+
 def test_a_kick_publishes_no_will_neither_now_nor_later(house: House) -> None:
     heir = house.connect("heir", keepalive_s=3000)
     heir.subscribe("will")

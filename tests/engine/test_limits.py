@@ -350,3 +350,12 @@ def test_a_connect_packet_may_be_as_long_as_its_bound() -> None:
     device = house.open()
     device.send(data)
     assert device.one(Connack).code == 0
+
+
+def test_the_connections_of_one_principal_divide_their_output_among_them() -> None:
+    few = Limits(max_outbox_bytes=4000, max_principal_queue_bytes=8000, max_packet_bytes=1000)
+    house = House(few)
+    bounds = [house.connect(f"c{n}", principal="many").connection.max_outbox_bytes for n in range(16)]
+    assert bounds[:4] == [4000, 4000, 2666, 2000]
+    assert bounds[8:] == [1000] * 8, "room for one packet"
+    assert house.connect("c", principal="other").connection.max_outbox_bytes == 4000

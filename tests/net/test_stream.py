@@ -14,7 +14,7 @@ from websockets.frames import Opcode
 from websockets.typing import Origin, Subprotocol
 from websockets.uri import parse_uri
 
-from bollard.base.events import TransportRefused
+from bollard.base.events import LimitReached, TransportRefused
 from bollard.net.listener import ListenerSettings
 from bollard.net.steps import Stepper
 from bollard.net.stream import Door
@@ -227,11 +227,19 @@ async def test_a_flood_of_tiny_frames_is_taken_in_slices_without_loss(
 ) -> None:
     encrypted = not settings.allow_plaintext
     context = certificates.server("websocket") if encrypted else None
-    broker = FakeBroker(on_receive=lambda connection, data: None)
-    async with serving(settings, context, broker) as server:
+
+    def admit(connection: FakeConnection, data: bytes) -> None:
+        if data == b"hello":
+            connection.connected = True
+            connection.put(data)
+
+    async with serving(settings, context, FakeBroker(on_receive=admit)) as server:
         flooding, other = WebClient(server), WebClient(server)
         await flooding.open(certificates.client() if encrypted else None)
         await other.open(certificates.client() if encrypted else None)
+        flooding.send(b"hello")
+        await flooding.event()
+        server.broker.accepted[0].received = b""
         expected = bytes(range(250)) * 40
         for byte in expected:
             flooding.protocol.send_binary(bytes([byte]))
@@ -565,8 +573,48 @@ async def test_a_slow_reader_that_is_to_be_closed_is_dropped_in_time() -> None:
         assert slow.take_output().endswith(b"never taken")
 
 
+async def test_a_slow_reader_that_has_lost_its_rights_gets_nothing_more_of_what_waits() -> None:
+    def flood(connection: FakeConnection, data: bytes) -> None:
+        connection.put(bytes(8_000_000))
+
+    async with serving(PLAIN, broker=FakeBroker(on_receive=flood)) as server:
+        reader, writer = await server.connect()
+        writer.write(b"x")
+        await until(lambda: server.broker.accepted and not server.broker.accepted[0].writable)
+        slow = server.broker.accepted[0]
+        slow.discard()
+        slow.real.cut = True
+        slow.close()
+        server.pump.wake()
+        await until(lambda: server.broker.gone == [slow])
+        with pytest.raises(ConnectionResetError):
+            await reader.readexactly(8_000_000)
+
+
+async def test_frames_without_content_count_for_the_meters() -> None:
+    def admit(connection: FakeConnection, data: bytes) -> None:
+        connection.connected = True
+        connection.real.principal = "lamp"
+        connection.put(data)
+
+    few = {"packet_rate_per_identity": 64_000, "traffic_burst_s": 0.1}
+    async with serving(WS, broker=FakeBroker(on_receive=admit), **few) as server:
+        client = WebClient(server)
+        await client.open()
+        client.send(b"x")
+        await client.event()
+        for _ in range(20_000):
+            client.protocol.send_binary(b"")
+        client.flush()
+        await until(lambda: server.of(LimitReached))
+        (told,) = server.of(LimitReached)
+        assert isinstance(told, LimitReached)
+        assert told.limit == "packet_rate_per_identity"
+
+
 async def test_pings_without_reading_do_not_fill_the_memory() -> None:
     def flood(connection: FakeConnection, data: bytes) -> None:
+        connection.connected = True
         connection.put(bytes(8_000_000))
 
     async with serving(WS, broker=FakeBroker(on_receive=flood), close_timeout_s=0.2) as server:

@@ -7,7 +7,7 @@ from websockets.http11 import Response
 from websockets.typing import Origin, Subprotocol
 from websockets.uri import parse_uri
 
-from bollard.net.websocket import FRAME_BYTES, MAX_REQUEST_BYTES, SLACK_BYTES, WebSocket
+from bollard.net.websocket import FRAME_BYTES, MAX_EARLY_FRAMES, MAX_REQUEST_BYTES, SLACK_BYTES, WebSocket
 
 ORIGIN = "https://console.example"
 
@@ -199,6 +199,22 @@ def test_after_authentication_a_frame_may_be_as_large_as_a_packet() -> None:
     wire = b"".join(browser.client.data_to_send())
     assert browser.server.receive(wire[:3000]) == []
     assert browser.server.receive(wire[3000:]) == [bytes(4000)]
+
+
+def test_a_stranger_may_send_few_frames_and_who_is_authenticated_as_many_as_it_likes() -> None:
+    stranger, friend = Browser(), Browser()
+    friend.server.widen()
+    for browser in (stranger, friend):
+        for _ in range(MAX_EARLY_FRAMES):
+            browser.client.send_binary(b"")
+        browser.say()
+        assert not browser.server.ended
+        browser.client.send_ping(b"")
+        browser.say()
+    assert stranger.server.ended
+    assert "frames before a CONNECT" in stranger.server.refusal
+    assert stranger.closed_with() == 1008
+    assert not friend.server.ended
 
 
 def test_a_frame_that_declares_too_much_is_refused_before_it_arrives() -> None:

@@ -255,6 +255,9 @@ class Broker:
             connection: Connection | None = session.connection
             if connection is not None:
                 connections += 1
+                # Attack: a client that reads nothing until it has lost its rights, and then what was kept for it.
+                connection.discard()
+                connection.cut = True
                 close(core, connection, code, reason, will=False, tell=reason)
             if purge or core.find(principal, session.client_id) is not session:
                 sessions += 1
@@ -363,6 +366,5 @@ class Broker:
         core = self.core
         session: Session | None = connection.session
         core.limit("max_outbox_bytes", session, connection, f"{connection.size} bytes wait for it")
-        connection.outbox.clear()
-        connection.size = 0
+        connection.discard()
         close(core, connection, ReasonCode.QUOTA_EXCEEDED, "it does not read what it is sent")

@@ -395,6 +395,9 @@ def attach(
     connection.window_bytes = core.share(
         session.principal, core.max_queue_bytes, core.max_principal_queue_bytes
     )
+    # Attack: a thousand readers that read nothing. One packet has room in any case.
+    share = core.share(session.principal, core.max_outbox_bytes, core.max_principal_queue_bytes)
+    connection.max_outbox_bytes = min(core.max_outbox_bytes, max(core.max_packet_bytes, share))
     connection.window = min(asked.receive_maximum or UNLIMITED_RECEIVE, core.max_inflight)
     if packet.version == 5:
         maximum = core.limits.topic_alias_maximum

@@ -22,7 +22,8 @@ class Limits:
     Interval; `max_sessions` is per principal; `max_subscriptions`, `max_queue_messages` and `max_queue_bytes` are per
     session, the latter also for what was sent and not acknowledged. A principal with many sessions (one that
     multiplies what a session may hold) has `max_principal_subscriptions` and `max_principal_queue_bytes` to divide
-    among them; `max_retained_messages` and `max_retained_bytes` are for the server, `max_principal_retained` and
+    among them, and so have the outputs of its connections, each of which keeps room for one packet;
+    `max_retained_messages` and `max_retained_bytes` are for the server, `max_principal_retained` and
     `max_principal_retained_bytes` for one principal (one that fills the store for everybody).
 
     Topics: `max_topic_levels` and `max_topic_bytes` bound names and filters (deep-topic attacks).

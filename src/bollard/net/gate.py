@@ -37,12 +37,12 @@ class TransportLimits:
     take our last bytes. `max_connect_bytes` and `max_packet_bytes` bound what WebSocket framing may hold back before
     and after the CONNECT was accepted.
 
-    Rates are a second, bursts what may come at once after a rest; an address is meant as above, a Unix socket
-    is none. `guard.py` keeps those of guesses and of clients that come too often: `max_guesses` wrong
-    credentials of one address for one identity, and `max_guesses_per_address` for all, begin delays that grow
-    to `guess_delay_max_s`; a client is an identity with one client identifier, and its pause grows to
-    `flapping_pause_max_s`. `traffic.py` keeps those of packets and bytes, with a burst of `traffic_burst_s`
-    times the rate: who sends more is read more slowly.
+    Rates are a second, bursts what may come at once after a rest; an address is meant as above, a Unix socket is
+    none. `guard.py` keeps those of guesses and of clients that come too often: `max_guesses` wrong credentials of one
+    address for one identity, and `max_guesses_per_address` for all, begin delays that grow to `guess_delay_max_s`; a
+    client is an identity with one client identifier, and its pause grows to `flapping_pause_max_s`. `traffic.py`
+    keeps those of packets and bytes, with a burst of `traffic_burst_s` times the rate: who sends more is read more
+    slowly. A WebSocket frame counts as 64 packets, which is what it costs.
     """
 
     max_connections: int = 12_000

@@ -34,6 +34,8 @@ TIMER_GRAIN_S = 0.001
 #: be encrypted and copied (attack: one message of a megabyte for hundreds of the attacker's own clients).
 LARGE_BYTES = 262_144
 LARGE_AT_ONCE_BYTES = 4_194_304
+#: What a WebSocket frame costs the processor, in packets. Attack: frames without content, as fast as they go out.
+PACKETS_PER_FRAME = 64
 
 
 class Pump:
@@ -215,6 +217,16 @@ class Pump:
         except Exception:
             self.failed(stream)
         self.wake()
+
+    def framed(self, stream: Stream, frames: int, size: int) -> None:
+        """`frames` of WebSocket have come, with `size` bytes that are none of MQTT's: the meters count both, and as
+        soon as they would those packets, none of which has less than two bytes."""
+        stream.allowance -= max(size, frames * PACKETS_PER_FRAME * 2)
+        stream.settled -= frames * PACKETS_PER_FRAME
+        connection = stream.connection
+        if stream.allowance < 0 and connection is not None:
+            self._settle(stream, connection)
+            self.wake()
 
     def _hold(self, stream: object) -> None:
         """Attack: a peer that sends more than can be acted on, while everybody else waits."""

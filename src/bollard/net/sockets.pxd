@@ -80,9 +80,16 @@ cdef extern from *:
         }
         return accepted;
     }
+
+    /* Closing resets. What fails here fails for a peer that is gone. */
+    static void bollard_forfeit(int fd) {
+        struct linger at_once = {1, 0};
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    }
     """
     int bollard_accept(int fd, char *text, int size, int *port) nogil
     int bollard_ready(int fd, int *pairs, int most, int timeout_ms) nogil
+    void bollard_forfeit(int fd) nogil
     Py_ssize_t recv(int fd, void *buffer, size_t size, int flags) nogil
     Py_ssize_t send(int fd, const void *data, size_t size, int flags) nogil
     int shutdown(int fd, int how) nogil
@@ -106,6 +113,10 @@ cdef inline Py_ssize_t transmit(int fd, bytes data, Py_ssize_t start, bint more)
 
 cdef inline void end_output(int fd) noexcept:
     shutdown(fd, SHUT_WR)
+
+
+cdef inline void forfeit(int fd) noexcept:
+    bollard_forfeit(fd)
 
 
 cdef inline void close(int fd) noexcept:

@@ -47,6 +47,17 @@ def end_output(fd: int) -> None:
         sock.detach()
 
 
+def forfeit(fd: int) -> None:
+    """Let `close` throw away what the kernel still has for the peer, which it resets, instead of sending it."""
+    sock = socket.socket(fileno=fd)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _PAIR.pack(1, 0))
+    except OSError:
+        pass
+    finally:
+        sock.detach()
+
+
 def close(fd: int) -> None:
     """Give the descriptor back. There is nothing to do about what fails here."""
     with contextlib.suppress(OSError):

@@ -156,6 +156,9 @@ class Stream:
         connection = self.connection
         if connection is None:
             return
+        if connection.cut and self.transport.get_write_buffer_size():
+            self.drop()
+            return
         quiet = not connection.size
         if connection.writable and not quiet:
             if self.websocket is not None:
@@ -344,7 +347,9 @@ class Stream:
         websocket = self.websocket
         if websocket is None:
             return
+        before = websocket.frames
         payloads = websocket.receive(data)
+        self.pump.framed(self, websocket.frames - before, len(data) - sum(map(len, payloads)))
         if websocket.open and self.connection is None:
             self._join()
         for payload in payloads:

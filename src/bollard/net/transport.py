@@ -126,7 +126,9 @@ class Transport:
             self._poller.change(self._fd, False, True)
 
     def abort(self) -> None:
-        """Close at once. What waits is lost."""
+        """Close at once. What waits is lost, and then so is what the kernel has of it."""
+        if self._waiting is not None:
+            sockets.forfeit(self._fd)
         self._lose(0)
 
     # What the poller calls.

@@ -24,7 +24,11 @@ FRAME_BYTES = 16_384
 #: A frame may carry more than one packet, so it may be this much larger than the largest.
 SLACK_BYTES = 65_536
 
-NORMAL, UNSUPPORTED_DATA, TOO_BIG = 1000, 1003, 1009
+#: Frames that may come before a CONNECT was accepted. Attack: frames without content, each of which costs the
+#: processor more than a message does.
+MAX_EARLY_FRAMES = 256
+
+NORMAL, UNSUPPORTED_DATA, POLICY_VIOLATION, TOO_BIG = 1000, 1003, 1008, 1009
 
 #: The library would log what a peer sent; refusals are events of ours instead.
 _SILENT = logging.Logger("bollard.net.websocket", logging.CRITICAL + 1)
@@ -33,9 +37,9 @@ _SILENT = logging.Logger("bollard.net.websocket", logging.CRITICAL + 1)
 class WebSocket:
     """The server's half of one WebSocket.
 
-    `open` says that the upgrade was answered with 101. `ended` says that nothing more will come in or
-    may go out: send what `take_output` gives and close. `refusal` is why, in a sentence for our own log,
-    "" when the client closed properly.
+    `open` says that the upgrade was answered with 101. `ended` says that nothing more will come in or may go out:
+    send what `take_output` gives and close. `frames` counts those that came. `refusal` is why, in a sentence for our
+    own log, "" when the client closed properly.
     """
 
     __slots__ = (
@@ -44,7 +48,9 @@ class WebSocket:
         "_limit",
         "_max_frame_bytes",
         "_protocol",
+        "_stranger",
         "ended",
+        "frames",
         "open",
         "refusal",
     )
@@ -59,10 +65,12 @@ class WebSocket:
     ) -> None:
         self.open = False
         self.ended = False
+        self.frames = 0
         self.refusal = ""
         self._held = 0
         self._inside_tls = inside_tls
         self._limit = max_connect_bytes
+        self._stranger = True
         self._max_frame_bytes = max_packet_bytes + SLACK_BYTES
         self._protocol = ServerProtocol(
             # None: no Origin header. Only browsers send one, and only they can be made to connect from
@@ -75,7 +83,8 @@ class WebSocket:
         )
 
     def widen(self) -> None:
-        """The client is authenticated: frames may now be as large as its packets."""
+        """The client is authenticated: frames may now be as large as its packets, and as many as its meters bear."""
+        self._stranger = False
         self._limit = self._max_frame_bytes
 
     def receive(self, data: bytes) -> list[bytes]:
@@ -91,6 +100,7 @@ class WebSocket:
             if isinstance(event, Request):
                 self._answer(event)
             elif isinstance(event, Frame):
+                self.frames += 1
                 self._unpack(event, payloads)
             if self.ended:
                 return payloads
@@ -136,6 +146,11 @@ class WebSocket:
                 self.refusal = f"the WebSocket request is longer than {MAX_REQUEST_BYTES} bytes"
         elif self._held > self._limit:
             self.close(TOO_BIG, f"a WebSocket frame of more than {self._limit} bytes")
+        elif self._stranger and self.frames > MAX_EARLY_FRAMES:
+            self.close(
+                POLICY_VIOLATION,
+                f"more than {MAX_EARLY_FRAMES} WebSocket frames before a CONNECT was accepted",
+            )
 
     def close(self, code: int, refusal: str = "") -> None:
         """Say goodbye with `code`, if that can still be said."""

@@ -33,6 +33,7 @@ cdef class Connection:
     cdef Counters counters
     cdef public bint closing
     cdef public bint departed
+    cdef public bint cut
     cdef public bint writable
     cdef public bint overflowed
     cdef public Py_ssize_t max_outbox_bytes
@@ -81,6 +82,7 @@ cdef class Connection:
     ) except -1
     cpdef int put_ack(self, int packet_type, int packet_id) except -1
     cdef int _added(self, Py_ssize_t size) except -1
+    cpdef int discard(self) except -1
     cpdef int mark(self) except -1
 
     @cython.locals(

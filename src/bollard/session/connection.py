@@ -46,6 +46,7 @@ class Connection:
     the shell sets `writable` to False while the transport cannot take more. `window` is how many QoS 1 and 2 messages the client takes at once (its Receive Maximum, never
     above ours), `max_packet_out` the largest packet it accepts. `overflowed` says that more than
     `max_outbox_bytes` wait for a client that does not read, in spite of QoS 0 messages being dropped.
+    `cut` says that nothing of what waits may reach the client any more.
     `asked` says that a question about its identity is open; `held_bytes` and `held_pubacks` count
     what waits for the disk. `denials` counts refusals for want of a right, `told_at` is when the last of
     them became an event; `ration` is what policy lets the client use, None for no limits,
@@ -64,6 +65,7 @@ class Connection:
         "closing",
         "connected_at",
         "counters",
+        "cut",
         "deadline",
         "denials",
         "departed",
@@ -139,6 +141,7 @@ class Connection:
         self.counters = counters
         self.closing = False
         self.departed = False
+        self.cut = False
         self.writable = True
         self.overflowed = False
         self.max_outbox_bytes = max_outbox_bytes
@@ -230,6 +233,11 @@ class Connection:
         self.counters.packets_sent += 1
         if not self.dirty:
             self.mark()
+
+    def discard(self) -> None:
+        """Forget the output that waits."""
+        self.outbox.clear()
+        self.size = 0
 
     def mark(self) -> None:
         """Tell the shell, once a turn, that this connection has something for it."""
