@@ -1,15 +1,21 @@
 """Bollard beside the brokers of others, over sockets, in one interleaved run: tables of ratios, JSON and a chart.
 
 Every broker runs on one core and the load generator (`bench/load`) on another. What counts is deliveries, or
-connections, for each second of the broker's processor time: that repeats within a few per cent where rates
-do not. All that `bench/matrix.toml` asks for is run, in three parts: the matrix, memory, and what survives kill -9.
+connections, for each second of the broker's processor time: that depends least on what else the machine does. All
+that `bench/matrix.toml` asks for is run, in three parts: the matrix, memory, and what survives kill -9.
 
+Examples:
     python bench/against_peers.py                                        everything, five repetitions
     python bench/against_peers.py --resume                               go on where the last run was broken off
     python bench/against_peers.py --reps 1 --brokers mosquitto,bollard --scenarios 'pairs*,tls-pairs*'
+    python bench/against_peers.py --resume --reps 1 --brokers 'nats*'    add to what is there
     python bench/against_peers.py --render --into docs                   results to docs/PERFORMANCE.md, no run
 
-Exit codes: 0 all was measured, 1 something was lost or a broker failed, 2 could not run.
+What a run is asked for is kept with its results. With --resume what is left open is as it was in the run before, and
+without anything else all that was asked for goes on.
+
+Exit codes: 0 all was measured, 1 something was lost or a broker failed, 2 usage, or could not run; 130 and 143 broken
+off by Ctrl-C and by SIGTERM.
 """
 
 import argparse
@@ -20,17 +26,21 @@ import subprocess
 import sys
 import time
 import tomllib
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from brokers import BASELINE, CannotRun, Spec, found_brokers, machine
+from asked import Asked, as_kept, asked_for, matched
+from brokers import BASELINE, CannotRun, Spec, found_brokers, machine, set_up
 from chart import chart
+from load.ending import end_on_signals, run_to_end
 from results import as_json, insert, lines_of, read, section
 
 HERE = Path(__file__).parent
+ROOM = (HERE.parent / "build" / "bench").resolve()
 PARTS = ("matrix", "memory", "durable")
 TITLE = f"Bollard and others, in multiples of {BASELINE}"
+#: What is kept of the runs beside the lines of their results.
+ABOUT = "about.json"
 #: Where the figures go in the documents.
 DOCUMENT, PICTURE = "PERFORMANCE.md", "performance.svg"
 
@@ -111,53 +121,64 @@ def write_plan(room: Path, part: str, brokers: list[Spec], chosen: list[dict[str
     return plan
 
 
-def chosen_parts(brokers: list[Spec], options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
-    """The scenarios of each part that has some of those asked for. Raises CannotRun for names that mean nothing."""
-    there = {one["name"] for one in brokers}
-    if unknown := set((options.brokers or "").split(",")) - there - {""}:
-        raise CannotRun(f"--brokers {', '.join(sorted(unknown))}: there are {', '.join(sorted(there))}")
-    wanted = (options.scenarios or "*").split(",")
-    found = {}
-    for part in options.parts:
-        every = scenarios(part, options.seconds)
-        if any(fnmatch(one["name"], pattern) for one in every for pattern in wanted):
-            found[part] = every
-    if not found:
-        names = [one["name"] for part in options.parts for one in scenarios(part, options.seconds)]
-        raise CannotRun(f"--scenarios {options.scenarios}: there are {', '.join(names)}")
-    return found
+def chosen_parts(asked: Asked) -> dict[str, list[dict[str, Any]]]:
+    """The scenarios that are asked for, in their parts. Raises CannotRun for a pattern that means nothing."""
+    every = {part: scenarios(part, asked.seconds) for part in matched("parts", asked.parts, PARTS)}
+    wanted = matched("scenarios", asked.scenarios, [one["name"] for part in every.values() for one in part])
+    chosen = {part: [one for one in found if one["name"] in wanted] for part, found in every.items()}
+    return {part: found for part, found in chosen.items() if found}
+
+
+def chosen_brokers(asked: Asked, brokers: list[Spec]) -> list[Spec]:
+    """Those that are asked for. Raises CannotRun for a pattern that means nothing."""
+    wanted = matched("brokers", asked.brokers, [one["name"] for one in brokers])
+    return [one for one in brokers if one["name"] in wanted]
 
 
 def measure(room: Path, options: argparse.Namespace) -> None:
     """Build the generator, find the brokers, and run what is asked for; the lines are in `room`. Raises CannotRun."""
-    build_generator(room)
-    brokers = found_brokers(room, options.also)
-    print("brokers: " + ", ".join(one["version"] for one in brokers), file=sys.stderr)
+    about = told_about(room) if options.resume else {}
+    runs, now = asked_for(options, about)
     # First whether it can be run: an hour's results must not go for a name that is misspelled.
-    parts = chosen_parts(brokers, options)
+    parts = [chosen_parts(asked) for asked in now]
+    build_generator(room)
+    for asked in now:
+        set_up(asked.brokers)
+    brokers = found_brokers(room, [Path(also) for also in dict.fromkeys(one.also for one in now) if also])
+    chosen = [chosen_brokers(asked, brokers) for asked in now]
+    versions = dict.fromkeys(one["version"] for there in chosen for one in there)
+    print("brokers: " + ", ".join(versions), file=sys.stderr)
     if not options.resume:
         for part in PARTS:
             (room / f"{part}.jsonl").unlink(missing_ok=True)
-    (room / "about.json").write_text(json.dumps(described(brokers, options), indent=1))
-    run(room, brokers, parts, options)
+    (room / ABOUT).write_text(json.dumps(described(brokers, runs, about), indent=1))
+    for asked, some, there in zip(now, parts, chosen, strict=True):
+        run(room, there, some, asked.reps)
 
 
-def run(
-    room: Path, brokers: list[Spec], parts: dict[str, list[dict[str, Any]]], options: argparse.Namespace
-) -> None:
-    """Measure the scenarios of each part. Raises CannotRun."""
+def run(room: Path, brokers: list[Spec], parts: dict[str, list[dict[str, Any]]], reps: int) -> None:
+    """Measure the scenarios of each part, but nothing that is measured already. Raises CannotRun."""
+    goes_on = "make bench ARGS=--resume" if room == ROOM else f'make bench ARGS="--resume --room {room}"'
+    end_on_signals(f"make bench: broken off; what is measured is kept. Go on with: {goes_on}")
     for part, chosen in parts.items():
         plan = write_plan(room, part, brokers, chosen)
         results = room / f"{part}.jsonl"
         print(f"== {part}", file=sys.stderr, flush=True)
         command = [sys.executable, str(room / "load" / "compare.py"), "run", str(plan), "--resume"]
-        command += ["--out", str(results), "--reps", str(options.reps)]
-        for name in ("brokers", "scenarios"):
-            if getattr(options, name):
-                command += [f"--{name}", getattr(options, name)]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        if done.returncode:
+        command += ["--out", str(results), "--reps", str(reps)]
+        if run_to_end(command, stdout=subprocess.DEVNULL):
             raise CannotRun(f"the comparison of the part {part} did not end well; see above")
+
+
+def told_about(room: Path) -> dict[str, Any]:
+    """What is kept of the results in `room` beside themselves; nothing where there are none. Raises CannotRun."""
+    try:
+        about: dict[str, Any] = json.loads((room / ABOUT).read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as problem:
+        raise CannotRun(f"{room / ABOUT} cannot be read ({problem}). Begin anew without --resume") from None
+    return about
 
 
 def render(room: Path, into: Path | None) -> list[str]:
@@ -167,7 +188,9 @@ def render(room: Path, into: Path | None) -> list[str]:
     if not results.values:
         nothing = "; ".join(results.faults) or "measure first"
         raise CannotRun(f"there are no results in {room}: {nothing}")
-    about = json.loads((room / "about.json").read_text())
+    about = told_about(room)
+    if not about:
+        raise CannotRun(f"there is no {ABOUT} in {room}, which says what was measured: measure first")
     lines = lines_of(matrix())
     picture = chart(results, lines, TITLE)
     written = section(results, about, lines, PICTURE)
@@ -184,14 +207,14 @@ def render(room: Path, into: Path | None) -> list[str]:
     return results.faults
 
 
-def described(brokers: list[Spec], options: argparse.Namespace) -> dict[str, Any]:
-    """When and where this is measured, and what."""
+def described(brokers: list[Spec], runs: list[Asked], before: dict[str, Any]) -> dict[str, Any]:
+    """When and where this is measured, and what; `before` tells of the results that it is added to."""
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": machine(),
-        "versions": {one["name"]: one["version"] for one in brokers},
-        "reps": options.reps,
-        "seconds": options.seconds,
+        "versions": {**before.get("versions", {}), **{one["name"]: one["version"] for one in brokers}},
+        "seconds": runs[-1].seconds,
+        "runs": as_kept(runs),
     }
 
 
@@ -199,23 +222,25 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--room", type=Path, default=HERE.parent / "build" / "bench", help="work and results")
-    parser.add_argument("--reps", type=int, default=5, help="interleaved repetitions (5)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="each measurement (2)")
-    parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)} (all)")
-    parser.add_argument("--memory", action="store_true", help="the same as --parts memory")
-    parser.add_argument("--brokers", help="names, with commas between (all that are installed)")
-    parser.add_argument("--scenarios", help="patterns, with commas between (all)")
-    parser.add_argument("--also", type=Path, metavar="FILE", help="further brokers: see docs/PERFORMANCE.md")
+    plain = Asked()
+    parser.add_argument("--room", type=Path, default=ROOM, help="work and results")
+    parser.add_argument("--reps", type=int, help=f"interleaved repetitions ({plain.reps})")
+    parser.add_argument("--seconds", type=float, help=f"each measurement ({plain.seconds:g})")
+    parser.add_argument("--parts", help=f"of {', '.join(PARTS)} (all)")
+    parser.add_argument(
+        "--memory", action="store_const", dest="parts", const="memory", help="the same as --parts memory"
+    )
+    parser.add_argument("--brokers", help="names or patterns, with commas between (all that there are)")
+    parser.add_argument("--scenarios", help="names or patterns, with commas between (all)")
+    parser.add_argument("--also", metavar="FILE", help="further brokers: see docs/PERFORMANCE.md")
     parser.add_argument("--resume", action="store_true", help="keep the results that are there, and go on")
     parser.add_argument("--render", action="store_true", help="write tables and chart of what is there")
     parser.add_argument("--into", type=Path, metavar="DIR", help=f"refresh the figures in DIR/{DOCUMENT}")
     options = parser.parse_args(arguments)
-    options.parts = ["memory"] if options.memory else options.parts.split(",")
-    if unknown := set(options.parts) - set(PARTS):
-        parser.error(f"--parts {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
-    if options.reps < 1 or options.seconds <= 0:
+    if any(given is not None and given <= 0 for given in (options.reps, options.seconds)):
         parser.error("--reps and --seconds must be more than nothing")
+    if options.also is not None:
+        options.also = str(Path(options.also).resolve())
     if options.into is not None and not (options.into / DOCUMENT).is_file():
         parser.error(f"--into {options.into}: there is no {DOCUMENT} in it")
     return options
@@ -224,19 +249,17 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     room: Path = options.room.resolve()
-    room.mkdir(parents=True, exist_ok=True)
     try:
+        room.mkdir(parents=True, exist_ok=True)
         if not options.render:
             measure(room, options)
         faults = render(room, options.into)
     except CannotRun as problem:
         print(f"make bench: {problem}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("make bench: broken off; --resume goes on from here", file=sys.stderr)
-        return 2
     return 1 if faults else 0
 
 
 if __name__ == "__main__":
+    end_on_signals("make bench: broken off")
     raise SystemExit(main())

@@ -1,6 +1,6 @@
 """What this machine allows at best, so that a result can be told from its bound.
 
-    python bench/bounds.py [--room DIR] [--into docs]
+    python bench/bounds.py [--room DIR] [--into DIR]
 
 Nothing here is a broker. Handshakes are those of OpenSSL through Python's `ssl`, in memory, with the certificates and
 the settings of Bollard's own listener, the server's half only. Messages go through `load/fwd.c`, which walks their
@@ -9,7 +9,10 @@ many messages as can be outstanding in the durable scenario. Handshakes and mess
 time of one core; what waits for the disk is for each second of the clock; latencies are in microseconds, from publisher
 to subscriber.
 
-Exit codes: 0 all was measured, 2 could not run.
+Example:
+    python bench/bounds.py --into docs      measure, and refresh the bounds in docs/PERFORMANCE.md
+
+Exit codes: 0 all was measured, 2 usage, or could not run; 130 and 143 broken off by Ctrl-C and by SIGTERM.
 """
 
 import argparse
@@ -26,6 +29,7 @@ from typing import Any
 
 from against_peers import DOCUMENT, build_generator
 from brokers import CannotRun, free_ports, our_broker
+from load.ending import end_on_signals
 from results import insert
 
 from bollard.engine.journal import Batch
@@ -201,6 +205,23 @@ def latencies(room: Path) -> dict[str, Callable[[], float]]:
     }
 
 
+def measured(room: Path) -> list[str]:
+    """The table, which is also printed line by line while it comes about; what is being measured is told beside."""
+    began = time.strftime("%Y-%m-%d", time.gmtime())
+    lines = [f"Measured on {began}.", "", "| | at best |", "|---|---|"]
+    print("\n".join(lines), flush=True)
+    every, waits = rates(room), latencies(room)
+    for number, name in enumerate([*every, *waits], 1):
+        print(f"[{number}/{len(every) + len(waits)}] {name} ...", file=sys.stderr, flush=True)
+        if name in every:
+            told = f"{max(every[name]() for _ in range(REPETITIONS)):,.0f} a second"
+        else:
+            told = f"{median(waits[name]() for _ in range(REPETITIONS)):.1f} µs"
+        lines.append(f"| {name} | {told} |")
+        print(lines[-1], flush=True)
+    return lines
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -215,18 +236,7 @@ def main() -> int:
     try:
         build_generator(room)
         our_broker(room)
-        lines = [
-            f"Measured on {time.strftime('%Y-%m-%d', time.gmtime())}.",
-            "",
-            "| | at best |",
-            "|---|---|",
-        ]
-        for name, measure in rates(room).items():
-            lines.append(f"| {name} | {max(measure() for _ in range(REPETITIONS)):,.0f} a second |")
-            print(lines[-1], flush=True)
-        for name, measure in latencies(room).items():
-            lines.append(f"| {name} | {median(measure() for _ in range(REPETITIONS)):.1f} µs |")
-            print(lines[-1], flush=True)
+        lines = measured(room)
     except (CannotRun, RuntimeError) as problem:
         print(f"make bounds: {problem}", file=sys.stderr)
         return 2
@@ -237,4 +247,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    end_on_signals("make bounds: broken off")
     raise SystemExit(main())

@@ -15,15 +15,23 @@ import ssl
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-BUILD = Path(__file__).parent.parent / "build"
+from load.ending import run_to_end
+
+ROOT = Path(__file__).parent.parent
+BUILD = ROOT / "build"
 BASELINE = "mosquitto"
 OURS = "bollard"
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 #: Where programs are that are not for everybody's path.
 SBIN = "/usr/sbin:/usr/local/sbin"
+
+#: Brokers that come from a registry, and the target of the Makefile that fetches them.
+FETCHED = {"amqtt": "build/amqtt/.ready", "aedes": "build/node/.aedes-ready"}
 
 Spec = dict[str, Any]
 
@@ -154,8 +162,18 @@ def write(path: Path, text: str, **values: object) -> str:
     return str(path)
 
 
-def found_brokers(room: Path, also: Path | None = None) -> list[Spec]:
-    """Mosquitto, Bollard, and every other broker that this machine has or that the file `also` describes.
+def set_up(wanted: str | None) -> None:
+    """Fetch, once, the brokers from registries that a pattern of `wanted` means; where that fails, go on without."""
+    patterns = [each.strip() for each in (wanted or "*").split(",")]
+    for name, target in FETCHED.items():
+        if (ROOT / target).exists() or not any(fnmatchcase(name, each) for each in patterns):
+            continue
+        if run_to_end(["make", "-C", str(ROOT), "--no-print-directory", target], stdout=sys.stderr):
+            print(f"make bench: {name} cannot be fetched; going on without it", file=sys.stderr)
+
+
+def found_brokers(room: Path, also: Sequence[Path] = ()) -> list[Spec]:
+    """Mosquitto, Bollard, and every other broker that this machine has or that the files `also` describe.
 
     Each is a `[[broker]]` of the comparison tool, with `version` beside. Raises CannotRun.
     """
@@ -170,8 +188,8 @@ def found_brokers(room: Path, also: Path | None = None) -> list[Spec]:
     for other in (nats(room, names), rabbitmq(room, names), aedes(room, names), amqtt(room, names)):
         if other is not None:
             found.append(other)
-    if also is not None:
-        found += described(also, names)
+    for path in also:
+        found += described(path, names)
     return found
 
 
@@ -204,8 +222,10 @@ def serve(config: Path) -> None:
     command = [sys.executable, "-m", "bollard", "serve", "--config", str(config)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
-        line = next((line for line in process.stdout if "listening" in line), "")
-        process.terminate()
+        try:
+            line = next((line for line in process.stdout if "listening" in line), "")
+        finally:
+            process.terminate()
     if not line:
         raise CannotRun(f"Bollard did not start; run `bollard check --config {config}`")
 
@@ -347,10 +367,12 @@ def described(path: Path, names: dict[str, Path]) -> list[Spec]:
         for name, value in names.items():
             text = text.replace("{" + name + "}", str(value))
         found: list[Spec] = tomllib.loads(text).get("broker", [])
-    except (OSError, tomllib.TOMLDecodeError) as problem:
-        raise CannotRun(f"{path}: {problem}") from None
+    except OSError as problem:
+        raise CannotRun(f"--also {path}: {problem.strerror}") from None
+    except ValueError as problem:
+        raise CannotRun(f"--also {path}: {problem}") from None
     if not found or any(not {"name", "cmd", "port"} <= set(spec) for spec in found):
-        raise CannotRun(f"{path}: needs [[broker]] tables, each with name, cmd and port")
+        raise CannotRun(f"--also {path}: needs [[broker]] tables, each with name, cmd and port")
     return [{"version": spec["name"], **spec} for spec in found]
 
 

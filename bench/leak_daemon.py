@@ -12,7 +12,6 @@ Exit codes: 0 nothing grew, 1 something did, 2 could not run, 130 and 143 broken
 
 import argparse
 import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from typing import Any
 
 from against_peers import build_generator
 from brokers import CannotRun, our_broker
+from load.ending import end_on_signals
 
 from bollard.net.pace import MAX_KEYS
 
@@ -91,7 +91,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(
             f"--rounds {options.rounds} show nothing: more than {WARM_ROUNDS} are needed, which warm up"
         )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     room: Path = options.room.resolve()
     room.mkdir(parents=True, exist_ok=True)
     try:
@@ -120,9 +119,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (CannotRun, RuntimeError) as problem:
         print(f"make leak: {problem}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("make leak: broken off", file=sys.stderr)
-        return 130
     wrong = verdict(sizes)
     if wrong:
         print(f"! {wrong}")
@@ -130,4 +126,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    end_on_signals("make leak: broken off")
     raise SystemExit(main())

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from asked import commands, runs_of
 from brokers import BASELINE, OURS
 
 #: Where smaller is better; everything else is a rate.
@@ -29,6 +30,11 @@ class Results:
 
     values: dict[Key, list[float]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+
+    @property
+    def repetitions(self) -> int:
+        """The most that anything was repeated."""
+        return max(map(len, self.values.values()), default=0)
 
     @property
     def brokers(self) -> list[str]:
@@ -141,6 +147,8 @@ def table(results: Results, lines: list[Line]) -> str:
     for line in lines:
         if all(results.median(line.case, line.metric, broker) is None for broker in results.brokers):
             continue
+        if line.base != line.case and results.ratio(line.case, line.metric, base=line.base) is None:
+            continue  # that other scenario was not measured
         if line.heading != heading:
             heading = line.heading
             columns = ["scenario", BASELINE, OURS, "ratio", "aim", *others, "what"]
@@ -160,13 +168,11 @@ def _cells(results: Results, line: Line, others: list[str]) -> list[str]:
     crossed = line.base != case
     name = f"{case} / {line.base}" if crossed else case
     unit = UNITS.get(metric)
-    value = results.median(case, metric, OURS)
-    spread = results.spread(case, metric)
     counts = metric == "lost_acked"  # nought of nought is no ratio
     cells = [
         f"`{name}` {unit}" if unit else f"`{name}`",
-        number(results.median(line.base, metric, BASELINE)),
-        number(value) + (f" ±{100 * spread:.0f} %" if spread >= 0.005 else ""),
+        _spread(results, line.base, metric, BASELINE),
+        _spread(results, case, metric, OURS),
         "" if counts else _times(results.ratio(case, metric, base=line.base)),
         _aim(line, line.met(results)),
     ]
@@ -176,6 +182,14 @@ def _cells(results: Results, line: Line, others: list[str]) -> list[str]:
         shown = number(figure) + (f" ({_times(ratio)})" if ratio is not None and not counts else "")
         cells.append("-" if crossed else shown)
     return [*cells, line.what]
+
+
+def _spread(results: Results, case: str, metric: str, broker: str) -> str:
+    """A median, and how far its runs lie apart."""
+    spread = results.spread(case, metric, broker)
+    return number(results.median(case, metric, broker)) + (
+        f" ±{100 * spread:.0f} %" if spread >= 0.005 else ""
+    )
 
 
 def _times(ratio: float | None) -> str:
@@ -230,17 +244,14 @@ def as_json(results: Results, about: dict[str, Any], lines: list[Line]) -> str:
 def section(results: Results, about: dict[str, Any], lines: list[Line], chart: str) -> str:
     """The generated part of a document: what was measured where, the chart, the tables, what went wrong."""
     machine = about["machine"]
-    verdicts = [line.met(results) for line in lines]
     versions = [about["versions"].get(broker, broker) for broker in results.brokers]
     written = [
         f"Measured on {about['date']}: {machine['processor']}, {machine['cores']} cores, {machine['system']}, "
-        f"Python {machine['python']}, {machine['openssl']}. Medians of up to {about['reps']} interleaved runs of "
-        f'{about["seconds"]:g} s each (`make bench ARGS="--reps {about["reps"]} --seconds {about["seconds"]:g}"`). '
-        f"{'; '.join(versions)}.",
+        f"Python {machine['python']}, {machine['openssl']}. {_how(results, about)} {'; '.join(versions)}.",
         "",
         f"![Ratio to mosquitto for each scenario]({chart})",
         "",
-        f"Of {sum(one is not None for one in verdicts)} aims, {verdicts.count(True)} are reached.",
+        *_reading(results, lines),
         "",
         table(results, lines).rstrip(),
     ]
@@ -248,6 +259,38 @@ def section(results: Results, about: dict[str, Any], lines: list[Line], chart: s
         written += ["", "What went wrong meanwhile:", ""]
         written += [f"- {fault}" for fault in _counted(results.faults)]
     return "\n".join(written) + "\n"
+
+
+def _how(results: Results, about: dict[str, Any]) -> str:
+    """How often and how long everything was truly measured, and what gives the same run again."""
+    seconds, times = f"{about['seconds']:g} s", results.repetitions
+    told = (
+        f"Medians of up to {times} interleaved runs of {seconds} each"
+        if times > 1
+        else f"One run of {seconds} each"
+    )
+    typed = ", then ".join(f"`{each}`" for each in commands(runs_of(about)))
+    return f"{told} ({typed})." if typed else f"{told}."
+
+
+def _reading(results: Results, lines: list[Line]) -> list[str]:
+    """What the tables come to, and what in them does not explain itself."""
+    verdicts = [one for one in (line.met(results) for line in lines) if one is not None]
+    aims = f"Aims reached: {verdicts.count(True)} of {len(verdicts)}. " if verdicts else ""
+    spread = "± is half of what lies between the worst and the best run. " if results.repetitions > 1 else ""
+    written = [
+        f"{aims}{spread}`-` stands where there is no figure: the broker does not support what the scenario asks for, "
+        "could not keep the rate or did not finish, or was not measured with it."
+    ]
+    clear, encrypted = (results.median(case, "per_cpu_s", BASELINE) for case in ("pairs-q0", "tls-pairs-q0"))
+    if clear is not None and encrypted is not None and encrypted > clear:
+        written += [
+            "",
+            "Mosquitto is faster over TLS than in the clear where QoS 0 comes without pause (`pairs-q0`): from a "
+            "plain socket it reads the header of each message byte by byte, three system calls a message, while "
+            "OpenSSL reads records, with many messages each.",
+        ]
+    return written
 
 
 def _counted(faults: list[str]) -> list[str]:

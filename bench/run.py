@@ -1,16 +1,22 @@
-"""Messages per CPU second of the engine alone, in memory: compiled, where installed so, and uncompiled.
+"""Messages of the engine alone for each second of processor time: compiled, where installed so, and uncompiled.
 
-No socket, no TLS: what remains is what this project's own code costs a message, on each way of `ways.py`, and how it
-depends on the number of subscriptions. For figures against other brokers see `against_peers.py`, for counts that do
-not depend on the machine `instructions.py`. Compare runs of one machine only.
+In memory, no socket, no TLS: what remains is what this project's own code costs a message, on each way of `ways.py`,
+and how it depends on the number of subscriptions. For figures against other brokers see `against_peers.py`, for counts
+that do not depend on the machine `instructions.py`. Compare runs of one machine only.
+
+Example:
+    python bench/run.py
+
+Exit codes: 0 all was measured, 2 usage; 130 and 143 broken off by Ctrl-C and by SIGTERM.
 """
 
+import argparse
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+from load.ending import end_on_signals, run_to_end
 from ways import Way, uncached_match, ways
 
 from bollard.server.build import is_compiled
@@ -18,6 +24,7 @@ from bollard.server.build import is_compiled
 SOURCE = Path(__file__).parent.parent / "src"
 #: Turns that warm up, and turns that count, in each of the repetitions.
 WARM, TURNS, REPETITIONS = 2, 20, 5
+NAME_WIDTH = 40
 SUBSCRIPTIONS = (1_000, 20_000, 200_000)
 
 
@@ -36,18 +43,32 @@ def measure(way: Way, repetitions: int = REPETITIONS) -> float:
     return best
 
 
-def main() -> int:
-    variant = "compiled" if is_compiled() else "uncompiled"
+def report(variant: str) -> None:
+    """Measure every way, and print each when it is measured."""
+    print(f"{variant:{NAME_WIDTH}}  messages for each second of processor time", flush=True)
     for way in ways():
-        print(f"{variant:10}  {way.name:40}  {measure(way):12,.0f} /s", flush=True)
+        print(f"{way.name:{NAME_WIDTH}}  {measure(way):12,.0f}", flush=True)
     for others in SUBSCRIPTIONS:
         name = f"match uncached, {others:,} subscriptions"
-        print(f"{variant:10}  {name:40}  {measure(uncached_match(others), 2):12,.0f} /s", flush=True)
-    if is_compiled() and "--alone" not in sys.argv:
-        environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
-        return subprocess.run([sys.executable, __file__, "--alone"], env=environment, check=False).returncode
+        print(f"{name:{NAME_WIDTH}}  {measure(uncached_match(others), 2):12,.0f}", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--alone", action="store_true", help="only the variant that is installed")
+    options = parser.parse_args()
+    compiled = is_compiled()
+    report("compiled" if compiled else "uncompiled")
+    if compiled and not options.alone:
+        print(flush=True)
+        return run_to_end(
+            [sys.executable, __file__, "--alone"], env={**os.environ, "PYTHONPATH": str(SOURCE)}
+        )
     return 0
 
 
 if __name__ == "__main__":
+    end_on_signals("make bench-engine: broken off")
     sys.exit(main())

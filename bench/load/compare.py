@@ -10,7 +10,8 @@ Each broker is started fresh for each run (or kept and stopped with SIGSTOP
 while others are measured, with `keep = true`).  The broker is pinned to
 `broker_core`, the generator to `gen_core`.  What a broker writes goes to {tmp}/log/NAME.log.  One that
 cannot be started three times in a row is left out from there on.  With --resume, runs that are in the
-results already are not repeated.  See README.md for the file format.
+results already are not repeated.  Ctrl-C, SIGTERM and a terminal that closes end all that was started (exit
+code 128 + the number of the signal).  See README.md for the file format.
 Python 3.11+, standard library only.
 """
 
@@ -28,6 +29,8 @@ import subprocess
 import sys
 import time
 import tomllib
+
+from ending import end_on_signals
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LOWER_IS_BETTER = {
@@ -430,6 +433,9 @@ def do_run(a):
         finally:
             for b in brokers:
                 b.stop()
+            for p in children(os.getpid())[1:]:  # whatever a signal let nobody know of
+                with contextlib.suppress(OSError):
+                    os.kill(p, signal.SIGKILL)
     report(a.out, a.baseline or run["baseline"], False)
 
 
@@ -554,7 +560,7 @@ def main():
     q.add_argument("--baseline", default="mosquitto-2.0")
     q.add_argument("--markdown", action="store_true")
     a = p.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_on_signals("broken off: ending what was started")
     if a.cmd == "run":
         do_run(a)
     else:

@@ -1,17 +1,20 @@
 """bench/against_peers.py: what it asks for can be run, and what it says is what was measured."""
 
-import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 
 import against_peers as tool
 import brokers
 import pytest
+from asked import Asked
 from results import insert
 
 from bollard.policy.rules import parse_policy
@@ -22,8 +25,8 @@ ABOUT = {
     "date": "2026-11-01",
     "machine": {"processor": "p", "cores": "2", "system": "s", "python": "3", "openssl": "o"},
     "versions": {"mosquitto": "mosquitto 2", "bollard": "bollard 1"},
-    "reps": 3,
     "seconds": 2.0,
+    "runs": [{"reps": 3}],
 }
 
 
@@ -74,9 +77,9 @@ def test_the_table_holds_medians_ratios_and_whether_the_aim_is_reached(tmp_path:
     assert not results.faults
     lines = tool.lines_of(tool.matrix())
     written = tool.section(results, ABOUT, lines, "x.svg")
-    assert "| `pairs-q0` | 200 | 3.1 k | 15.5 | ≥ 15 yes | 50 (0.25) |" in written
-    assert "Of 1 aims, 1 are reached." in written
-    assert '(`make bench ARGS="--reps 3 --seconds 2"`)' in written
+    assert "| `pairs-q0` | 200 ±50 % | 3.1 k | 15.5 | ≥ 15 yes | 50 (0.25) |" in written
+    assert "Aims reached: 1 of 1." in written
+    assert 'interleaved runs of 2 s each (`make bench ARGS="--seconds 2 --reps 3"`)' in written
     entries = json.loads(tool.as_json(results, ABOUT, lines))["results"]
     assert entries[0]["brokers"]["mosquitto"] == {"median": 200, "runs": [100, 300, 200], "ratio": 1.0}
     assert entries[0]["met"] is True
@@ -92,6 +95,18 @@ def test_encrypted_is_compared_with_encrypted_and_where_asked_with_the_clear(tmp
     lines = [line for line in tool.lines_of(tool.matrix()) if line.case == "tls-pairs-q0"]
     ratios = [(results.ratio(line.case, line.metric, base=line.base), line.met(results)) for line in lines]
     assert ratios == [(4.5, False), (9.0, False)]
+    shown = tool.section(results, ABOUT, lines, "x.svg")
+    assert "`tls-pairs-q0 / pairs-q0`" in shown
+    assert "Mosquitto is faster over TLS than in the clear" in shown
+
+
+def test_what_was_not_measured_has_no_row_and_nothing_is_claimed_of_it(tmp_path: Path) -> None:
+    found = [("tls-pairs-q0", "mosquitto", 20), ("tls-pairs-q0", "other", 90)]
+    results = tool.read(rows(tmp_path / "m", *(measured(*one) for one in found)))
+    shown = tool.section(results, ABOUT, tool.lines_of(tool.matrix()), "x.svg")
+    assert "One run of 2 s each" in shown
+    assert "| `tls-pairs-q0` | 20 | - |" in shown
+    assert not any(text in shown for text in ("/ pairs-q0`", "Aims reached", "±", "faster over TLS"))
 
 
 def test_bounds_are_of_the_figure_and_latencies_are_not_to_exceed(tmp_path: Path) -> None:
@@ -170,6 +185,25 @@ def test_further_brokers_come_from_a_file(tmp_path: Path) -> None:
     file.write_text('[[broker]]\nname = "x"\n')
     with pytest.raises(brokers.CannotRun, match="name, cmd and port"):
         brokers.described(file, {})
+    file.unlink()
+    with pytest.raises(brokers.CannotRun) as told:
+        brokers.described(file, {})
+    assert str(told.value) == f"--also {file}: No such file or directory"
+
+
+def test_only_brokers_that_are_asked_for_are_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(brokers, "ROOT", tmp_path)
+    monkeypatch.setattr(brokers, "run_to_end", lambda command, stdout: made.append(command[-1]) or 2)
+    brokers.set_up("mosquitto,bollard")
+    assert made == []
+    brokers.set_up("mosquitto,aed*")
+    assert made == ["build/node/.aedes-ready"]
+    assert "aedes cannot be fetched; going on without it" in capsys.readouterr().err
+    brokers.set_up(None)
+    assert made[1:] == list(brokers.FETCHED.values())
 
 
 def test_without_a_second_core_it_says_so(
@@ -220,38 +254,88 @@ def test_runs_that_are_there_are_not_repeated_and_state_is_removed_before_each(t
     assert not list(tmp_path.glob("store*"))
 
 
+def ended(written: Path) -> bool:
+    """Whether the process whose number is in the file ends: one that was killed needs its core once more for that."""
+    stat = Path("/proc", written.read_text().strip(), "stat")
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            if stat.read_text().rsplit(")", 1)[1].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.01)
+    return False
+
+
 def test_what_a_broker_that_ended_leaves_running_ends_with_it(tmp_path: Path) -> None:
     left = tmp_path / "left"
     script = f"sleep 300 & echo $! > {left}; exit 3"
     compared(tmp_path, plan(tmp_path, ["sh", "-c", script], 1), "--reps", "1")
-    stat = Path("/proc", left.read_text().strip(), "stat")
-    assert not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] == "Z"
-
-
-def asked(**options: object) -> argparse.Namespace:
-    return argparse.Namespace(
-        **{"parts": list(tool.PARTS), "brokers": None, "scenarios": None, "seconds": 2.0, **options}
-    )
+    assert ended(left)
 
 
 def test_a_part_without_a_scenario_that_is_asked_for_is_left_out() -> None:
-    there = [{"name": "mosquitto"}, {"name": "bollard"}]
-    assert list(tool.chosen_parts(there, asked())) == list(tool.PARTS)
-    assert list(tool.chosen_parts(there, asked(scenarios="pairs*,tls-pairs*"))) == ["matrix"]
-    assert list(tool.chosen_parts(there, asked(scenarios="pairs-q0,idle"))) == ["matrix", "memory"]
+    assert list(tool.chosen_parts(Asked())) == list(tool.PARTS)
+    assert list(tool.chosen_parts(Asked(scenarios="pairs*,tls-pairs*"))) == ["matrix"]
+    chosen = tool.chosen_parts(Asked(scenarios="pairs-q0,idle"))
+    assert [[one["name"] for one in part] for part in chosen.values()] == [["pairs-q0"], ["idle"]]
 
 
 def test_a_name_that_means_nothing_costs_no_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(tool, "build_generator", lambda room: room)
-    monkeypatch.setattr(
-        tool, "found_brokers", lambda room, also: [{"name": "bollard", "version": "bollard 1"}]
-    )
     before = rows(tmp_path / "matrix.jsonl", measured("pairs-q0", "bollard", 1))
-    assert tool.main(["--room", str(tmp_path), "--scenarios", "nosuch"]) == 2
-    assert "--scenarios nosuch: there are pairs-q0" in capsys.readouterr().err
-    assert before.exists()
+    pretend(monkeypatch)
+    for arguments, told in (
+        (["--scenarios", "nosuch"], "--scenarios nosuch: there are pairs-q0"),
+        (["--scenarios", "pairs-q0,tls-pair-q1"], "--scenarios tls-pair-q1: there are pairs-q0"),
+        (["--brokers", "bollard,mosquito"], "--brokers mosquito: there are mosquitto, bollard"),
+        (["--parts", "matrix,all"], "--parts all: there are matrix"),
+    ):
+        assert tool.main(["--room", str(tmp_path), *arguments]) == 2
+        assert told in capsys.readouterr().err
+        assert before.exists()
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], list[str], int]]:
+    """Brokers, generator and comparison that do nothing; brokers, scenarios and repetitions of what would be run."""
+    done: list[tuple[list[str], list[str], int]] = []
+
+    def run(
+        room: Path, there: list[dict[str, Any]], parts: dict[str, list[dict[str, Any]]], reps: int
+    ) -> None:
+        names = [one["name"] for part in parts.values() for one in part]
+        done.append(([one["name"] for one in there], names, reps))
+        rows(room / "matrix.jsonl", measured("pairs-q0", "bollard", 1))
+
+    found = [{"name": name, "version": f"{name} 1"} for name in ("mosquitto", "bollard")]
+    monkeypatch.setattr(tool, "build_generator", lambda room: room)
+    monkeypatch.setattr(tool, "set_up", lambda wanted: None)
+    monkeypatch.setattr(tool, "found_brokers", lambda room, also: found)
+    monkeypatch.setattr(tool, "run", run)
+    return done
+
+
+def test_a_run_that_was_broken_off_goes_on_with_what_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = pretend(monkeypatch)
+    first = ["--reps", "2", "--seconds", "0.3", "--brokers", "bollard", "--scenarios", "pairs-q0,pairs-q1"]
+    assert tool.main(["--room", str(tmp_path), *first]) == 0
+    assert tool.main(["--room", str(tmp_path), "--resume"]) == 0
+    assert done == [(["bollard"], ["pairs-q0", "pairs-q1"], 2)] * 2
+    kept = (tmp_path / "about.json").read_text()
+    capsys.readouterr()
+    assert tool.main(["--room", str(tmp_path), "--resume", "--seconds", "0.6"]) == 2
+    assert "were measured with --seconds 0.3" in capsys.readouterr().err
+    assert (tmp_path / "about.json").read_text() == kept
+    assert tool.main(["--room", str(tmp_path), "--resume", "--brokers", "mosquitto", "--reps", "1"]) == 0
+    assert done[2:] == [(["mosquitto"], ["pairs-q0", "pairs-q1"], 1)]
+    written = (tmp_path / "results.md").read_text()
+    assert '--seconds 0.3 --reps 2 --brokers bollard --scenarios pairs-q0,pairs-q1"`, then `make' in written
+    assert tool.main(["--room", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "about.json").read_text())["seconds"] == 2
 
 
 def test_nothing_is_rendered_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,7 +352,7 @@ def test_nothing_is_rendered_of_nothing(tmp_path: Path, capsys: pytest.CaptureFi
         (["--reps", "0"], "more than nothing"),
         (["--seconds", "0"], "more than nothing"),
         (["--into", "nowhere"], "there is no PERFORMANCE.md"),
-        (["--parts", "matrix,all"], "--parts all: there are matrix"),
+        (["--nosuch"], "unrecognized arguments: --nosuch"),
     ],
 )
 def test_what_would_measure_nothing_is_a_usage_error(
@@ -280,9 +364,20 @@ def test_what_would_measure_nothing_is_a_usage_error(
     assert told in capsys.readouterr().err
 
 
-def test_names_that_mean_nothing_are_told_with_those_that_do() -> None:
-    there = [{"name": "mosquitto"}, {"name": "bollard"}]
-    with pytest.raises(tool.CannotRun, match="--brokers mosquito: there are bollard, mosquitto"):
-        tool.chosen_parts(there, asked(brokers="mosquito,bollard"))
-    with pytest.raises(tool.CannotRun, match="--scenarios nosuch: there are pairs-q0, "):
-        tool.chosen_parts(there, asked(scenarios="nosuch"))
+@pytest.mark.usefixtures("heard")
+def test_ctrl_c_ends_everything_that_was_started_without_a_traceback(tmp_path: Path) -> None:
+    running = tmp_path / "running"
+    script = f"echo $$ > {running}; exec sleep 300"
+    path = plan(tmp_path, ["sh", "-c", script], 1)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        running.unlink(missing_ok=True)
+        command = [sys.executable, str(BENCH / "load" / "compare.py"), "run", str(path)]
+        with subprocess.Popen(
+            [*command, "--out", str(tmp_path / "out.jsonl")], stderr=subprocess.PIPE, text=True
+        ) as process:
+            while not running.exists() or not running.read_text().strip():
+                time.sleep(0.01)
+            process.send_signal(number)
+            told = process.communicate(timeout=20)[1]
+        assert (process.returncode, told) == (128 + number, "broken off: ending what was started\n")
+        assert ended(running)

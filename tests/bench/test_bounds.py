@@ -38,3 +38,15 @@ def test_each_bound_that_needs_no_other_program_is_a_rate(
     monkeypatch.setattr(bounds, "SECONDS", 0.05)
     assert all(bounds.syncs(room, longer=longer) > 0 for longer in (False, True))
     assert bounds.commits(room) > 0
+
+
+def test_the_table_comes_about_row_by_row_and_says_what_is_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bounds, "rates", lambda room: {"handshakes": lambda: 1234.5})
+    monkeypatch.setattr(bounds, "latencies", lambda room: {"p50": lambda: 7.25})
+    lines = bounds.measured(tmp_path)
+    assert lines[2:] == ["| | at best |", "|---|---|", "| handshakes | 1,234 a second |", "| p50 | 7.2 µs |"]
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == lines
+    assert printed.err.splitlines() == ["[1/2] handshakes ...", "[2/2] p50 ..."]
