@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -26,7 +27,7 @@ from bollard.assess.probes.own import (
     Running,
     Store,
 )
-from bollard.cli.doctor import places_of
+from bollard.cli.doctor import beyond, places_of
 from cli.daemon import Daemon, bollard
 
 NOW = 1_800_000_000
@@ -161,6 +162,17 @@ def test_a_running_installation_is_judged_whole_and_left_as_it_was(state: Path) 
         before = snapshot(state)
         _, report = doctor(state)
         assert snapshot(state) == before
+        bollard("enroll", "--dir", state, "plug")
+        why = json.loads(bollard("why", "--dir", state, "plug", "--json").stdout)
+        shown = bollard("why", "--dir", state, "plug").stdout
+    # What was not tested for lack of an option names a command that has it.
+    untested = [each["observed"] for each in report["results"] if each["state"] == "not-tested"]
+    assert any("bollard scan TARGET --active" in each for each in untested)
+    assert [each for each in untested if "--" in each and not re.search("bollard scan|--backup", each)] == []
+    # What doctor itself was refused is not that of a device.
+    assert why["unnamed"] == []
+    assert why["examination"]["refused"] > 0
+    assert "while `bollard doctor` looked at the listeners" in shown
     found = states(report)
     # Whose process it is, and how it was built, is the machine's doing.
     failed = {id for id, each in found.items() if each == "fail"} - {"DOC-09", "DOC-10"}
@@ -169,6 +181,15 @@ def test_a_running_installation_is_judged_whole_and_left_as_it_was(state: Path) 
         id for id, each in found.items() if each == "pass"
     }
     assert [each["kind"] for each in report["targets"]] == ["installation", "configuration", "broker"]
+
+
+def test_what_doctor_leaves_out_names_the_command_that_tests_it() -> None:
+    places, _ = places_of(["wss [::]:8884", "tls 10.0.0.1:8883"])
+    (note,) = beyond(places, Path("/my state/root.crt"))
+    assert "bollard scan 'wss://[::1]:8884' --ca-file '/my state/root.crt' --active --username NAME" in note
+    (note,) = beyond(places[1:], None)
+    assert "bollard scan mqtts://10.0.0.1:8883 --i-own-this-network --active" in note
+    assert beyond([], None) == []
 
 
 def test_a_stopped_installation_is_judged_without_its_listeners(state: Path) -> None:

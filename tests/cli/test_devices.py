@@ -1,6 +1,8 @@
 """`bollard devices` against a running broker: what is shown, and what a change ends."""
 
 import json
+import os
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator
@@ -171,6 +173,34 @@ def test_a_recipe_that_cannot_be_is_refused_before_anything_is_rotated(
     assert done.returncode == 2, done.stderr
     told = shown(broker, identity)
     assert (told["password"], told["certificates"], told["connected"]) == (True, [], 1)
+
+
+def test_a_settings_file_that_a_rotation_left_stale_is_written_anew_as_the_refusal_says(
+    broker: Daemon, tmp_path: Path
+) -> None:
+    assert broker.run("enroll", "filed", "--out", tmp_path / "filed").returncode == 0
+    publish = ("pub", "--settings", tmp_path / "filed" / "filed.json", "-t", "devices/filed/state", "-m", "1")
+    assert bollard(*publish).returncode == 0
+    turned = broker.run("devices", "rotate", "filed")
+    assert "Settings files of filed from before" in turned.stdout
+    assert "with the same --out FOLDER" in turned.stdout
+    refused = bollard(*publish)
+    assert refused.returncode == 1
+    assert "Where the broker runs: bollard why filed\n" in refused.stderr
+    remedy = f"bollard devices rotate filed --out {tmp_path / 'filed'}\n"
+    assert f"Where the broker runs: {remedy}" in refused.stderr
+    again = broker.run(*shlex.split(remedy)[1:])
+    assert "stale" not in again.stdout
+    assert bollard(*publish).returncode == 0
+
+
+def test_a_wrong_password_without_a_settings_file_is_told_of_no_folder(broker: Daemon) -> None:
+    told = broker.json("enroll", "typed")
+    address = ("-h", told["host"], "-p", told["port"], "--ca-file", told["ca_file"], "-u", "typed")
+    wrong = {**os.environ, "BOLLARD_PASSWORD": "wrong"}
+    refused = bollard("pub", *address, "-t", "a", "-m", "b", env=wrong)
+    assert "Where the broker runs: bollard why typed\n" in refused.stderr
+    assert "bollard devices rotate typed" not in refused.stderr
 
 
 @pytest.mark.parametrize("word", ["show", "revoke", "suspend", "resume", "rotate"])

@@ -7,20 +7,30 @@ import sys
 import click
 import pytest
 
+from bollard.cli.group import paths
 from bollard.cli.main import COMMANDS, command, main
 from cli.daemon import COMMAND, bollard
 
 
-def test_every_command_loads_and_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in COMMANDS:
-        assert main([name, "--help"]) == 0
-        assert "Example:" in capsys.readouterr().out, name
+def every_command() -> list[tuple[str, ...]]:
+    return list(paths(command, click.Context(command)))
 
 
-def test_every_sub_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("show", "revoke", "suspend", "resume", "rotate"):
-        assert main(["devices", name, "--help"]) == 0
-        assert "Usage: bollard devices" in capsys.readouterr().out
+def test_every_command_and_sub_command_is_walked() -> None:
+    found = every_command()
+    assert {path[0] for path in found} == set(COMMANDS)
+    assert {("devices", "approve"), ("authority", "crl"), ("store", "restore")} <= set(found)
+
+
+@pytest.mark.parametrize("path", every_command(), ids=" ".join)
+def test_every_command_loads_and_has_help_with_an_example_of_its_own(
+    path: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*path, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"Usage: bollard {' '.join(path)} ")
+    example = text.partition("Example:")[2]
+    assert f"bollard {' '.join(path)}" in example
 
 
 def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,8 @@ def test_a_wrong_password_is_found_with_its_remedy(broker: Daemon) -> None:
     assert "wrong password" in done.stdout
     assert "remedy" in done.stdout
     assert f"devices rotate --dir {broker.directory} forgetful" in done.stdout
+    why = json.loads(broker.run("why", "forgetful", "--json").stdout)
+    assert why["failures"][0]["remedy"] == why["remedy"]
 
 
 def test_a_client_that_distrusts_the_server_is_found(broker: Daemon) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from bollard.client.errors import ConnectRefused, PublishRefused, ServerDisconnected
+from bollard.client.errors import ConnectRefused, PublishRefused, ServerDisconnected, SubscribeRefused
 from bollard.client.reasons import MAX_TOLD, describe, heals, printable, told
 from bollard.wire.spec import ReasonCode
 
@@ -24,6 +24,15 @@ def test_these_refusals_may_heal(code: int) -> None:
 @pytest.mark.parametrize("code", sorted(set(ReasonCode)))
 def test_every_code_makes_a_whole_message(code: int) -> None:
     assert f"0x{code:02X}" in str(ServerDisconnected(code))
+
+
+def test_a_topic_is_blamed_only_where_one_was_asked_for() -> None:
+    for error in (ConnectRefused(0x87), ServerDisconnected(0x87), ConnectRefused(0x87, "", "elsewhere")):
+        assert "revoked" in error.remedy
+        assert "topic" not in error.remedy
+    for asked in (PublishRefused("a", 0x87), SubscribeRefused({"a": 0x87})):
+        assert "grants the topic" in asked.remedy
+        assert "revoked" not in asked.remedy
 
 
 @pytest.mark.parametrize("text", ["\x1b[31m", "a\nb", "\u202eevil", "\x07", "\x9b"])

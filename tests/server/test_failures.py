@@ -31,7 +31,7 @@ from bollard.identity.records import (
     Token,
 )
 from bollard.server import failures as room
-from bollard.server.failures import Failures, of_refusal, of_transport
+from bollard.server.failures import Failures, of_disconnect, of_refusal, of_transport
 from bollard.server.why_connection import judge
 from bollard.wire.spec import ReasonCode
 
@@ -122,20 +122,44 @@ def test_each_refusal_of_the_authenticator_has_its_layer_and_remedy(
 
 
 @pytest.mark.parametrize(
-    ("reason", "layer"),
+    ("reason", "layer", "remedy"),
     [
-        ("plaintext MQTT on a TLS port; point the device at TLS", "tcp"),
-        ("sent nothing within 10 s", "tcp"),
-        ("did not complete the TLS handshake within 10 s", "tls"),
-        ("the client does not trust our server certificate; give it the CA file", "tls"),
-        ("the client finds our server certificate expired or not yet valid; check the clock", "clock"),
-        ("the client's certificate is not accepted (certificate has expired); enroll", "certificate"),
-        ("the client's certificate is not accepted (certificate is not yet valid); enroll", "clock"),
-        ("the client left before the WebSocket upgrade was complete", "protocol"),
+        ("plaintext MQTT on a TLS port; point the device at TLS", "tcp", "to TLS"),
+        ("plain HTTP on a TLS port; use TLS (https, wss)", "tcp", "to TLS"),
+        ("TLS on a plaintext port; use the TLS listener, or connect without TLS", "tcp", "bollard status"),
+        ("HTTP on an MQTT port; MQTT over WebSocket needs a listener of its own", "tcp", "[[listener]]"),
+        ("the first bytes are neither TLS nor MQTT", "tcp", "MQTT over TLS"),
+        ("plaintext from outside the networks of allow_plaintext_from; use TLS", "tcp", "to TLS"),
+        ("sent nothing within 10 s", "tcp", "its network"),
+        ("did not complete the TLS handshake within 10 s", "tls", "the network in between"),
+        ("the client left during the TLS handshake; if it does not trust", "tls", "server-root.crt"),
+        ("the client does not trust our server certificate; give it the CA file", "tls", "server-root.crt"),
+        (
+            "the client finds our server certificate expired or not yet valid; check the clock",
+            "clock",
+            "clock",
+        ),
+        (
+            "the client's certificate is not accepted (certificate has expired); enroll",
+            "certificate",
+            "bollard devices rotate ID --certificate",
+        ),
+        ("the client's certificate is not accepted (certificate is not yet valid); enroll", "clock", "clock"),
+        ("the client left before the WebSocket upgrade was complete", "protocol", "/mqtt"),
+        ("WebSocket from a page whose origin is not listed under `origins`", "protocol", "under origins"),
+        ("a text frame where MQTT has only binary ones", "protocol", "/mqtt"),
+        ("no key exchange group in common; the client must offer X25519 or P-256", "tls", "software"),
+        ("TLS failed: something that OpenSSL says tomorrow", "tls", "software"),
     ],
 )
-def test_each_end_of_a_transport_has_its_layer(reason: str, layer: str) -> None:
-    assert of_transport(reason)[0] == layer
+def test_each_end_of_a_transport_has_its_layer_and_remedy(reason: str, layer: str, remedy: str) -> None:
+    found, told = of_transport(reason)
+    assert (found, remedy in told) == (layer, True), told
+
+
+def test_a_code_that_is_not_known_here_has_a_remedy_too() -> None:
+    assert "bollard log" in of_refusal(0xFF, "?")[1]
+    assert "bollard log" in of_disconnect(0xFF, "?")[1]
 
 
 # --- the verdict -------------------------------------------------------------------------------------
@@ -173,6 +197,12 @@ def test_a_failed_handshake_from_its_last_address_is_taken_for_its_own() -> None
     layer, text, _ = scene.verdict()
     assert layer == "tls"
     assert "192.0.2.5" in text
+
+
+def test_the_remedy_of_a_handshake_from_its_last_address_names_the_device() -> None:
+    expired = "the client's certificate is not accepted (certificate has expired); enroll the device again"
+    scene = Scene().sees(connected(), LEFT, TransportRefused("192.0.2.1", "tls", expired))
+    assert "bollard devices rotate plug --certificate" in scene.verdict()[2]
 
 
 def test_a_device_that_was_never_heard_of_is_shown_what_nobody_could_be_named_for() -> None:
@@ -366,6 +396,55 @@ def test_an_open_enrollment_string_is_told_with_its_end() -> None:
 def test_without_a_broker_that_is_the_answer() -> None:
     why = judge("plug", PLUG, None, None, now=NOW)
     assert (why.layer, why.remedy) == ("tcp", "Start it: bollard up")
+
+
+# --- our own look at the listeners -------------------------------------------------------------------
+
+
+def probe(address: str = "127.0.0.1") -> TransportRefused:
+    return TransportRefused(address, "tls", "no key exchange group in common")
+
+
+def test_what_is_refused_to_our_own_look_is_counted_and_pushes_nobody_out() -> None:
+    scene = Scene().sees(probe("192.0.2.66"))
+    scene.failures.examined(("127.0.0.1",), 900)
+    for _ in range(room.MAX_STRANGERS):
+        scene.sees(probe(), refused(0x86, "unknown user name", username="admin", address="127.0.0.1"))
+    why = judge("plug", PLUG, scene.failures.of("plug"), 0, now=scene.now)
+    assert [failure.address for failure in why.unnamed] == ["192.0.2.66"]
+    assert why.examination is not None
+    assert (why.examination.refused, why.examination.addresses) == (2 * room.MAX_STRANGERS, ("127.0.0.1",))
+
+
+def test_our_own_look_hides_no_other_address_and_no_identity() -> None:
+    scene = Scene()
+    scene.failures.examined(("127.0.0.1",), 900)
+    scene.sees(probe("192.0.2.66"), refused(0x86, "wrong password", username="plug", address="127.0.0.1"))
+    history = scene.failures.of("plug")
+    assert [failure.address for failure in history.unnamed] == ["192.0.2.66"]
+    assert [failure.text for failure in history.failures] == ["wrong password"]
+    assert history.examination is not None
+    assert history.examination.refused == 0
+
+
+def test_our_own_look_ends_when_it_is_said_or_by_itself() -> None:
+    scene = Scene()
+    scene.failures.examined(("127.0.0.1",), 1e9)
+    scene.failures.examined(("127.0.0.1",), 1)
+    scene.sees(probe(), probe())
+    assert len(scene.failures.of("plug").unnamed) == 1
+    scene.failures.examined(("::1",), 1e9)
+    scene.now += room.MAX_EXAMINATION_S
+    scene.sees(probe("::1"))
+    assert [failure.address for failure in scene.failures.of("plug").unnamed] == ["::1", "127.0.0.1"]
+
+
+def test_our_own_look_names_only_so_many_addresses() -> None:
+    scene = Scene()
+    scene.failures.examined([f"192.0.2.{number}" for number in range(200)], 900)
+    known = scene.failures.of("plug").examination
+    assert known is not None
+    assert len(known.addresses) == room.MAX_EXAMINED_FROM
 
 
 # --- bounds ------------------------------------------------------------------------------------------

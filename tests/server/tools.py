@@ -11,6 +11,8 @@ TOOLS = Path(__file__).parents[2] / "tools"
 def load_tool(name: str) -> ModuleType:
     """tools/`name`.py, loaded once."""
     known = f"bollard_tool_{name}"
+    if str(TOOLS) not in sys.path:
+        sys.path.append(str(TOOLS))  # behind the tests, of which some are named like a tool
     if known not in sys.modules:
         spec = importlib.util.spec_from_file_location(known, TOOLS / f"{name}.py")
         assert spec is not None

@@ -257,9 +257,10 @@ async def _attempt(probe: Probe, room: Room, name: str, looked: _Looked) -> None
     if looked.stopped:
         return _skip(probe, name, looked, looked.stopped)
     if probe.caution is Caution.ACTIVE and not room.active:
-        return _skip(probe, name, looked, "it is an active check: --active")
+        return _skip(probe, name, looked, "it is an active check: bollard scan TARGET --active")
     if probe.caution is Caution.INTRUSIVE and not room.intrusive:
-        return _skip(probe, name, looked, "it strains the target: --intrusive, with a signed scope file")
+        how = "bollard scan TARGET --intrusive, with a signed --scope FILE"
+        return _skip(probe, name, looked, f"it strains the target: {how}")
     limit_s = PROBE_S if probe is not BESIDE else PROBE_S + 2 * room.bounds.patience_s
     try:
         async with asyncio.timeout(limit_s):

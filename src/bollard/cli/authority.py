@@ -47,6 +47,9 @@ def crl(out: Path | None, **options: Any) -> None:
 
     It is made anew each day and with each change by itself, and lies in the state directory as
     ca/device-ca.crl. The broker itself does not need it.
+
+    \b
+    Example:  bollard authority crl --out /srv/www/device-ca.crl
     """
     from bollard.server.requests import AskAuthority
 
@@ -72,6 +75,9 @@ def export(file: Path, **options: Any) -> None:
 
     The sheet opens the keys of the server roots. It is needed only to replace the server authorities;
     until then nobody should be able to read it here.
+
+    \b
+    Example:  bollard authority export /media/usb/bollard-recovery.txt
     """
     from bollard.identity.files import read_private
     from bollard.server.requests import AskAuthority

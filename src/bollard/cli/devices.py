@@ -8,7 +8,7 @@ from msgspec import to_builtins
 
 from bollard.cli.credential import credential_options
 from bollard.cli.group import Group
-from bollard.cli.handover import hand_over, prepare_folder
+from bollard.cli.handover import hand_over, prepare_folder, stale
 from bollard.cli.output import count, day, say_json, say_table
 from bollard.cli.proposal import pointed
 from bollard.cli.recipe import NAMES, check_recipe
@@ -78,7 +78,11 @@ def _row(device: "Device") -> tuple[str, ...]:
 @target_options
 @json_option
 def show(identity: str, **options: Any) -> None:
-    """Everything that the registry knows of ID."""
+    """Everything that the registry knows of ID.
+
+    \b
+    Example:  bollard devices show plug
+    """
     from bollard.server.requests import Device, ShowDevice
 
     config, as_json = _target(options)
@@ -138,6 +142,9 @@ def revoke(identity: str, **options: Any) -> None:
     """Shut ID out for good, and end what lives of it now.
 
     Its connections, sessions, wills and retained messages end at once. For a pause: suspend.
+
+    \b
+    Example:  bollard devices revoke plug
     """
     _change(identity, "revoked", options)
 
@@ -152,6 +159,10 @@ def suspend(identity: str, purge: bool, **options: Any) -> None:
 
     Its connections end at once, without their wills. Its sessions, and the messages that it queued for
     others or retained, are kept and withheld until it is resumed.
+
+    \b
+    Example:  bollard devices suspend plug
+              bollard devices suspend plug --purge
     """
     _change(identity, "suspended", options, purge=purge)
 
@@ -163,7 +174,11 @@ def suspend(identity: str, purge: bool, **options: Any) -> None:
 def approve(identity: str, **options: Any) -> None:
     """Let the device in that asked as ID with an enrollment string and waits.
 
-    `bollard devices` shows the fingerprint of its key; it must be the one that the device shows.
+    `bollard devices show ID` has the fingerprint of its key; it must be the one that the device shows.
+
+    \b
+    Example:  bollard devices show plug
+              bollard devices approve plug
     """
     from bollard.server.requests import ApproveDevice, Device
 
@@ -181,7 +196,11 @@ def approve(identity: str, **options: Any) -> None:
 @target_options
 @json_option
 def resume(identity: str, **options: Any) -> None:
-    """Let a suspended ID in again."""
+    """Let a suspended ID in again.
+
+    \b
+    Example:  bollard devices resume plug
+    """
     _change(identity, "active", options)
 
 
@@ -213,10 +232,12 @@ def rotate(
 ) -> None:
     """Give ID a new credential; the old one ends at once, and with it the connections of ID.
 
+    Files that `bollard enroll --out` wrote hold the old one: with the same --out they are written anew.
     If somebody else had the old one, --purge removes what they may have left behind.
 
     \b
     Example:  bollard devices rotate plug
+              bollard devices rotate plug --out ./plug
               bollard devices rotate meter --for paho > meter.py
     """
     from bollard.cli.token import hand_over_token, parse_life
@@ -227,6 +248,7 @@ def rotate(
     check_identity(identity)
     config, as_json = _target(options)
     kind: Credential = "certificate" if credential == "certificate" else "password"
+    written = out is not None
     if kind == "certificate" and out is None:
         out = StateDirectory(config.state_dir).devices / identity
     if recipe is not None:
@@ -242,6 +264,10 @@ def rotate(
     enrolled = _ask(config, Rotate(identity, kind, purge))
     assert isinstance(enrolled, Enrolled)
     hand_over(enrolled, folder, recipe, config, as_json=as_json, again=True)
+    if not (written or as_json or recipe):
+        click.echo(
+            f"\n{stale(identity)} Or rotate once more with the same --out FOLDER: it writes them anew."
+        )
 
 
 @command.command()

@@ -1,8 +1,11 @@
 """`bollard doctor`: the checks of all other assessments, on this installation. It looks and changes nothing."""
 
 import asyncio
+import contextlib
 import re
+import shlex
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +21,15 @@ if TYPE_CHECKING:
     from bollard.assess.model import Report
     from bollard.assess.plan import HostReport, Settings
     from bollard.assess.scope import Place
+    from bollard.server.config import Config
     from bollard.server.requests import Status
 
 #: Our own broker may be asked faster than a stranger's; it ends silent connections after ten seconds.
 PACKETS_PER_S = 40.0
-BEYOND = (
-    "What one client may do to another is tested with the credentials of two: bollard scan ADDRESS --active "
-    "--username NAME --second-username OTHER."
-)
+#: How long our probes are known as ours if nobody says that they have ended, and how long after that, in seconds:
+#: the broker may see the end of the last one a moment later.
+EXAMINATION_S = 900.0
+AFTERWARDS_S = 1.0
 _LISTENER = re.compile(r"(tls|wss|plaintext|ws) (\S+):(\d+)")
 _TRANSPORTS = {"tls": "tls", "wss": "wss", "plaintext": "tcp", "ws": "ws"}
 
@@ -71,7 +75,7 @@ def _examine(
     evidence, missing = gather(config, backup, status)
     name = str(config.state_dir)
     installation = examine(name, evidence, missing)
-    hosts, notes = _scan(status, config.state_dir)
+    hosts, notes = _scan(status, config)
     return combine(config.file, name, installation, hosts, notes, started)
 
 
@@ -87,7 +91,7 @@ def _check_backup(path: Path) -> None:
         ) from None
 
 
-def _scan(status: "Status | None", state_dir: Path) -> "tuple[list[HostReport], list[str]]":
+def _scan(status: "Status | None", config: "Config") -> "tuple[list[HostReport], list[str]]":
     """The scan of the listeners that run, one after the other, and what could not be scanned."""
     from bollard.assess import plan
 
@@ -95,10 +99,54 @@ def _scan(status: "Status | None", state_dir: Path) -> "tuple[list[HostReport], 
         return [], ["The broker is not running, or may not be asked by this user: no listener was looked at."]
     places, notes = places_of(status.listeners)
     progress = _progress if sys.stderr.isatty() else _silent
-    found = asyncio.run(plan.scan(places, _settings(state_dir), progress))
+    settings = _settings(config.state_dir)
+    with _announced(config, places):
+        found = asyncio.run(plan.scan(places, settings, progress))
     if sys.stderr.isatty():
         click.echo("\r\x1b[K", err=True, nl=False)
-    return found, [*notes, BEYOND]
+    return found, [*notes, *beyond(places, settings.ca_file)]
+
+
+@contextlib.contextmanager
+def _announced(config: "Config", places: "list[Place]") -> Iterator[None]:
+    """Let the broker know that what it refuses meanwhile is ours: `bollard why` is about devices.
+
+    Who connects to an address of this machine comes from that address.
+    """
+    from bollard.server.control_socket import ask_socket
+    from bollard.server.requests import Examine
+    from bollard.server.state import StateDirectory
+
+    path = StateDirectory(config.state_dir).control_socket
+    addresses = tuple(dict.fromkeys(place.address for place in places))
+
+    def announce(for_s: float) -> None:
+        # A broker that has ended, or does not know this request, is looked at all the same.
+        with contextlib.suppress(LocalError):
+            ask_socket(path, Examine(addresses, for_s))
+
+    announce(EXAMINATION_S)
+    try:
+        yield
+    finally:
+        announce(AFTERWARDS_S)
+
+
+def beyond(places: "list[Place]", ca_file: Path | None) -> list[str]:
+    """Where to look for what needs credentials or more than looking: the command for the first listener."""
+    if not places:
+        return []
+    first = places[0]
+    scheme = {"tcp": "mqtt", "tls": "mqtts"}.get(first.transport, first.transport)
+    host = f"[{first.address}]" if ":" in first.address else first.address
+    words = ["bollard", "scan", f"{scheme}://{host}:{first.port}"]
+    words += ["--ca-file", str(ca_file)] if ca_file is not None and scheme in ("mqtts", "wss") else []
+    words += ["--i-own-this-network"] if first.reach == "private" else []
+    return [
+        f"bollard doctor only looks. What needs more is tested by {shlex.join(words)} --active "
+        "--username NAME --password-file FILE --second-username OTHER --second-password-file FILE: what a client, and "
+        "one client with another, can do; its --help has the rest."
+    ]
 
 
 def _progress(target: str, what: str) -> None:

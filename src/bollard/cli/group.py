@@ -41,16 +41,16 @@ def _unknown(group: Group, ctx: click.Context, name: str) -> str:
 
     root = ctx.find_root()
     where = f" in {ctx.command_path}" if ctx.parent is not None else ""
-    paths = [path for path in _paths(root.command, root) if path[-1] == name]
+    known = [path for path in paths(root.command, root) if path[-1] == name]
     meant = [MEANT[name]] if name in MEANT else []
-    meant += [text for text in map(" ".join, paths) if text not in meant]
+    meant += [text for text in map(" ".join, known) if text not in meant]
     if meant:
         commands = " or ".join(f"`{root.command_path} {text}`" for text in meant)
         return f"there is no command {name!r}{where}. Did you mean {commands}?"
     return f"there is no command {name!r}{where}. {suggest(name, group.list_commands(ctx))}"
 
 
-def _paths(
+def paths(
     command: click.Command, ctx: click.Context, before: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, ...]]:
     """The names that lead to every command below `command`."""
@@ -60,4 +60,4 @@ def _paths(
         yield (*before, name)
         found = command.get_command(ctx, name)
         if found is not None:
-            yield from _paths(found, ctx, (*before, name))
+            yield from paths(found, ctx, (*before, name))

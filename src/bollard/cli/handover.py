@@ -92,6 +92,11 @@ def hand_over(
         click.echo(show(settings, settings_file, _topics(enrolled)))
 
 
+def stale(identity: str) -> str:
+    """That files which hold an earlier credential are of no use any more."""
+    return f"Settings files of {identity} from before, as enroll --out writes them, are stale now: put the new one in."
+
+
 def _topics(enrolled: "Enrolled") -> Topics:
     """What the templates of a new installation let this identity subscribe and publish to."""
     if enrolled.template == "app":

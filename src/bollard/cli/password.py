@@ -8,6 +8,7 @@ import click
 from msgspec import to_builtins
 
 from bollard.base.errors import LocalError
+from bollard.cli.handover import stale
 from bollard.cli.output import say_json
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def set_password(config: "Config", identity: str, password: str, *, purge: bool,
         say_json({"id": changed.id, "state": changed.state, **to_builtins(changed.ended), **warning})
         return
     click.echo(f"{changed.id} has the new password; every older credential of it has ended.")
+    click.echo(stale(changed.id))
     if changed.running:
         click.echo(f"Ended in {changed.ended.took_ms:.0f} ms: {changed.ended.connections} connections.")
     if changed.warning:

@@ -27,6 +27,9 @@ Command = Callable[..., Any]
 PASSWORD_VARIABLE = "BOLLARD_PASSWORD"  # noqa: S105  # the name of a variable, not a password
 #: The reason codes of a refusal by policy: 5.0, and of a subscription in 3.1.1.
 NOT_AUTHORIZED, FAILURE = 0x87, 0x80
+WRONG_PASSWORD = 0x86
+#: Refusals of which the broker knows more than it tells the client: client id, credential, rights, method, too often.
+EXPLAINED = frozenset({FAILURE, 0x85, WRONG_PASSWORD, NOT_AUTHORIZED, 0x8C, 0x9F})
 #: The same for a limit.
 QUOTA_EXCEEDED = 0x97
 _SAY_WHO = "Say who you are: --settings FILE; or --username with --password-file; or --cert and --key."
@@ -185,12 +188,22 @@ def explain_refusals(options: dict[str, Any], action: str) -> Iterator[None]:
             commands.append(shlex.join([*words[:3], "receive", options["response_topic"]]))
         if isinstance(error, ConnectRefused) and not _says_who(options):
             error.remedy = _SAY_WHO
-        elif error.code in (NOT_AUTHORIZED, FAILURE):
+        elif error.code in EXPLAINED:
+            if error.code == WRONG_PASSWORD:
+                commands += _new_settings(options)
             lines = [error.remedy, *(f"Where the broker runs: {visible(command)}" for command in commands)]
             error.remedy = "\n  ".join(filter(None, lines))
         elif error.code == QUOTA_EXCEEDED:
             error.remedy = _which_limit(_identity(options))
         raise
+
+
+def _new_settings(options: dict[str, Any]) -> list[str]:
+    """The command that gives a new password and writes the settings file in use anew, if `enroll` wrote it."""
+    path, identity = options["settings_file"], _identity(options)
+    if path is None or options["username"] or path.name != f"{identity}.json":
+        return []
+    return [shlex.join(["bollard", "devices", "rotate", identity, "--out", str(path.absolute().parent)])]
 
 
 def _says_who(options: dict[str, Any]) -> bool:

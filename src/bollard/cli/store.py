@@ -32,6 +32,10 @@ def check(directory: Path | None, config_file: Path | None, as_json: bool) -> in
 
     Ends with 0 if it is, with 1 if it is damaged; the next start of the broker then saves what can be
     read.
+
+    \b
+    Example:  bollard store check
+              bollard store check --json
     """
     from bollard.store.salvage import check as check_store
 
@@ -71,6 +75,9 @@ def restore(file: Path, directory: Path | None, config_file: Path | None) -> Non
 
     Sessions and retained messages become those of the backup: what was delivered since comes again. The
     store that was there is kept beside it.
+
+    \b
+    Example:  bollard store restore sessions-monday.db
     """
     from bollard.store.database import StateLock
     from bollard.store.salvage import restore_backup

@@ -70,7 +70,7 @@ class ConnectRefused(Refused):
     """CONNACK with a refusal. `reference` names another server where the server named one."""
 
     def __init__(self, code: int, reason: str | None = None, reference: str | None = None) -> None:
-        super().__init__("the server refused the connection", code, reason, _elsewhere(code, reference))
+        super().__init__("the server refused the connection", code, reason, _advice(code, reference))
         self.reference = reference or ""
 
 
@@ -78,7 +78,7 @@ class ServerDisconnected(Refused):
     """The server ended the connection with a DISCONNECT."""
 
     def __init__(self, code: int, reason: str | None = None, reference: str | None = None) -> None:
-        super().__init__("the server ended the connection", code, reason, _elsewhere(code, reference))
+        super().__init__("the server ended the connection", code, reason, _advice(code, reference))
         self.reference = reference or ""
         if code < 0x80:
             self.heals = True
@@ -133,7 +133,7 @@ class ClientClosed(ClientError):
     """The client was closed, by `async with` ending or by `close`."""
 
 
-def _elsewhere(code: int, reference: str | None) -> str:
-    if not reference:
-        return ""
-    return f'{remedy(code)} It names "{printable(reference[:200])}".'.strip()
+def _advice(code: int, reference: str | None) -> str:
+    """What to do about a connection that was refused or ended with `code`."""
+    advice = remedy(code, of_connection=True)
+    return f'{advice} It names "{printable(reference[:200])}".'.strip() if reference else advice

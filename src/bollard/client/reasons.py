@@ -40,9 +40,8 @@ _REMEDIES: dict[int, str] = {
     ReasonCode.CLIENT_IDENTIFIER_NOT_VALID: "Choose another client id, or leave it empty so that the server"
     " assigns one.",
     ReasonCode.BAD_USER_NAME_OR_PASSWORD: "Check the user name and the password; on the server,"
-    " `bollard devices rotate ID` gives a new one.",
-    ReasonCode.NOT_AUTHORIZED: "Check that this identity is enrolled and active, and that the server's policy"
-    " grants the topic.",
+    " `bollard devices rotate ID --out FOLDER` gives a new one and writes its settings file anew.",
+    ReasonCode.NOT_AUTHORIZED: "Check that the server's policy grants the topic to this identity.",
     ReasonCode.SERVER_UNAVAILABLE: "Try again later; the server's log says why.",
     ReasonCode.SERVER_BUSY: "Try again later.",
     ReasonCode.BANNED: "Ask whoever runs the server to lift the ban.",
@@ -65,6 +64,11 @@ _REMEDIES: dict[int, str] = {
     ReasonCode.CONNECTION_RATE_EXCEEDED: "Wait before connecting again.",
     ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED: "Subscribe without + and #.",
 }
+#: Where no topic was asked for, because the connection itself was refused or ended, a code means something else.
+_OF_CONNECTIONS: dict[int, str] = {
+    ReasonCode.NOT_AUTHORIZED: "Check that this identity is enrolled, and neither suspended nor revoked; that its"
+    " credential is the newest; and, if it leaves a will, that policy grants that.",
+}
 
 
 def describe(code: int) -> str:
@@ -76,9 +80,11 @@ def describe(code: int) -> str:
     return f"{name} (0x{code:02X})"
 
 
-def remedy(code: int) -> str:
-    """What to do about `code`, as a sentence; "" where there is nothing useful to say."""
-    return _REMEDIES.get(code, "")
+def remedy(code: int, *, of_connection: bool = False) -> str:
+    """What to do about `code`, as a sentence; "" where there is nothing useful to say. `of_connection`: it
+    was said to a CONNECT or by a DISCONNECT."""
+    told = _REMEDIES.get(code, "")
+    return _OF_CONNECTIONS.get(code, told) if of_connection else told
 
 
 def heals(code: int) -> bool:

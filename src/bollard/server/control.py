@@ -58,10 +58,12 @@ from bollard.server.requests import (
     Ended,
     Enroll,
     Enrolled,
+    Examine,
     GivePsk,
     HandedRoots,
     ImportBatch,
     ListDevices,
+    Noted,
     Reload,
     Reloaded,
     Request,
@@ -160,6 +162,10 @@ class Control:
                 return self._reload()
             case WhyConnection():
                 return self._why(request.id)
+            case Examine():
+                if self._failures is not None:
+                    self._failures.examined(request.addresses, request.for_s)
+                return Noted()
             case AskAuthority():
                 warning = self.publish_crl() if request.crl else ""
                 return describe(self._authorities, self._registry, warning=warning, now=time.time())

@@ -18,6 +18,7 @@ cdef class Failures:
     cdef object _lock
     cdef readonly Memory _known
     cdef readonly object _strangers
+    cdef object _examination
 
     @cython.locals(memory=_Memory)
     cpdef int observe(self, object event) except -1

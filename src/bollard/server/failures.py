@@ -14,7 +14,7 @@ import shlex
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -37,6 +37,9 @@ MAX_FAILURES = 8
 MAX_STRANGERS = 256
 #: Longest text that is kept of one failure; peers choose parts of it.
 MAX_TEXT_CHARS = 300
+#: Bounds of an examination: from how many addresses, and for how many seconds if nobody says that it has ended.
+MAX_EXAMINED_FROM = 64
+MAX_EXAMINATION_S = 900.0
 
 _QUOTED = re.compile(r"'([A-Za-z0-9_.-]{1,64})'")
 
@@ -53,11 +56,21 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     claimed: str = ""
 
 
+class Examination(msgspec.Struct, frozen=True, kw_only=True):
+    """A look of our own at the listeners, from `addresses`. `began` and `until` in seconds since the epoch;
+    `refused` counts what came from there meanwhile and named nobody that is enrolled."""
+
+    began: float
+    until: float
+    addresses: tuple[str, ...]
+    refused: int = 0
+
+
 class History(msgspec.Struct, frozen=True, kw_only=True):
     """What is remembered of one identity, newest first; `since` is when remembering began.
 
     `nearby` are failures of transports that named nobody, from the address that it last used; `unnamed`
-    those from anywhere.
+    those from anywhere. `examination` is the latest, whose refusals are in neither.
     """
 
     since: float
@@ -66,6 +79,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     failures: tuple[Failure, ...] = ()
     nearby: tuple[Failure, ...] = ()
     unnamed: tuple[Failure, ...] = ()
+    examination: Examination | None = None
 
 
 class _Memory(Remembered):
@@ -91,6 +105,7 @@ class Failures:
         self._lock = threading.Lock()
         self._known = Memory(MAX_IDENTITIES)
         self._strangers: deque[Failure] = deque(maxlen=MAX_STRANGERS)
+        self._examination: Examination | None = None
 
     def observe(self, event: Event) -> None:
         """Remember `event` if it says something about why somebody is not in."""
@@ -124,6 +139,20 @@ class Failures:
                     remedy = f"See which rule limits it: bollard policy show {event.principal}"
                 self._note("limit", event.address, f"{event.limit}: {event.detail}", remedy, event.principal)
 
+    def examined(self, addresses: Sequence[str], for_s: float) -> None:
+        """Our owner looks at the listeners from `addresses`, for `for_s` more seconds: what is refused there
+        meanwhile is counted and not remembered. For the owner alone: whoever may say this hides who comes from there.
+        """
+        with self._lock:
+            now = self._clock()
+            known = self._examination
+            until = now + min(max(for_s, 0.0), MAX_EXAMINATION_S)
+            if known is not None and now < known.until:
+                self._examination = msgspec.structs.replace(known, until=until)
+            else:
+                where = tuple(addresses[:MAX_EXAMINED_FROM])
+                self._examination = Examination(began=now, until=until, addresses=where)
+
     def of(self, identity: Principal) -> History:
         """What is remembered of `identity`."""
         with self._lock:
@@ -131,8 +160,11 @@ class Failures:
             memory: _Memory | None = self._known.get(identity)
             named = [failure for failure in strangers if failure.claimed == identity]
             unnamed = [failure for failure in strangers if not failure.claimed]
+            looked = self._examination
             if memory is None:
-                return History(since=self._since, failures=tuple(named), unnamed=tuple(unnamed))
+                return History(
+                    since=self._since, failures=tuple(named), unnamed=tuple(unnamed), examination=looked
+                )
             nearby = [failure for failure in unnamed if failure.address == memory.address != ""]
             return History(
                 since=self._since,
@@ -141,6 +173,7 @@ class Failures:
                 failures=(*reversed(memory.failures), *named),
                 nearby=tuple(nearby),
                 unnamed=tuple(unnamed),
+                examination=looked,
             )
 
     def _note(self, layer: str, address: str, text: str, remedy: str, claimed: str) -> None:
@@ -157,8 +190,16 @@ class Failures:
             # Attack: endless names. Only those that are enrolled get a memory of their own.
             if claimed in enrolled:
                 self._memory(claimed).failures.append(failure)
-            else:
+            elif not self._examines(failure):
                 self._strangers.append(failure)
+
+    def _examines(self, failure: Failure) -> bool:
+        """Whether `failure` is counted with the examination that is on. Called with the lock."""
+        known = self._examination
+        if known is None or failure.at > known.until or failure.address not in known.addresses:
+            return False
+        self._examination = msgspec.structs.replace(known, refused=known.refused + 1)
+        return True
 
     def _memory(self, identity: Principal) -> _Memory:
         memory: _Memory | None = self._known.recall(identity)
@@ -214,8 +255,12 @@ _ENDED_CREDENTIALS: tuple[tuple[str, Judgement], ...] = (
     ("certificate has expired", ("certificate", _NEW_CERTIFICATE + "; or let the device renew in time")),
     ("its certificate is", ("certificate", "It used an old certificate: install the newest one.")),
     ("authority of its certificate", ("certificate", _NEW_CERTIFICATE + ", and install what it gives")),
-    ("was replaced", ("credential", "Install the new credential on the device.")),
+    (
+        "was replaced",
+        ("credential", "Install the new credential on the device: files with the old one are stale."),
+    ),
 )
+_OTHER: Judgement = ("protocol", "See what the broker noted of it: bollard log")
 _OF_CODE: dict[int, Judgement] = {
     0x80: ("protocol", "The broker gave no reason; its log has one."),
     0x81: ("protocol", "The client sends what is no MQTT; update it."),
@@ -223,7 +268,11 @@ _OF_CODE: dict[int, Judgement] = {
     0x83: ("protocol", "The broker failed inside, not the device: see its log."),
     0x84: ("protocol", "The client speaks another version of MQTT: set it to 3.1.1 or 5.0."),
     0x85: ("binding", "Give the client another client id."),
-    0x86: ("credential", f"Compare user name and password, or give it new ones: {_NEW_PASSWORD}"),
+    0x86: (
+        "credential",
+        f"Compare user name and password, or give it new ones: {_NEW_PASSWORD} (with --out FOLDER: and write its "
+        "settings file anew)",
+    ),
     0x87: ("identity", "bollard devices show ID"),
     0x89: ("limit", "Too many were checked at once: it gets in when it tries again."),
     0x8B: ("tcp", "The broker was stopped; it comes back by itself."),
@@ -245,19 +294,60 @@ _OF_CODE: dict[int, Judgement] = {
     0x9F: ("limit", "It tried too often: repair its credentials or its loop, then wait for some minutes."),
 }
 
-#: What stands in the reason for which a transport was refused. The sentences say themselves what to do.
-_TRANSPORTS: tuple[tuple[str, str], ...] = (
-    ("expired or not yet valid", "clock"),
-    ("certificate is not yet valid", "clock"),
-    ("the client's certificate is not accepted", "certificate"),
-    ("on a TLS port", "tcp"),
-    ("on a plaintext port", "tcp"),
-    ("on an MQTT port", "tcp"),
-    ("neither TLS nor MQTT", "tcp"),
-    ("sent nothing", "tcp"),
-    ("plaintext from outside", "tcp"),
-    ("WebSocket", "protocol"),
-    ("upgrade", "protocol"),
+_TRUST = (
+    "Give the device the present server-root.crt (`bollard authority` says where it is), and a name or address of the "
+    "broker that its certificate holds."
+)
+_TO_TLS = "Set the device to TLS, with server-root.crt as its CA file; or give it a listener of the kind that it wants."
+_STRENGTH = (
+    "The device and this broker have no way of encryption in common: update its software, or its TLS library."
+)
+_NETWORK = "Look at the device and the network in between: it begins, and does not go on."
+_WEBSOCKET = "Set the client to MQTT over WebSocket at the path /mqtt, or to a listener without WebSocket."
+
+#: What stands in the reason for which a transport was refused, and what follows from it. The first that fits counts.
+_TRANSPORTS: tuple[tuple[str, Judgement], ...] = (
+    (
+        "expired or not yet valid",
+        ("clock", "Set the clock of the device, and that of this machine: bollard doctor"),
+    ),
+    (
+        "certificate is not yet valid",
+        ("clock", "Set the clock of this machine; then let the device try again."),
+    ),
+    (
+        "the client's certificate is not accepted",
+        ("certificate", "Give the device a new one: bollard devices rotate ID --certificate"),
+    ),
+    ("on a TLS port", ("tcp", _TO_TLS)),
+    ("on a plaintext port", ("tcp", "Set the device to the port with TLS: bollard status shows it.")),
+    ("on an MQTT port", ("tcp", "Set the client to MQTT, or give it a [[listener]] for WebSocket.")),
+    (
+        "neither TLS nor MQTT",
+        ("tcp", "Set the device to MQTT over TLS, with server-root.crt as its CA file."),
+    ),
+    (
+        "sent nothing",
+        ("tcp", "If it is a device: look at its TLS settings and its network. Probes do this too."),
+    ),
+    ("plaintext from outside", ("tcp", _TO_TLS)),
+    ("origins", ("protocol", "If the page is your own, list its origin under origins of the [[listener]].")),
+    ("WebSocket", ("protocol", _WEBSOCKET)),
+    ("upgrade", ("protocol", _WEBSOCKET)),
+    ("where MQTT has only binary ones", ("protocol", _WEBSOCKET)),
+    ("did not complete the TLS handshake", ("tls", _NETWORK)),
+    ("closed the connection without ending TLS", ("tls", _NETWORK)),
+    ("gave up the TLS handshake", ("tls", _NETWORK)),
+    ("left during the TLS handshake", ("tls", _TRUST)),
+    ("does not trust our server certificate", ("tls", _TRUST)),
+    ("rejects our server certificate", ("tls", _TRUST)),
+    ("could not verify our signature", ("tls", _TRUST)),
+    ("the name in our certificate", ("tls", _TRUST)),
+    ("the bytes are not TLS", ("tls", _TO_TLS)),
+    (
+        "failed inside itself",
+        ("tls", "Give the device more memory for TLS, or restart it; its own log may say more."),
+    ),
 )
 
 
@@ -266,7 +356,7 @@ def of_refusal(code: int, reason: str) -> Judgement:
     for text, judgement in {0x86: _WRONG_PASSWORDS, 0x87: _REFUSALS}.get(code, ()):
         if text in reason:
             return judgement
-    return _OF_CODE.get(code, ("protocol", ""))
+    return _OF_CODE.get(code, _OTHER)
 
 
 def of_disconnect(code: int, reason: str) -> Judgement:
@@ -274,9 +364,9 @@ def of_disconnect(code: int, reason: str) -> Judgement:
     for text, judgement in _ENDED_CREDENTIALS if code == 0x87 else ():
         if text in reason:
             return judgement
-    return _OF_CODE.get(code, ("protocol", ""))
+    return _OF_CODE.get(code, _OTHER)
 
 
 def of_transport(reason: str) -> Judgement:
-    """Layer of a connection that ended before MQTT began; its reason is its own remedy."""
-    return next((layer for text, layer in _TRANSPORTS if text in reason), "tls"), ""
+    """Layer and remedy of a connection that ended before MQTT began."""
+    return next((judgement for text, judgement in _TRANSPORTS if text in reason), ("tls", _STRENGTH))

@@ -110,6 +110,14 @@ class WhyConnection(msgspec.Struct, frozen=True, tag_field="op", tag="why", forb
     id: str
 
 
+class Examine(msgspec.Struct, frozen=True, tag_field="op", tag="examine", forbid_unknown_fields=True):
+    """`bollard doctor` looks at the listeners from `addresses`, for `for_s` more seconds: what is refused there
+    meanwhile is counted, not taken for a device. Bounds are those of `Failures.examined`."""
+
+    addresses: tuple[str, ...]
+    for_s: float
+
+
 class AskAuthority(msgspec.Struct, frozen=True, tag_field="op", tag="authority", forbid_unknown_fields=True):
     """The authorities, and how far a replacement is. With `crl` the revocation list is made anew first."""
 
@@ -158,6 +166,7 @@ Request = (
     | AskStatus
     | Reload
     | WhyConnection
+    | Examine
     | AskAuthority
     | RotateAuthority
     | HandedRoots
@@ -321,6 +330,10 @@ class Reloaded(msgspec.Struct, frozen=True):
     done: tuple[str, ...]
 
 
+class Noted(msgspec.Struct, frozen=True):
+    """It is noted; there is nothing to tell."""
+
+
 class AuthorityInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One authority. `not_after` in seconds since the epoch."""
 
@@ -369,6 +382,7 @@ Result = (
     | Status
     | Reloaded
     | ConnectionWhy
+    | Noted
     | BatchImported
     | AuthorityStatus
     | LearningInfo
@@ -392,6 +406,7 @@ ANSWERS: dict[type[Request], type[Result]] = {
     AskStatus: Status,
     Reload: Reloaded,
     WhyConnection: ConnectionWhy,
+    Examine: Noted,
     AskAuthority: AuthorityStatus,
     RotateAuthority: AuthorityStatus,
     HandedRoots: AuthorityStatus,

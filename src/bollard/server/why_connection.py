@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from bollard.identity.records import Approval, CertificateState, Identity, State
-from bollard.server.failures import Failure, History
+from bollard.server.failures import Examination, Failure, History
 
 #: Failures that are told at most, and those of others that might be its own.
 TOLD = 5
@@ -26,7 +26,8 @@ class ConnectionWhy(msgspec.Struct, frozen=True, kw_only=True):
     wrong was denied to it on a connection that it had, so nothing is wrong with the connection.
 
     `failures` are recent ones of this identity, `unnamed` those before anybody could be named that may be
-    its own; newest first. `connected` is None if no broker runs.
+    its own; newest first. `examination` is our own look at the listeners, whose refusals are in neither.
+    `connected` is None if no broker runs.
     """
 
     id: str
@@ -41,6 +42,7 @@ class ConnectionWhy(msgspec.Struct, frozen=True, kw_only=True):
     since: float = 0.0
     failures: tuple[Failure, ...] = ()
     unnamed: tuple[Failure, ...] = ()
+    examination: Examination | None = None
 
 
 def judge(
@@ -74,6 +76,7 @@ def judge(
         since=past.since,
         failures=past.failures[:TOLD],
         unnamed=(past.nearby or past.unnamed)[:TOLD],
+        examination=past.examination,
     )
 
 
@@ -109,7 +112,8 @@ def _verdict(
         place = f" from {latest.address}" if latest.address else ""
         return latest.layer, f"{latest.text}, {_when(latest.at)}{place}", latest.remedy
     if near is not None:
-        return near.layer, f"{near.text}, {_when(near.at)} from its last address {near.address}", near.remedy
+        text = f"{near.text}, {_when(near.at)} from its last address {near.address}"
+        return near.layer, text, near.remedy.replace("rotate ID", f"rotate {name}")
     if history.connected_at:
         return "", f"it was connected, {_place(history)}, and has gone by itself", ""
     return _silence(history)

@@ -1,6 +1,7 @@
 """The network half of a client: bytes in, bytes out, and what lives only as long as the connection.
 
-Output gathers in an `Outbox`; the shell writes it once a turn. What must wait for the disk waits in `held`. A connection knows nothing of routing or rights.
+Output gathers in an `Outbox`; the shell writes it once a turn. What must wait for the disk waits in `held`. A
+connection knows nothing of routing or rights.
 """
 
 from collections import deque
@@ -41,19 +42,17 @@ PRESSING_BYTES = 65_536
 class Connection:
     """One transport, from accept to close.
 
-    For the shell: `owner` is its own, `peer` where it came from, `closing` asks to write what
-    `take_output` gives and close, `departed` says that the client closes as well and awaits no more bytes;
-    the shell sets `writable` to False while the transport cannot take more. `window` is how many QoS 1 and 2 messages the client takes at once (its Receive Maximum, never
-    above ours), `max_packet_out` the largest packet it accepts. `overflowed` says that more than
-    `max_outbox_bytes` wait for a client that does not read, in spite of QoS 0 messages being dropped.
-    `cut` says that nothing of what waits may reach the client any more.
-    `asked` says that a question about its identity is open; `held_bytes` and `held_pubacks` count
-    what waits for the disk. `denials` counts refusals for want of a right, `told_at` is when the last of
-    them became an event; `ration` is what policy lets the client use, None for no limits,
-    as of policy generation `ration_generation`.
-    `deadline` is until when it must have become CONNECTED, or shown that it lives.
-    `received` and `sent` count messages, with the bytes of their payloads. `packets` is how many have come.
-    `route_bytes` is what `routes` weigh; `window_bytes` how many bytes of QoS 1 and 2 messages may be on
+    For the shell: `owner` is its own, `peer` where it came from, `closing` asks to write what `take_output` gives and
+    close, `departed` says that the client closes as well and awaits no more bytes; the shell sets `writable` to False
+    while the transport cannot take more. `window` is how many QoS 1 and 2 messages the client takes at once (its
+    Receive Maximum, never above ours), `max_packet_out` the largest packet it accepts. `overflowed` says that more
+    than `max_outbox_bytes` wait for a client that does not read, in spite of QoS 0 messages being dropped. `cut` says
+    that nothing of what waits may reach the client any more. `asked` says that a question about its identity is open;
+    `held_bytes` and `held_pubacks` count what waits for the disk. `denials` counts refusals for want of a right,
+    `told_at` is when the last of them became an event; `ration` is what policy lets the client use, None for no
+    limits, as of policy generation `ration_generation`. `deadline` is until when it must have become CONNECTED, or
+    shown that it lives. `received` and `sent` count messages, with the bytes of their payloads. `packets` is how many
+    have come. `route_bytes` is what `routes` weigh; `window_bytes` how many bytes of QoS 1 and 2 messages may be on
     their way to the client without its acknowledgement.
     """
 

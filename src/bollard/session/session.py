@@ -21,10 +21,10 @@ NEVER_EXPIRES = 0xFFFF_FFFF
 class Session:
     """State of one client of one principal.
 
-    `connection` is None while the client is away; `expiry_s` the Session Expiry Interval in force, 0 when
-    the session ends with its connection; `ends_at` and `will_at` monotonic deadlines, 0.0 when none runs;
-    `received` the Packet Identifiers of QoS 2 messages from the client whose PUBREL has not come.
-    `queue_bytes` and `waiting` are what the queue holds; `full` is True from the first message that the queue's bounds refused until the queue is empty.
+    `connection` is None while the client is away; `expiry_s` the Session Expiry Interval in force, 0 when the session
+    ends with its connection; `ends_at` and `will_at` monotonic deadlines, 0.0 when none runs; `received` the Packet
+    Identifiers of QoS 2 messages from the client whose PUBREL has not come. `queue_bytes` and `waiting` are what the
+    queue holds; `full` is True from the first message that the queue's bounds refused until the queue is empty.
     `number` belongs to the journal: 0 while nothing of this session is kept on disk.
     """
 

@@ -35,7 +35,7 @@ def patience(facts: Facts) -> Verdict:
     if None not in times:
         return passes("Connections without CONNECT were ended in time.", shown=shown)
     if watched.waited_s < MAX_PATIENCE_S:
-        return untested(f"it was watched for {watched.waited_s:g} s only; --patience 35 waits long enough")
+        return untested(f"it was watched for {watched.waited_s:g} s only: bollard scan TARGET --patience 35")
     return fails("A connection without CONNECT was still open after 30 seconds.", shown=shown)
 
 

@@ -204,7 +204,7 @@ def published_key(facts: Facts) -> Verdict:
 def client_certificate(facts: Facts) -> Verdict:
     trial = facts.get(ClientCertificates)
     if not trial.expected:
-        return untested("nobody said that clients need a certificate here (--expect-mtls)")
+        return untested("nobody said that clients need a certificate here: bollard scan TARGET --expect-mtls")
     if trial.without in ("accepted", "refused"):
         return fails("A client without certificate got an answer of MQTT.", outcome=trial.without)
     if trial.without == "closed":
@@ -232,7 +232,7 @@ def foreign_certificate(facts: Facts) -> Verdict:
     if trial.without in ("accepted", "refused"):
         return untested("clients need no certificate here")
     if not trial.foreign:
-        return untested("it is an active check: --active")
+        return untested("it is an active check: bollard scan TARGET --active")
     if trial.foreign in ("accepted", "refused"):
         return fails("A certificate of an invented authority was taken.", proven=True, shown=shown)
     if trial.foreign == "closed":

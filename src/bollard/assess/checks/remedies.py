@@ -324,7 +324,8 @@ REMEDIES: dict[str, Remedy] = {
     ),
     "recovery": Remedy(
         "Print the recovery sheet, put it in a safe place, and delete it from this computer.",
-        "Print the recovery sheet, or move it to a medium in a safe place, and delete it here.",
+        "Print the recovery sheet (ca/server-root-recovery.txt in the state directory), or move it to a medium in a safe "
+        "place, and delete it here.",
         {"bollard": "ca/server-root-recovery.txt in the state directory"},
     ),
     "authority-keys": Remedy(

@@ -139,7 +139,8 @@ class Room:
             ]
             told = f" ({'; '.join(why)})" if why else ""
             raise NoAnswer(f"none of the given credentials was let in{told}, nor was anybody without")
-        raise NoAnswer("nobody is let in without credentials, and none were given")
+        how = "bollard scan TARGET --username NAME --password-file FILE"
+        raise NoAnswer(f"nobody is let in without credentials, and none were given: {how}")
 
     def members(self) -> tuple[Identity, ...]:
         """All given identities that are let in."""

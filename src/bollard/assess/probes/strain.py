@@ -235,7 +235,7 @@ async def _handshake(room: Room, origin: str | None) -> int:
 async def probe_ports(room: Room) -> tuple[Ports]:
     """Knock at the administration and cluster ports. Raises `NoAnswer` when only one port was named."""
     if not room.whole_host:
-        raise NoAnswer("only this port was named; name the host without a port to look at the others")
+        raise NoAnswer("only this port was named: bollard scan HOST, without a port, looks at the others")
     opened = {port: await _open(room, port) for port in (*ADMINISTRATION, *CLUSTER)}
     return (
         Ports(

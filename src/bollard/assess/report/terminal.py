@@ -31,6 +31,7 @@ def render(report: Report, *, colour: bool = False, details: bool = False) -> st
         lines += ["No open problem was found." if report.grade.ran else "Nothing could be looked at.", ""]
     for note in words.notes(report):
         lines.append(f"Note: {note.definition.owner_text} ({note.definition.id})")
+        lines.append(f"    {note.definition.remedy}")
     lines += [
         f"Fixed: {result.check} {clean(result.title)}, {clean(result.target)}" for result in report.fixed
     ]
