@@ -1,8 +1,10 @@
 # One word for each thing one does here; every target sets up what it needs, under build/.
 #
+#   make help                             this list; so does make alone
 #   make up [ARGS="--dir DIR --port N"]   install into an own environment and run the broker
 #   make test                             the whole suite, compiled and uncompiled
 #   make check                            format, lint, types, floors, generated documents
+#   make format                           format the source, and mend what the linter can mend
 #   make fuzz [SECONDS=60]                feed the decoders what no client would send
 #   make attacks [ARGS="--only NAME"]     take one defence away after another: its test has to notice
 #   make attack-figures                   what attacks cost the broker, and what another client notices
@@ -12,7 +14,10 @@
 #   make bench-engine                     the engine alone, compiled and uncompiled
 #   make instruction-counts [ARGS=--renew] instructions a message costs, against the limits written down
 #   make bounds                           what this machine allows at best: handshakes, messages, commits
-#   make leak [ARGS="--hours 2"]          a day of the broker in minutes: it has to end where it began
+#   make leak [SHORT=1]                   a day of the broker in minutes: it has to end where it began
+#   make leak-engine [ARGS="--hours 8"]   the first half of it: the engine in memory
+#   make leak-broker [ARGS="--rounds 5"]  the second half: a running broker
+#   make policy-cases [CASES=1000000]     decisions of made-up policies, against a second reading of the rules
 #   make policy-cost [RULES=1000]         what a policy of so many rules costs a message
 #   make storm [ARGS="--kind both"]       thousands of devices that come back at once, as after a power cut
 #   make interop                          real clients of others, over TLS
@@ -40,10 +45,14 @@ DEV := $(ROOM)/dev-venv/bin/python
 RUN := $(ROOM)/run-venv/bin/python
 MAKE_WHEEL := $(ROOM)/make-venv/bin/python
 
-.PHONY: sniff-figures attacks attack-figures crash learning policy-cases policy-cost targets up test test-compiled test-pure check format fuzz \
+.DEFAULT_GOAL := help
+.PHONY: help leak-engine leak-broker sniff-figures attacks attack-figures crash learning policy-cases policy-cost targets up test test-compiled test-pure check format fuzz \
   check-format check-lint check-types check-floors check-docs \
   bench bench-engine bounds instruction-counts leak storm interop clean FORCE
 .DELETE_ON_ERROR:
+
+help:
+	@sed -n '/^#/!q; s/^#$$//; s/^# //; p' $(firstword $(MAKEFILE_LIST))
 
 up: $(ROOM)/run-venv/.ready
 	@exec $(RUN) -m bollard up $(ARGS)
@@ -92,20 +101,27 @@ fuzz: $(ROOM)/dev-venv/.ready
 	$(DEV) fuzz/fuzz_configs.py --seconds $(SECONDS)
 	$(DEV) fuzz/fuzz_captures.py --seconds $(SECONDS)
 
-# Brokers that come from a registry are set up where it can be reached; the others are taken where installed.
+# Those brokers from registries that a run asks for it has made itself (build/amqtt, build/node below).
 bench: $(ROOM)/dev-venv/.ready
-	@$(MAKE) --no-print-directory -k build/amqtt/.ready build/node/.aedes-ready || echo "make bench: going on without"
 	$(DEV) bench/against_peers.py $(ARGS)
 
 bench-engine: $(ROOM)/dev-venv/.ready
-	$(DEV) bench/run.py
+	$(DEV) bench/run.py $(ARGS)
 
 bounds: $(ROOM)/dev-venv/.ready
 	$(DEV) bench/bounds.py $(ARGS)
 
-leak: $(ROOM)/dev-venv/.ready
+# The two halves take different arguments; SHORT=1 only shows that both still run.
+leak:
+	$(if $(ARGS),@echo "make leak: ARGS are for one half: make leak-engine ARGS=... or make leak-broker ARGS=..."; exit 2)
+	@$(MAKE) --no-print-directory leak-engine $(if $(SHORT),ARGS="--hours 3 --operations 2000")
+	@$(MAKE) --no-print-directory leak-broker $(if $(SHORT),ARGS="--rounds 4")
+
+leak-engine: $(ROOM)/dev-venv/.ready
 	$(DEV) bench/leak.py $(ARGS)
-	$(DEV) bench/leak_daemon.py
+
+leak-broker: $(ROOM)/dev-venv/.ready
+	$(DEV) bench/leak_daemon.py $(ARGS)
 
 instruction-counts: $(ROOM)/dev-venv/.ready
 	$(DEV) bench/instructions.py $(ARGS)
@@ -129,7 +145,7 @@ policy-cases: $(ROOM)/dev-venv/.ready
 	$(DEV) tools/policy_cases.py --cases $(or $(CASES),1000000)
 
 policy-cost: $(ROOM)/dev-venv/.ready
-	$(DEV) tools/policy_cost.py measure --rules $(or $(RULES),1000)
+	$(DEV) tools/policy_cost.py measure --rules $(or $(RULES),1000) $(ARGS)
 
 storm: $(ROOM)/dev-venv/.ready
 	$(DEV) tools/storm.py $(ARGS)

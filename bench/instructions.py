@@ -1,8 +1,5 @@
 """Instructions that each message costs on the hot ways, counted by callgrind: the same on every run.
 
-    python bench/instructions.py                 count, and compare with bench/instructions.toml
-    python bench/instructions.py --renew         count, and write bench/instructions.toml
-
 Counts, not times: a busy machine changes nothing. The ways are those of `ways.py`, in memory, with the installed
 Bollard, which must be compiled. Every way is played in two lengths, and the difference counts, so what comes once
 cancels out. One more way is nothing but Python: where the interpreter of another machine needs more for it than
@@ -39,6 +36,14 @@ WARM, SHORT, LONG = 3, 2, 6
 PATIENCE_S = 300
 INTERPRETER = "interpreter"
 ROUNDS = 50
+
+
+EXAMPLE = """\
+Example: python bench/instructions.py           count, and compare with bench/instructions.toml
+         python bench/instructions.py --renew   count, and write bench/instructions.toml
+
+Exit codes: 0 no way is above its limit; 1 one is; 2 usage, or it could not count; 130 interrupted.
+"""
 
 
 class CannotCount(Exception):
@@ -119,9 +124,12 @@ def _run(valgrind: str, room: Path) -> list[int]:
     command = [valgrind, "--tool=callgrind", "--dump-before=getppid", "--dump-line=no", "--combine-dumps=no"]
     command += [f"--callgrind-out-file={room / 'out'}", sys.executable, str(HERE / "instructions.py")]
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
-        [*command, "--inside"], env=environment, capture_output=True, text=True, timeout=PATIENCE_S
-    )
+    try:
+        done = subprocess.run(
+            [*command, "--inside"], env=environment, capture_output=True, text=True, timeout=PATIENCE_S
+        )
+    except subprocess.TimeoutExpired:
+        raise CannotCount(f"the run under valgrind took more than {PATIENCE_S} s") from None
     if done.returncode:
         raise CannotCount(f"the run under valgrind failed:\n{done.stderr[-2000:]}")
     parts = sorted(room.glob("out.*"), key=lambda path: int(path.suffix[1:]))
@@ -183,7 +191,7 @@ def limits_text(counted: dict[str, float]) -> str:
 
 def main(arguments: list[str] | None = None, counting: Callable[[], dict[str, float]] = count) -> int:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--renew", action="store_true", help="write what is counted as the new limits")
     parser.add_argument("--limits", type=Path, default=LIMITS, help="the file of limits")
@@ -197,6 +205,9 @@ def main(arguments: list[str] | None = None, counting: Callable[[], dict[str, fl
     except CannotCount as problem:
         print(f"instruction counts: {problem}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("instruction counts: interrupted", file=sys.stderr)
+        return 130
     if options.renew:
         options.limits.write_text(limits_text(counted))
     written, headroom, python = read_limits(options.limits)

@@ -1,11 +1,9 @@
 """`make crash`: publishers and subscribers at full speed, a broker that dies again and again, and the books.
 
-    crash.py [--kills N] [--power-losses N] [--seconds S] [--seed N] [--mosquitto PROGRAM] [--json FILE]
-
 A kill is SIGKILL at a random moment. A power loss is SIGKILL as well, and then the files are put back as
 they were when the last commit was confirmed to the disk, with any of the sectors that were written since:
-old or new, each by a throw of the dice, as a disk may leave them. Exit status 1 if any promise was broken.
-With --mosquitto the same clients meet that broker (persistence on, its defaults) for comparison.
+old or new, each by a throw of the dice, as a disk may leave them. With --mosquitto the same clients meet that
+broker (persistence on, its defaults) for comparison.
 """
 
 # ruff: noqa: S603, T201  (it starts brokers, and talks to the person at the terminal)
@@ -25,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from commandline import CannotRun, end_with, run_in_loop, seconds, stop, tell, whole
 from crash_clients import Publisher, Subscriber, Verdict, disturb, judge
 
 SECTOR_BYTES = 512
@@ -53,10 +52,15 @@ publish = ["#"]
 subscribe = ["#"]
 retain = ["#"]
 """
+EXAMPLE = """\
+Example: python tools/crash.py --kills 20 --power-losses 10 --seed 7
+
+Exit codes: 0 every promise was kept; 1 one was broken; 2 usage, or the broker did not start; 130 interrupted.
+"""
 
 
 class Broker(Protocol):
-    """A broker that can be started on a port and killed."""
+    """A broker that can be started on a port, killed, and stopped if it runs."""
 
     name: str
 
@@ -96,9 +100,8 @@ class Bollard:
             self.snapshots.lose_power(dice)
 
     def stop(self) -> None:
-        assert self._process is not None
-        self._process.terminate()
-        self._process.wait(30)
+        if self._process is not None:
+            stop(self._process)
 
 
 class Mosquitto:
@@ -128,9 +131,8 @@ class Mosquitto:
         self._process.wait()
 
     def stop(self) -> None:
-        assert self._process is not None
-        self._process.terminate()
-        self._process.wait(30)
+        if self._process is not None:
+            stop(self._process)
 
 
 class Snapshots:
@@ -198,11 +200,11 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < end:
         if process.poll() is not None:
-            raise SystemExit(f"the broker did not start: exit status {process.returncode}; see its log")
+            raise CannotRun(f"the broker did not start: exit status {process.returncode}; see its log")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
             return
         time.sleep(0.02)
-    raise SystemExit("the broker did not start in time")
+    raise CannotRun("the broker did not start in time; see its log")
 
 
 def free_port() -> int:
@@ -225,7 +227,7 @@ def serve(state: Path, snapshots: Path) -> None:
     def writer(store: SessionStore, done: Done) -> JournalWriter:
         return JournalWriter(store, done, after_commit=take)
 
-    durability.JournalWriter = writer  # type: ignore[assignment, misc]
+    durability.JournalWriter = writer  # type: ignore[assignment, attr-defined]
     sessions.LOG_BYTES = 1 << 20  # it is copied after each commit
     sessions.FEW_ROWS = 4  # clients that send little are to leave batches that wait, too
     run(load_config(state / "bollard.toml"), lambda started: None)
@@ -297,7 +299,7 @@ class Trial:
         end = time.monotonic() + FINISH_TIMEOUT_S
         while not holds():
             if time.monotonic() > end:
-                print(f"warning: {otherwise}", file=sys.stderr)
+                tell(f"warning: {otherwise}")
                 return
             await asyncio.sleep(0.05)
 
@@ -319,42 +321,78 @@ def report(trial: Trial, verdict: Verdict, took_s: float) -> dict[str, object]:
     }
 
 
-def main() -> int:
-    if sys.argv[1:2] == ["--serve"]:
-        serve(Path(sys.argv[2]), Path(sys.argv[3]))
-        return 0
-    parser = argparse.ArgumentParser(description="Kill the broker and judge its promises.")
-    parser.add_argument("--kills", type=int, default=150)
-    parser.add_argument("--power-losses", type=int, default=60)
-    parser.add_argument("--seconds", type=float, default=0.6, help="between two deaths, on average")
-    parser.add_argument("--window", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0, help="0 for another run each time")
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=whole(0, 100_000), default=150, metavar="N", help="(150)")
+    parser.add_argument("--power-losses", type=whole(0, 100_000), default=60, metavar="N", help="(60)")
+    parser.add_argument(
+        "--seconds",
+        type=seconds(0, 3600),
+        default=0.6,
+        metavar="S",
+        help="between two deaths, on average (0.6)",
+    )
+    parser.add_argument(
+        "--window", type=whole(1, 1000), default=20, metavar="N", help="messages that wait for an answer (20)"
+    )
+    parser.add_argument("--seed", type=whole(0, 2**31), default=0, help="0 for another run each time (0)")
     parser.add_argument("--mosquitto", metavar="PROGRAM", help="try this mosquitto instead")
-    parser.add_argument("--json", type=Path, help="append the result to this file")
-    parser.add_argument("--room", type=Path, help="work here and leave everything behind")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="append the result to this file")
+    parser.add_argument("--room", type=Path, metavar="DIR", help="work here and leave everything behind")
     options = parser.parse_args()
+    if options.mosquitto and shutil.which(options.mosquitto) is None:
+        parser.error(f"--mosquitto {options.mosquitto}: there is no such program")
+    if options.room and (options.room / "state").exists():
+        parser.error(f"--room {options.room}: somebody worked there before; name another")
+    return options
+
+
+def try_in(room: Path, options: argparse.Namespace) -> Verdict:
+    """The whole trial with its files in `room`, and the result told."""
     seed = options.seed or random.SystemRandom().randrange(1, 2**31)
-    room = options.room or Path(tempfile.mkdtemp(prefix="bollard-crash-"))
-    room.mkdir(exist_ok=True)
     broker: Broker = Mosquitto(room, options.mosquitto) if options.mosquitto else Bollard(room)
     trial = Trial(broker, random.Random(seed), options.window)  # noqa: S311
-    print(f"seed {seed}, files in {room}", file=sys.stderr)
+    tell(f"seed {seed}, files in {room}")
     began = time.monotonic()
-    verdict = asyncio.run(
-        trial.run(options.kills, options.power_losses, options.seconds, lambda t: print(t, file=sys.stderr))
-    )
-    result = report(trial, verdict, time.monotonic() - began)
-    line = json.dumps(result)
+    try:
+        verdict = run_in_loop(trial.run(options.kills, options.power_losses, options.seconds, tell))
+    except ExceptionGroup as several:  # of the tasks; one reason is enough
+        if problem := several.subgroup(CannotRun):
+            raise CannotRun(str(problem.exceptions[0])) from None
+        raise
+    finally:
+        broker.stop()
+    line = json.dumps(report(trial, verdict, time.monotonic() - began))
     print(line)
     if options.json:
         with options.json.open("a") as handle:
             handle.write(line + "\n")
     for example in verdict.examples[:10]:
-        print(example, file=sys.stderr)
-    if not options.room and not verdict.violations:
-        shutil.rmtree(room, ignore_errors=True)
-    return 1 if verdict.violations else 0
+        tell(str(example))
+    return verdict
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["--serve"]:
+        serve(Path(sys.argv[2]), Path(sys.argv[3]))
+        return 0
+    options = parse()
+    room = options.room or Path(tempfile.mkdtemp(prefix="bollard-crash-"))
+    room.mkdir(parents=True, exist_ok=True)
+    forget = options.room is None
+    try:
+        violations = try_in(room, options).violations
+        forget = forget and not violations
+    except CannotRun:
+        forget = False  # the log says why
+        raise
+    finally:
+        if forget:
+            shutil.rmtree(room, ignore_errors=True)
+    return 1 if violations else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with("crash", main)

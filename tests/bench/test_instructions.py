@@ -74,3 +74,11 @@ def test_what_is_missing_is_said_and_is_no_verdict(capsys: pytest.CaptureFixture
 
     assert instructions.main([], missing) == 2
     assert "valgrind is missing" in capsys.readouterr().err
+
+
+def test_who_interrupts_it_gets_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    assert instructions.main([], interrupted) == 130
+    assert capsys.readouterr().err == "instruction counts: interrupted\n"
