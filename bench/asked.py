@@ -4,11 +4,10 @@ import argparse
 import shlex
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from brokers import CannotRun
+from brokers import CannotRun, meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +28,11 @@ NAMES = tuple(each.name for each in fields(Asked))
 def matched(option: str, wanted: str | None, names: Iterable[str]) -> list[str]:
     """Those of `names` that a pattern of `wanted` means. Raises CannotRun if one of the patterns means nothing."""
     there = list(dict.fromkeys(names))
-    patterns = [each.strip() for each in (wanted or "*").split(",")]
-    nothing = [each for each in patterns if not any(fnmatchcase(name, each) for name in there)]
+    found = meant(wanted, there)
+    nothing = [pattern for pattern, some in found.items() if not some]
     if nothing:
         raise CannotRun(f"--{option} {','.join(map(shlex.quote, nothing))}: there are {', '.join(there)}")
-    return [name for name in there if any(fnmatchcase(name, each) for each in patterns)]
+    return [name for name in there if any(name in some for some in found.values())]
 
 
 def runs_of(about: dict[str, Any]) -> list[Asked]:

@@ -15,7 +15,7 @@ import ssl
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -162,11 +162,18 @@ def write(path: Path, text: str, **values: object) -> str:
     return str(path)
 
 
+def meant(wanted: str | None, names: Iterable[str]) -> dict[str, list[str]]:
+    """Which of `names` each pattern of `wanted` means; None stands for all."""
+    there = list(dict.fromkeys(names))
+    patterns = [each.strip() for each in (wanted or "*").split(",")]
+    return {pattern: [name for name in there if fnmatchcase(name, pattern)] for pattern in patterns}
+
+
 def set_up(wanted: str | None) -> None:
     """Fetch, once, the brokers from registries that a pattern of `wanted` means; where that fails, go on without."""
-    patterns = [each.strip() for each in (wanted or "*").split(",")]
+    found = meant(wanted, FETCHED).values()
     for name, target in FETCHED.items():
-        if (ROOT / target).exists() or not any(fnmatchcase(name, each) for each in patterns):
+        if (ROOT / target).exists() or not any(name in some for some in found):
             continue
         if run_to_end(["make", "-C", str(ROOT), "--no-print-directory", target], stdout=sys.stderr):
             print(f"make bench: {name} cannot be fetched; going on without it", file=sys.stderr)

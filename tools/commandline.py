@@ -78,9 +78,8 @@ def end_with(name: str, main: Callable[[], int]) -> NoReturn:
 
 
 def _as_ctrl_c(_number: int, _frame: object) -> None:
-    if (
-        signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    ):  # as a shell has it for what it runs in the background
+    # A shell has it so for what it runs in the background.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.raise_signal(signal.SIGINT)
 

@@ -40,6 +40,11 @@ class Credential:
     password: str = ""
     file: str = ""
 
+    def hello(self) -> bytes:
+        """Its CONNECT."""
+        username, password = (self.id, self.password.encode()) if self.password else (None, None)
+        return encode(Connect(client_id=self.id, keepalive_s=3600, username=username, password=password), 4)
+
 
 @dataclass
 class Figures:
@@ -120,7 +125,7 @@ class Attempt(asyncio.Protocol):
             if not self._shaken:
                 self._tls.do_handshake()
                 self._shaken = True
-                self._tls.write(self._connect())
+                self._tls.write(self._credential.hello())
             self._answer += self._tls.read(16)
         except ssl.SSLWantReadError:
             pass
@@ -129,11 +134,6 @@ class Attempt(asyncio.Protocol):
         self.transport.write(self._outgoing.read())
         if len(self._answer) >= 4:
             self._finish("" if self._answer[3] == 0 else f"CONNACK {self._answer[3]}")
-
-    def _connect(self) -> bytes:
-        one = self._credential
-        username, password = (one.id, one.password.encode()) if one.password else (None, None)
-        return encode(Connect(client_id=one.id, keepalive_s=3600, username=username, password=password), 4)
 
     def _finish(self, outcome: str) -> None:
         if not self._done.done():
@@ -266,9 +266,7 @@ def ping(port: int, root: Path, credential: Credential, pipe: "Connection[object
     raw = socket.create_connection(("127.0.0.1", port), 30)
     with context.wrap_socket(raw, server_hostname="127.0.0.1") as connection:
         connection.settimeout(120)
-        name = (credential.id, credential.password.encode()) if credential.password else (None, None)
-        hello = Connect(client_id=credential.id, keepalive_s=3600, username=name[0], password=name[1])
-        connection.sendall(encode(hello, 4))
+        connection.sendall(credential.hello())
         assert connection.recv(4)[3] == 0, "the client that should be healthy was refused"
         pipe.send("connected")
         times: list[float] = []

@@ -208,7 +208,8 @@ LIMITS = (
     Setting(
         "packet_rate_per_identity",
         "integer",
-        "An identity that floods the broker: packets a second; above, it is read more slowly.",
+        "An identity that floods the broker: packets a second; above, it is read more slowly. A WebSocket frame "
+        "counts as 64.",
         low=1,
         high=10**9,
     ),
@@ -255,7 +256,8 @@ LIMITS = (
     Setting(
         "max_outbox_bytes",
         "size",
-        "A slow reader that makes the broker hold its output.",
+        "A slow reader that makes the broker hold its output. The connections of one principal divide "
+        "`max_principal_queue_bytes` among them, but each has room for one packet.",
         low=1024,
         high=2**40,
     ),
